@@ -1,0 +1,82 @@
+//! Names of chips, from NV2080_CTRL_MC_ARCH_INFO (ctrl2080mc.h).
+
+/// An architecture as [`NV2080_CTRL_MC_GET_ARCH_INFO_PARAMS`](crate::ctrl::NV2080_CTRL_MC_GET_ARCH_INFO_PARAMS)
+/// numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChipArchitecture {
+    /// `architecture`.
+    pub number: u32,
+    /// Marketing name of the family.
+    pub family: &'static str,
+    /// Start of the chips' names.
+    prefix: &'static str,
+    /// Known values of `implementation`, each with the end of the chip's name.
+    chips: &'static [(u32, &'static str)],
+}
+
+static ARCHITECTURES: &[ChipArchitecture] = &[
+    ChipArchitecture {
+        number: 0x160,
+        family: "Turing",
+        prefix: "TU1",
+        chips: &[(0, "00"), (2, "02"), (4, "04"), (6, "06"), (7, "17"), (8, "16")],
+    },
+    ChipArchitecture {
+        number: 0x170,
+        family: "Ampere",
+        prefix: "GA1",
+        chips: &[(0, "00"), (2, "02"), (3, "03"), (4, "04"), (6, "06"), (7, "07"), (0xb, "0B")],
+    },
+    ChipArchitecture { number: 0x180, family: "Hopper", prefix: "GH1", chips: &[(0, "00"), (1, "00")] },
+    ChipArchitecture {
+        number: 0x190,
+        family: "Ada",
+        prefix: "AD1",
+        chips: &[(0, "00"), (1, "01"), (2, "02"), (3, "03"), (4, "04"), (6, "06"), (7, "07")],
+    },
+    ChipArchitecture {
+        number: 0x1a0,
+        family: "Blackwell",
+        prefix: "GB1",
+        chips: &[(0, "00"), (2, "02"), (3, "10"), (4, "12"), (0xb, "0B")],
+    },
+    ChipArchitecture {
+        number: 0x1b0,
+        family: "Blackwell",
+        prefix: "GB2",
+        chips: &[(0, "00"), (2, "02"), (3, "03"), (5, "05"), (6, "06"), (7, "07"), (0xb, "0B"), (0xc, "0C")],
+    },
+];
+
+/// The architecture with number `number`.
+pub fn architecture(number: u32) -> Option<&'static ChipArchitecture> {
+    ARCHITECTURES.iter().find(|a| a.number == number)
+}
+
+/// The chip's name from `architecture` and `implementation`, such as `"GH100"`; numbers where it is unknown.
+pub fn chip_name(architecture: u32, implementation: u32) -> String {
+    let Some(arch) = self::architecture(architecture) else {
+        return format!("chip {architecture:#x}.{implementation:#x}");
+    };
+    match arch.chips.iter().find(|c| c.0 == implementation) {
+        Some((_, end)) => format!("{}{end}", arch.prefix),
+        None => format!("{}xx.{implementation:#x}", arch.prefix),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        assert_eq!(chip_name(0x180, 0), "GH100");
+        assert_eq!(chip_name(0x160, 7), "TU117");
+        assert_eq!(chip_name(0x160, 8), "TU116");
+        assert_eq!(chip_name(0x1a0, 3), "GB110");
+        assert_eq!(chip_name(0x1b0, 2), "GB202");
+        assert_eq!(chip_name(0x190, 9), "AD1xx.0x9");
+        assert_eq!(chip_name(0x1c0, 1), "chip 0x1c0.0x1");
+        assert_eq!(architecture(0x180).unwrap().family, "Hopper");
+    }
+}
