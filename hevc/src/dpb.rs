@@ -1,0 +1,410 @@
+//! The decoded picture buffer: reference marking (8.3.2) and output order (C.5.2).
+
+use crate::parser::Picture;
+
+/// Pictures besides the current one that the buffer holds at most (`MaxDpbSize`, A.4.2).
+pub const MAX_DPB_SIZE: usize = 16;
+
+/// A place in the decoded picture buffer; a picture keeps its place as long as it is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DpbIndex(pub u8);
+
+/// How a picture is marked for reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Marking {
+    /// "unused for reference": held only because it is still to be output.
+    Unused,
+    /// "used for short-term reference".
+    ShortTerm,
+    /// "used for long-term reference".
+    LongTerm,
+}
+
+/// A picture held.
+#[derive(Debug, Clone)]
+pub struct Entry<T> {
+    /// `PicOrderCntVal`.
+    pub poc: i32,
+    /// What the caller keeps per picture.
+    pub payload: T,
+    /// Reference marking.
+    pub marking: Marking,
+    /// "needed for output".
+    pub needed_for_output: bool,
+    /// Made up for a reference that is missing (8.3.3), never output.
+    pub generated: bool,
+    /// `PicLatencyCount`.
+    latency_count: u64,
+    sequence: u64,
+}
+
+/// A picture to be output now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output<T> {
+    /// `PicOrderCntVal`.
+    pub poc: i32,
+    /// Coded video sequence, as in [`Picture::sequence`].
+    pub sequence: u64,
+    /// What the caller keeps per picture.
+    pub payload: T,
+}
+
+/// A reference of the current picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RefEntry {
+    /// `PicOrderCntVal`; for a missing long-term picture known by its least significant bits only, those.
+    pub poc: i32,
+    /// The picture is a long-term reference.
+    pub long_term: bool,
+    /// Its place; `None` for "no reference picture".
+    pub index: Option<DpbIndex>,
+}
+
+/// The five lists of pictures of 8.3.2.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ResolvedRps {
+    /// `RefPicSetStCurrBefore`.
+    pub st_curr_before: Vec<RefEntry>,
+    /// `RefPicSetStCurrAfter`.
+    pub st_curr_after: Vec<RefEntry>,
+    /// `RefPicSetLtCurr`.
+    pub lt_curr: Vec<RefEntry>,
+    /// `RefPicSetStFoll`.
+    pub st_foll: Vec<RefEntry>,
+    /// `RefPicSetLtFoll`.
+    pub lt_foll: Vec<RefEntry>,
+}
+
+impl ResolvedRps {
+    /// `NumPicTotalCurr` (7-55), missing pictures included.
+    pub fn num_pic_total_curr(&self) -> usize {
+        self.st_curr_before.len() + self.st_curr_after.len() + self.lt_curr.len()
+    }
+
+    /// `RefPicListTemp0` before it repeats (8-8): StCurrBefore, StCurrAfter, LtCurr.
+    pub fn initial_list0(&self) -> impl Iterator<Item = &RefEntry> {
+        self.st_curr_before.iter().chain(&self.st_curr_after).chain(&self.lt_curr)
+    }
+
+    /// `RefPicListTemp1` before it repeats (8-10): StCurrAfter, StCurrBefore, LtCurr.
+    pub fn initial_list1(&self) -> impl Iterator<Item = &RefEntry> {
+        self.st_curr_after.iter().chain(&self.st_curr_before).chain(&self.lt_curr)
+    }
+
+    /// The references that the current picture may use but that do not exist.
+    pub fn missing_mut(&mut self) -> impl Iterator<Item = &mut RefEntry> {
+        self.st_curr_before
+            .iter_mut()
+            .chain(&mut self.st_curr_after)
+            .chain(&mut self.lt_curr)
+            .filter(|entry| entry.index.is_none())
+    }
+}
+
+/// What [`DecodedPictureBuffer::begin`] returns.
+#[derive(Debug, Clone)]
+pub struct Begin<T> {
+    /// The reference picture set of the picture.
+    pub rps: ResolvedRps,
+    /// Pictures to be output before it, in output order.
+    pub output: Vec<Output<T>>,
+}
+
+/// The decoded picture buffer in output order conformance (C.5.2).
+///
+/// For each picture that is not skipped: [`begin`](Self::begin) before decoding, [`insert`](Self::insert) when it is
+/// decoded (or handed to hardware). Both return pictures that are due for output. After the last picture:
+/// [`flush`](Self::flush). `T` is a cheap handle; it is dropped when the picture is neither a reference nor to be
+/// output any more.
+///
+/// The parameters of the highest sub-layer apply: the whole stream is decoded.
+#[derive(Debug, Clone)]
+pub struct DecodedPictureBuffer<T: Clone> {
+    /// One more than MAX_DPB_SIZE, for the current picture.
+    places: [Option<Entry<T>>; MAX_DPB_SIZE + 1],
+    limits: Limits,
+    current: Option<DpbIndex>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    max_num_reorder_pics: usize,
+    max_latency_pictures: Option<u64>,
+    max_dec_pic_buffering: usize,
+}
+
+impl Limits {
+    fn of(picture: &Picture) -> Self {
+        let ordering = picture.sps.highest_sub_layer_ordering();
+        Self {
+            max_num_reorder_pics: usize::from(ordering.max_num_reorder_pics),
+            max_latency_pictures: ordering.max_latency_pictures(),
+            max_dec_pic_buffering: picture.sps.max_dec_pic_buffering(),
+        }
+    }
+}
+
+impl<T: Clone> Default for DecodedPictureBuffer<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Clone> DecodedPictureBuffer<T> {
+    /// An empty buffer.
+    pub fn new() -> Self {
+        Self {
+            places: std::array::from_fn(|_| None),
+            limits: Limits {
+                max_num_reorder_pics: 0,
+                max_latency_pictures: None,
+                max_dec_pic_buffering: MAX_DPB_SIZE,
+            },
+            current: None,
+        }
+    }
+
+    /// Marks references (8.3.2), removes what is no longer needed and bumps (C.5.2.2). To be called before `picture` is
+    /// decoded.
+    pub fn begin(&mut self, picture: &Picture) -> Begin<T> {
+        self.limits = Limits::of(picture);
+        let mut output = Vec::new();
+        if picture.no_rasl_output_flag {
+            for entry in self.entries_mut() {
+                entry.marking = Marking::Unused;
+                if picture.no_output_of_prior_pics_flag && picture.has_prior_pictures {
+                    entry.needed_for_output = false;
+                }
+            }
+            self.remove_unneeded();
+            self.bump_while(&mut output, |_| true);
+            return Begin { rps: ResolvedRps::default(), output };
+        }
+        let rps = self.mark(picture);
+        self.remove_unneeded();
+        self.bump_while(&mut output, |dpb| {
+            dpb.exceeds_output_limits() || dpb.len() >= dpb.limits.max_dec_pic_buffering
+        });
+        Begin { rps, output }
+    }
+
+    /// Adds the current picture (C.5.2.3): a short-term reference, to be output if its `pic_output_flag` says so.
+    pub fn insert(&mut self, picture: &Picture, payload: T) -> Vec<Output<T>> {
+        let mut output = Vec::new();
+        if picture.pic_output_flag {
+            for entry in self.entries_mut() {
+                if entry.needed_for_output && entry.poc > picture.pic_order_cnt_val {
+                    entry.latency_count += 1;
+                }
+            }
+        }
+        let index = self.place(
+            Entry {
+                poc: picture.pic_order_cnt_val,
+                payload,
+                marking: Marking::ShortTerm,
+                needed_for_output: picture.pic_output_flag,
+                generated: false,
+                latency_count: 0,
+                sequence: picture.sequence,
+            },
+            &mut output,
+        );
+        self.current = Some(index);
+        self.bump_while(&mut output, Self::exceeds_output_limits);
+        output
+    }
+
+    /// Adds a picture generated for a missing reference of `picture` (8.3.3), marked as `entry` says and never output,
+    /// and enters its place into `entry`. To be called between [`begin`](Self::begin) and [`insert`](Self::insert).
+    /// Returns pictures that must be output to make room.
+    pub fn insert_generated(
+        &mut self,
+        picture: &Picture,
+        entry: &mut RefEntry,
+        payload: T,
+    ) -> Vec<Output<T>> {
+        let mut output = Vec::new();
+        let generated = Entry {
+            poc: entry.poc,
+            payload,
+            marking: if entry.long_term { Marking::LongTerm } else { Marking::ShortTerm },
+            needed_for_output: false,
+            generated: true,
+            latency_count: 0,
+            sequence: picture.sequence,
+        };
+        entry.index = Some(self.place(generated, &mut output));
+        output
+    }
+
+    /// Outputs everything that is still to be output, in output order, and empties the buffer.
+    pub fn flush(&mut self) -> Vec<Output<T>> {
+        let mut output = Vec::new();
+        self.bump_while(&mut output, |_| true);
+        self.clear();
+        output
+    }
+
+    /// Empties the buffer without output.
+    pub fn clear(&mut self) {
+        self.current = None;
+        self.places = std::array::from_fn(|_| None);
+    }
+
+    /// Drops one picture, for example one that failed to decode; it is neither output nor referred to.
+    pub fn remove(&mut self, index: DpbIndex) -> Option<Entry<T>> {
+        self.places.get_mut(usize::from(index.0))?.take()
+    }
+
+    /// The picture at a place.
+    pub fn get(&self, index: DpbIndex) -> Option<&Entry<T>> {
+        self.places.get(usize::from(index.0))?.as_ref()
+    }
+
+    /// The picture at a place.
+    pub fn get_mut(&mut self, index: DpbIndex) -> Option<&mut Entry<T>> {
+        self.places.get_mut(usize::from(index.0))?.as_mut()
+    }
+
+    /// The place of the picture inserted last, as long as it is held.
+    pub fn current(&self) -> Option<DpbIndex> {
+        self.current.filter(|&index| self.get(index).is_some())
+    }
+
+    /// The place that the next picture inserted will get: the lowest free one. Below 16 after
+    /// [`begin`](Self::begin) for streams that keep the limits of their SPS, since the buffer, the current picture
+    /// included, then holds `sps_max_dec_pic_buffering_minus1 + 1` pictures at most.
+    pub fn next_index(&self) -> Option<DpbIndex> {
+        self.places.iter().position(Option::is_none).map(|index| DpbIndex(index as u8))
+    }
+
+    /// All pictures held, by place.
+    pub fn iter(&self) -> impl Iterator<Item = (DpbIndex, &Entry<T>)> {
+        self.places
+            .iter()
+            .enumerate()
+            .filter_map(|(index, entry)| Some((DpbIndex(index as u8), entry.as_ref()?)))
+    }
+
+    /// Pictures held.
+    pub fn len(&self) -> usize {
+        self.places.iter().flatten().count()
+    }
+
+    /// Whether no picture is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry<T>> {
+        self.places.iter_mut().flatten()
+    }
+
+    /// 8.3.2: resolves the reference picture set and marks all pictures.
+    fn mark(&mut self, picture: &Picture) -> ResolvedRps {
+        let max_poc_lsb = picture.sps.max_pic_order_cnt_lsb();
+        let long_term = |refs: &[crate::rps::LongTermRef]| -> Vec<RefEntry> {
+            refs.iter()
+                .map(|reference| {
+                    let found = self.iter().find(|(_, entry)| {
+                        entry.marking != Marking::Unused && reference.names(entry.poc, max_poc_lsb)
+                    });
+                    RefEntry {
+                        poc: found.map_or(reference.poc, |(_, entry)| entry.poc),
+                        long_term: true,
+                        index: found.map(|(index, _)| index),
+                    }
+                })
+                .collect()
+        };
+        let lt_curr = long_term(&picture.rps.lt_curr);
+        let lt_foll = long_term(&picture.rps.lt_foll);
+        // A picture named as long-term is no candidate for the short-term lists.
+        let is_long_term = |index| lt_curr.iter().chain(&lt_foll).any(|entry| entry.index == Some(index));
+        let short_term = |pocs: &[i32]| -> Vec<RefEntry> {
+            pocs.iter()
+                .map(|&poc| {
+                    let found = self.iter().find(|&(index, entry)| {
+                        entry.marking == Marking::ShortTerm && entry.poc == poc && !is_long_term(index)
+                    });
+                    RefEntry { poc, long_term: false, index: found.map(|(index, _)| index) }
+                })
+                .collect()
+        };
+        let rps = ResolvedRps {
+            st_curr_before: short_term(&picture.rps.st_curr_before),
+            st_curr_after: short_term(&picture.rps.st_curr_after),
+            st_foll: short_term(&picture.rps.st_foll),
+            lt_curr,
+            lt_foll,
+        };
+        for entry in self.entries_mut() {
+            entry.marking = Marking::Unused;
+        }
+        for (lists, marking) in [
+            ([&rps.st_curr_before, &rps.st_curr_after, &rps.st_foll].as_slice(), Marking::ShortTerm),
+            ([&rps.lt_curr, &rps.lt_foll].as_slice(), Marking::LongTerm),
+        ] {
+            for index in lists.iter().flat_map(|list| list.iter()).filter_map(|entry| entry.index) {
+                if let Some(entry) = self.get_mut(index) {
+                    entry.marking = marking;
+                }
+            }
+        }
+        rps
+    }
+
+    fn remove_unneeded(&mut self) {
+        for place in &mut self.places {
+            if place
+                .as_ref()
+                .is_some_and(|entry| entry.marking == Marking::Unused && !entry.needed_for_output)
+            {
+                *place = None;
+            }
+        }
+    }
+
+    fn exceeds_output_limits(&self) -> bool {
+        let waiting = self.places.iter().flatten().filter(|entry| entry.needed_for_output);
+        waiting.clone().count() > self.limits.max_num_reorder_pics
+            || self
+                .limits
+                .max_latency_pictures
+                .is_some_and(|limit| waiting.clone().any(|entry| entry.latency_count >= limit))
+    }
+
+    /// "Bumping" (C.5.2.4) as long as `more` says so and a picture waits for output.
+    fn bump_while(&mut self, output: &mut Vec<Output<T>>, more: impl Fn(&Self) -> bool) {
+        while more(self) {
+            let first = self
+                .places
+                .iter_mut()
+                .flatten()
+                .filter(|entry| entry.needed_for_output)
+                .min_by_key(|entry| (entry.sequence, entry.poc));
+            let Some(entry) = first else {
+                return;
+            };
+            entry.needed_for_output = false;
+            output.push(Output { poc: entry.poc, sequence: entry.sequence, payload: entry.payload.clone() });
+            self.remove_unneeded();
+        }
+    }
+
+    /// Finds a free place; a stream that breaks the limits of its SPS may need pictures to go first.
+    fn place(&mut self, entry: Entry<T>, output: &mut Vec<Output<T>>) -> DpbIndex {
+        let room = MAX_DPB_SIZE + usize::from(!entry.generated);
+        self.bump_while(output, |dpb| dpb.len() >= room);
+        let free = self.places.iter().position(Option::is_none).unwrap_or_else(|| {
+            // More references than a reference picture set can name: pictures inserted without begin. The one with the
+            // lowest order count goes.
+            let oldest = (0..self.places.len())
+                .min_by_key(|&index| self.places[index].as_ref().map(|entry| entry.poc));
+            oldest.expect("the buffer has places")
+        });
+        self.places[free] = Some(entry);
+        DpbIndex(free as u8)
+    }
+}

@@ -1,0 +1,64 @@
+//! HEVC (ITU-T H.265) from bytes to pictures: everything a decoder does before and after the samples.
+//!
+//! The crate finds NAL units, parses parameter sets, SEI messages and slice segment headers, derives picture order
+//! counts and reference picture sets, and keeps the decoded picture buffer in output order. It reconstructs no samples and
+//! knows nothing of the hardware that does. Version 1 of the standard and the range extensions are covered; enhancement
+//! layers are ignored, screen content coding and 3D tools are refused by name.
+//!
+//! ```
+//! use hevc::{DecodedPictureBuffer, Parser, Unit, nal};
+//!
+//! /// Picture order counts in output order.
+//! fn output_order(stream: &[u8]) -> Vec<i32> {
+//!     let mut parser = Parser::new();
+//!     let mut dpb = DecodedPictureBuffer::new();
+//!     let mut order = Vec::new();
+//!     for nal in nal::split_annex_b(stream) {
+//!         // An error concerns this NAL unit only.
+//!         let Ok(Unit::Slice(slice)) = parser.parse(nal) else { continue };
+//!         let Some(picture) = slice.picture.filter(|picture| !picture.skipped) else { continue };
+//!         let begin = dpb.begin(&picture);
+//!         order.extend(begin.output.iter().map(|output| output.poc));
+//!         // Here a decoder would decode the slices with the references in `begin.rps`.
+//!         order.extend(dpb.insert(&picture, ()).iter().map(|output| output.poc));
+//!     }
+//!     order.extend(dpb.flush().iter().map(|output| output.poc));
+//!     order
+//! }
+//! # let stream = include_bytes!("../tests/data/h_ra_cra.hevc");
+//! # let order = output_order(stream);
+//! # assert!(order.len() > 10 && order.is_sorted());
+//! ```
+//!
+//! Names are those of the standard, and clause numbers in the documentation are its clauses.
+
+#![forbid(unsafe_code)]
+
+pub mod access_unit;
+pub mod bits;
+pub mod dpb;
+pub mod error;
+pub mod hrd;
+pub mod nal;
+pub mod parser;
+pub mod picture_hash;
+pub mod poc;
+pub mod pps;
+pub mod ptl;
+pub mod rps;
+pub mod scaling;
+pub mod sei;
+pub mod slice;
+pub mod sps;
+pub mod vps;
+pub mod vui;
+
+pub use dpb::{Begin, DecodedPictureBuffer, DpbIndex, Entry, Marking, Output, RefEntry, ResolvedRps};
+pub use error::Error;
+pub use nal::{NalHeader, NalUnit, NalUnitType};
+pub use parser::{Ignored, Parser, Picture, SliceSegment, StartAt, Unit};
+pub use pps::Pps;
+pub use rps::ReferencePictureSet;
+pub use slice::{SliceHeader, SliceType};
+pub use sps::{Crop, Sps};
+pub use vps::Vps;

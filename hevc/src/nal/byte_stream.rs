@@ -1,0 +1,214 @@
+//! Finding NAL units: Annex B byte streams, whole or in pieces, and length-prefixed samples.
+
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
+use crate::error::Error;
+
+/// Finds `start_code_prefix_one_3bytes`.
+static START_CODE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(&[0, 0, 1]));
+
+fn strip_trailing_zeros(nal: &[u8]) -> &[u8] {
+    let end = nal.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    &nal[..end]
+}
+
+/// The NAL units of a complete Annex B byte stream, in order; made by [`split_annex_b`].
+#[derive(Debug, Clone)]
+pub struct AnnexB<'a> {
+    data: &'a [u8],
+    /// Offset of the first byte after the last start code found; `None` when the stream is exhausted.
+    next: Option<usize>,
+}
+
+/// Splits a complete Annex B byte stream into NAL units.
+///
+/// Bytes before the first start code are skipped, as are empty NAL units. A NAL unit ends before the next start
+/// code or at the end of the data; zero bytes at its end (`trailing_zero_8bits`, `zero_byte`) are not part of it.
+///
+/// ```
+/// let stream = [0, 0, 0, 1, 0x46, 0x01, 0x10, 0, 0, 1, 0x4a, 0x01];
+/// let nals: Vec<&[u8]> = hevc::nal::split_annex_b(&stream).collect();
+/// assert_eq!(nals, [&[0x46, 0x01, 0x10][..], &[0x4a, 0x01]]);
+/// ```
+pub fn split_annex_b(data: &[u8]) -> AnnexB<'_> {
+    AnnexB { data, next: START_CODE.find(data).map(|found| found + 3) }
+}
+
+impl<'a> Iterator for AnnexB<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        loop {
+            let start = self.next?;
+            let end = START_CODE.find(&self.data[start..]).map(|found| start + found);
+            self.next = end.map(|end| end + 3);
+            let nal = strip_trailing_zeros(&self.data[start..end.unwrap_or(self.data.len())]);
+            if !nal.is_empty() {
+                return Some(nal);
+            }
+        }
+    }
+}
+
+impl AnnexB<'_> {
+    /// Offset in the stream of `nal`, one of the slices this iterator returned.
+    ///
+    /// # Panics
+    /// If `nal` does not lie inside the stream.
+    pub fn offset_of(&self, nal: &[u8]) -> usize {
+        let offset = (nal.as_ptr() as usize).checked_sub(self.data.as_ptr() as usize);
+        offset.filter(|&offset| offset + nal.len() <= self.data.len()).expect("slice of this stream")
+    }
+}
+
+/// Splits an Annex B byte stream that arrives in pieces.
+///
+/// [`feed`](Self::feed) a piece, take NAL units with [`next_nal`](Self::next_nal) until it returns `None`, repeat;
+/// after the last piece call [`finish`](Self::finish) and take the rest. A NAL unit is complete when the start code
+/// after it has been seen. The result is the same as that of [`split_annex_b`], however the stream is cut.
+#[derive(Debug, Clone)]
+pub struct AnnexBReader {
+    buffer: Vec<u8>,
+    /// Start of the NAL unit being collected; `None` before the first start code.
+    nal_start: Option<usize>,
+    /// Where the search for the next start code goes on.
+    scan: usize,
+    finished: bool,
+    limit: usize,
+}
+
+impl Default for AnnexBReader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl AnnexBReader {
+    /// Bytes held at most unless [`with_limit`](Self::with_limit) says otherwise: 64 MiB.
+    pub const DEFAULT_LIMIT: usize = 64 << 20;
+
+    /// A reader with the default limit.
+    pub fn new() -> Self {
+        Self::with_limit(Self::DEFAULT_LIMIT)
+    }
+
+    /// A reader that holds at most `limit` bytes: the unfinished NAL unit and what was fed but not taken yet.
+    pub fn with_limit(limit: usize) -> Self {
+        Self { buffer: Vec::new(), nal_start: None, scan: 0, finished: false, limit }
+    }
+
+    /// Adds the next piece of the stream.
+    ///
+    /// # Errors
+    /// [`Error::BufferLimit`] when more would be held than the limit. Everything held and this piece are then
+    /// dropped, and reading goes on at the next start code.
+    pub fn feed(&mut self, data: &[u8]) -> Result<(), Error> {
+        if self.finished {
+            *self = Self::with_limit(self.limit);
+        }
+        // Drop what was taken; move at most one unfinished NAL unit.
+        let keep = self.nal_start.unwrap_or(self.scan);
+        self.buffer.drain(..keep);
+        self.scan -= keep;
+        self.nal_start = self.nal_start.map(|start| start - keep);
+        let buffered = self.buffer.len() + data.len();
+        if buffered > self.limit {
+            *self = Self::with_limit(self.limit);
+            return Err(Error::BufferLimit { buffered, limit: self.limit });
+        }
+        self.buffer.extend_from_slice(data);
+        Ok(())
+    }
+
+    /// Says that the stream has ended: what is held is the last NAL unit. A later [`feed`](Self::feed) starts anew.
+    pub fn finish(&mut self) {
+        self.finished = true;
+    }
+
+    /// The next complete NAL unit, or `None` when more data is needed.
+    pub fn next_nal(&mut self) -> Option<&[u8]> {
+        let range = loop {
+            match START_CODE.find(&self.buffer[self.scan..]) {
+                Some(found) => {
+                    let start_code = self.scan + found;
+                    let previous = self.nal_start.replace(start_code + 3);
+                    self.scan = start_code + 3;
+                    if let Some(start) = previous {
+                        let nal = strip_trailing_zeros(&self.buffer[start..start_code]);
+                        if !nal.is_empty() {
+                            break start..start + nal.len();
+                        }
+                    }
+                }
+                None => {
+                    // A start code may begin with the last two bytes held.
+                    let floor = self.nal_start.unwrap_or(0).max(self.scan);
+                    self.scan = self.buffer.len().saturating_sub(2).max(floor);
+                    if !self.finished {
+                        return None;
+                    }
+                    let start = self.nal_start.take()?;
+                    self.scan = self.buffer.len();
+                    let nal = strip_trailing_zeros(&self.buffer[start..]);
+                    if nal.is_empty() {
+                        return None;
+                    }
+                    break start..start + nal.len();
+                }
+            }
+        };
+        Some(&self.buffer[range])
+    }
+
+    /// Bytes held now.
+    pub fn buffered(&self) -> usize {
+        self.buffer.len() - self.nal_start.unwrap_or(self.scan)
+    }
+}
+
+/// The NAL units of a length-prefixed sample; made by [`split_length_prefixed`].
+#[derive(Debug, Clone)]
+pub struct LengthPrefixed<'a> {
+    data: &'a [u8],
+    offset: usize,
+    length_size: u8,
+}
+
+/// Splits a sample in which each NAL unit is preceded by its length (ISO/IEC 14496-15), big-endian, of 1, 2 or 4
+/// bytes (`lengthSizeMinusOne + 1` of the decoder configuration record).
+///
+/// The iterator ends after the first error. Empty NAL units are skipped.
+pub fn split_length_prefixed(data: &[u8], length_size: u8) -> LengthPrefixed<'_> {
+    LengthPrefixed { data, offset: 0, length_size }
+}
+
+impl<'a> Iterator for LengthPrefixed<'a> {
+    type Item = Result<&'a [u8], Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let rest = &self.data[self.offset..];
+            if rest.is_empty() {
+                return None;
+            }
+            let offset = std::mem::replace(&mut self.offset, self.data.len());
+            if !matches!(self.length_size, 1 | 2 | 4) {
+                return Some(Err(Error::LengthSize { length_size: self.length_size }));
+            }
+            let size = usize::from(self.length_size);
+            let Some((field, rest)) = rest.split_at_checked(size) else {
+                return Some(Err(Error::LengthPrefix { offset, length: size, available: rest.len() }));
+            };
+            let length = field.iter().fold(0usize, |value, &byte| value << 8 | usize::from(byte));
+            let Some(nal) = rest.get(..length) else {
+                return Some(Err(Error::LengthPrefix { offset, length, available: rest.len() }));
+            };
+            self.offset = offset + size + length;
+            if !nal.is_empty() {
+                return Some(Ok(nal));
+            }
+        }
+    }
+}

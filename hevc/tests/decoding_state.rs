@@ -1,0 +1,319 @@
+//! Parameter set activation, random access and loss: what the parser does from picture to picture.
+
+mod common;
+
+use hevc::access_unit::BoundaryDetector;
+use hevc::{DecodedPictureBuffer, Error, Ignored, NalHeader, NalUnitType, Parser, StartAt, Unit, nal};
+
+fn fixture(name: &str) -> Vec<u8> {
+    common::read(&common::data().join(name))
+}
+
+fn kind(nal: &[u8]) -> NalUnitType {
+    NalHeader::parse(nal).expect("a valid header").nal_unit_type
+}
+
+/// The first NAL unit of a type.
+fn first(stream: &[u8], wanted: NalUnitType) -> Vec<u8> {
+    nal::split_annex_b(stream).find(|nal| kind(nal) == wanted).expect("present").to_vec()
+}
+
+/// Pictures of NAL units as (POC, skipped, first slice missing), and errors.
+fn pictures<'a>(
+    parser: &mut Parser,
+    nals: impl IntoIterator<Item = &'a [u8]>,
+) -> (Vec<(i32, bool, bool)>, Vec<Error>) {
+    let (mut pictures, mut errors) = (Vec::new(), Vec::new());
+    for nal in nals {
+        match parser.parse(nal) {
+            Ok(Unit::Slice(slice)) => pictures.extend(
+                slice
+                    .picture
+                    .map(|picture| (picture.pic_order_cnt_val, picture.skipped, picture.first_slice_missing)),
+            ),
+            Ok(_) => {}
+            Err(error) => errors.push(error),
+        }
+    }
+    (pictures, errors)
+}
+
+#[test]
+fn a_pps_may_arrive_before_its_sps() {
+    let stream = fixture("h_confwin.hevc");
+    let mut nals: Vec<&[u8]> = nal::split_annex_b(&stream).collect();
+    let pps = nals.iter().position(|nal| kind(nal) == NalUnitType::PPS_NUT).expect("a PPS");
+    let pps = nals.remove(pps);
+    nals.insert(0, pps);
+    let (seen, errors) = pictures(&mut Parser::new(), nals);
+    assert_eq!(errors, []);
+    assert_eq!(seen.len(), 4);
+}
+
+#[test]
+fn a_missing_vps_is_no_error_and_a_missing_pps_is_named() {
+    let stream = fixture("h_confwin.hevc");
+    let without = |unwanted| nal::split_annex_b(&stream).filter(move |nal| kind(nal) != unwanted);
+    let (seen, errors) = pictures(&mut Parser::new(), without(NalUnitType::VPS_NUT));
+    assert_eq!((seen.len(), errors.len()), (4, 0));
+    let (seen, errors) = pictures(&mut Parser::new(), without(NalUnitType::PPS_NUT));
+    assert_eq!((seen.len(), errors.len()), (0, 4));
+    let message = "slice segment header (PPS 0): refers to PPS 0, which was not received";
+    assert_eq!(errors[0].to_string(), message);
+    let (_, errors) = pictures(&mut Parser::new(), without(NalUnitType::SPS_NUT));
+    assert_eq!(errors[0].to_string(), "PPS 0: refers to SPS 0, which was not received");
+}
+
+#[test]
+fn a_new_sps_takes_effect_at_the_next_sequence_only() {
+    let stream = fixture("h_confwin.hevc");
+    let other = fixture("h_pcm10.hevc");
+    let (other_sps, other_pps) = (first(&other, NalUnitType::SPS_NUT), first(&other, NalUnitType::PPS_NUT));
+    let mut parser = Parser::new();
+    let mut widths = Vec::new();
+    let mut play = |parser: &mut Parser, stream: &[u8], inserted: &[&[u8]]| {
+        for nal in nal::split_annex_b(stream) {
+            if let Ok(Unit::Slice(slice)) = parser.parse(nal)
+                && let Some(picture) = slice.picture
+            {
+                widths.push(picture.sps.pic_width_in_luma_samples);
+                for nal in inserted {
+                    parser.parse(nal).expect("valid");
+                }
+            }
+        }
+    };
+    // The other SPS arrives after each picture: a picture that has started and the rest of its sequence keep theirs.
+    play(&mut parser, &stream, &[&other_sps]);
+    let pictures_before = 4;
+    play(&mut parser, &other, &[]);
+    let (width, other_width) = (widths[0], *widths.last().expect("pictures"));
+    assert_ne!(width, other_width);
+    assert_eq!(widths[..pictures_before], [width; 4]);
+    assert!(widths[pictures_before..].iter().all(|&w| w == other_width));
+    parser.parse(&other_pps).expect("valid");
+}
+
+#[test]
+fn a_cra_picture_with_another_sps_starts_a_sequence() {
+    let (stream, other) = (fixture("h_confwin.hevc"), fixture("h_ra_cra.hevc"));
+    let mut parser = Parser::new();
+    pictures(&mut parser, nal::split_annex_b(&stream));
+    // The other stream from its CRA picture on, with nothing in between.
+    let nals: Vec<&[u8]> = nal::split_annex_b(&other).collect();
+    let cra = nals.iter().position(|nal| kind(nal) == NalUnitType::CRA_NUT).expect("a CRA picture");
+    let sets = nals.iter().filter(|nal| (32..=34).contains(&kind(nal).0));
+    for nal in sets {
+        parser.parse(nal).expect("valid");
+    }
+    let Ok(Unit::Slice(slice)) = parser.parse(nals[cra]) else { panic!("a slice segment") };
+    let picture = slice.picture.expect("a new picture");
+    assert!(picture.no_rasl_output_flag && !picture.no_output_of_prior_pics_flag);
+    assert_eq!(picture.sequence, 1);
+    let (seen, errors) = pictures(&mut parser, nals[cra + 1..].iter().copied());
+    assert_eq!(errors, []);
+    // Its leading pictures are skipped, those of later CRA pictures are not.
+    let kinds = nals[cra + 1..].iter().map(|nal| kind(nal)).filter(|kind| kind.is_slice_segment());
+    let mut later_cra = false;
+    for (&(_, skipped, _), kind) in seen.iter().zip(kinds) {
+        later_cra |= kind.is_cra();
+        assert_eq!(skipped, kind.is_rasl() && !later_cra, "{kind}");
+    }
+    assert!(seen.iter().any(|&(_, skipped, _)| skipped));
+}
+
+#[test]
+fn an_unchanged_parameter_set_stays_the_same_object() {
+    let stream = fixture("h_confwin.hevc");
+    let sps = first(&stream, NalUnitType::SPS_NUT);
+    let mut parser = Parser::new();
+    parser.parse(&sps).expect("valid");
+    let before = parser.sps(0).expect("stored").clone();
+    parser.parse(&sps).expect("valid");
+    assert!(std::sync::Arc::ptr_eq(&before, parser.sps(0).expect("stored")));
+    // A damaged one does not replace it.
+    assert!(parser.parse(&sps[..sps.len() / 2]).is_err());
+    assert!(std::sync::Arc::ptr_eq(&before, parser.sps(0).expect("stored")));
+}
+
+#[test]
+fn pictures_before_the_first_irap_are_skipped_unless_asked_for() {
+    let stream = fixture("s_eos_cra.hevc");
+    let nals: Vec<&[u8]> = nal::split_annex_b(&stream).collect();
+    let irap = |nal: &&&[u8]| kind(nal).is_irap();
+    // Without the first IRAP picture: everything up to the next one, a CRA picture, is skipped, and so are its RASL
+    // pictures.
+    let first_irap = nals.iter().find(irap).expect("an IRAP picture");
+    let rest: Vec<&[u8]> = nals.iter().filter(|nal| nal.as_ptr() != first_irap.as_ptr()).copied().collect();
+    let (seen, errors) = pictures(&mut Parser::new(), rest.iter().copied());
+    assert_eq!(errors, []);
+    let decoded = seen.iter().position(|&(_, skipped, _)| !skipped).expect("a picture");
+    assert!(decoded > 0);
+    let mut slices = rest.iter().filter(|nal| kind(nal).is_slice_segment());
+    assert_eq!(slices.clone().nth(decoded).map(|nal| kind(nal)), Some(NalUnitType::CRA_NUT));
+    let kinds: Vec<NalUnitType> = slices.by_ref().map(|nal| kind(nal)).collect();
+    for (&(_, skipped, _), kind) in seen[decoded..].iter().zip(&kinds[decoded..]).take(8) {
+        assert_eq!(skipped, kind.is_rasl(), "{kind}");
+    }
+    let mut parser = Parser::new();
+    parser.set_start_at(StartAt::Any);
+    let (seen, _) = pictures(&mut parser, rest);
+    assert!(seen[..decoded].iter().all(|&(_, skipped, _)| !skipped));
+}
+
+#[test]
+fn cra_handled_as_bla_skips_its_rasl_pictures() {
+    let stream = fixture("h_ra_cra.hevc");
+    let count = |handle: bool| {
+        let mut parser = Parser::new();
+        parser.set_handle_cra_as_bla(handle);
+        pictures(&mut parser, nal::split_annex_b(&stream)).0.iter().filter(|picture| picture.1).count()
+    };
+    let rasl = nal::split_annex_b(&stream).filter(|nal| kind(nal).is_rasl()).count();
+    assert!(rasl > 0);
+    assert_eq!((count(false), count(true)), (0, rasl));
+}
+
+#[test]
+fn a_lost_first_slice_segment_starts_the_picture_late() {
+    let stream = fixture("h_tiles_non.hevc");
+    let nals: Vec<&[u8]> = nal::split_annex_b(&stream).collect();
+    let (whole, _) = pictures(&mut Parser::new(), nals.iter().copied());
+    // One slice per picture here: take a stream with several.
+    let stream = fixture("h_tiles_slices.hevc");
+    let nals: Vec<&[u8]> = nal::split_annex_b(&stream).collect();
+    let (all, errors) = pictures(&mut Parser::new(), nals.iter().copied());
+    assert!(errors.is_empty() && !whole.is_empty());
+    let is_first = |nal: &[u8]| kind(nal).is_slice_segment() && nal[2] & 0x80 != 0;
+    let mut slices = 0;
+    let damaged = nals.iter().copied().filter(|nal| {
+        slices += usize::from(is_first(nal));
+        !(is_first(nal) && slices > 1)
+    });
+    let (late, _) = pictures(&mut Parser::new(), damaged.collect::<Vec<_>>());
+    assert_eq!(late.len(), all.len());
+    assert_eq!(
+        late.iter().map(|picture| picture.0).collect::<Vec<_>>(),
+        all.iter().map(|picture| picture.0).collect::<Vec<_>>()
+    );
+    assert!(!late[0].2 && late[1..].iter().all(|&(_, _, missing)| missing));
+}
+
+#[test]
+fn repeated_and_backward_slice_segments_are_errors() {
+    let stream = fixture("h_tiles_slices.hevc");
+    let nals: Vec<&[u8]> = nal::split_annex_b(&stream).collect();
+    let second = nals
+        .iter()
+        .position(|nal| kind(nal).is_slice_segment() && nal[2] & 0x80 == 0)
+        .expect("a second slice");
+    let mut parser = Parser::new();
+    for nal in &nals[..=second] {
+        parser.parse(nal).expect("valid");
+    }
+    assert!(matches!(parser.parse(nals[second]), Err(Error::SliceSegmentOrder { .. })));
+    let picture = parser.current_picture().expect("a picture").clone();
+    // The picture goes on with the segment after.
+    let Ok(Unit::Slice(slice)) = parser.parse(nals[second + 1]) else { panic!("a slice segment") };
+    assert!(
+        slice.picture.is_none()
+            && std::sync::Arc::ptr_eq(&picture, parser.current_picture().expect("a picture"))
+    );
+}
+
+#[test]
+fn a_refused_sps_is_refused_for_its_pictures_too() {
+    let stream = fixture("h_confwin.hevc");
+    let mut parser = Parser::new();
+    let (seen, _) = pictures(&mut parser, nal::split_annex_b(&stream));
+    assert_eq!(seen.len(), 4);
+    // The same SPS with sps_3d_extension_flag: the RBSP ends with sps_extension_present_flag 0 and the stop bit.
+    let sps = first(&stream, NalUnitType::SPS_NUT);
+    let rbsp = nal::Rbsp::new(&sps[2..]);
+    let mut bits: Vec<u8> =
+        rbsp.bytes().iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
+    bits.truncate(bits.iter().rposition(|&bit| bit == 1).expect("a stop bit") - 1);
+    bits.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
+    bits.resize(bits.len().next_multiple_of(8), 0);
+    let bytes: Vec<u8> =
+        bits.chunks(8).map(|bits| bits.iter().fold(0, |byte, bit| byte << 1 | bit)).collect();
+    let refused = [&sps[..2], &nal::escape(&bytes)].concat();
+    let error = parser.parse(&refused).expect_err("3D is refused");
+    assert_eq!(error.to_string(), "SPS 0: sps_3d_extension_flag is not supported");
+    let slices = nal::split_annex_b(&stream).filter(|nal| kind(nal).is_slice_segment());
+    let (seen, errors) = pictures(&mut parser, slices);
+    assert_eq!((seen.len(), errors.len()), (0, 4));
+    assert!(errors.iter().all(|found| *found == error));
+}
+
+#[test]
+fn other_layers_and_reserved_types_are_ignored_by_name() {
+    let stream = fixture("s_resv_layer1.hevc");
+    let mut parser = Parser::new();
+    let (mut layers, mut reserved, mut unspecified) = (0, 0, 0);
+    for nal in nal::split_annex_b(&stream) {
+        match parser.parse(nal) {
+            Ok(Unit::Ignored(Ignored::Layer(header))) => {
+                assert_eq!(header.nuh_layer_id, 1);
+                layers += 1;
+            }
+            Ok(Unit::Ignored(Ignored::Reserved(_))) => reserved += 1,
+            Ok(Unit::Ignored(Ignored::Unspecified(_))) => unspecified += 1,
+            Ok(_) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(layers > 0 && reserved > 0 && unspecified > 0, "{layers} {reserved} {unspecified}");
+}
+
+#[test]
+fn seeking_keeps_parameter_sets() {
+    let stream = fixture("h_ra_cra.hevc");
+    let mut parser = Parser::new();
+    let (all, _) = pictures(&mut parser, nal::split_annex_b(&stream));
+    parser.reset();
+    let slices = nal::split_annex_b(&stream).filter(|nal| kind(nal).is_slice_segment());
+    let (again, errors) = pictures(&mut parser, slices);
+    assert_eq!((errors.len(), again), (0, all));
+}
+
+#[test]
+fn access_units_are_as_many_as_pictures() {
+    for path in common::streams() {
+        let stream = common::read(&path);
+        let mut detector = BoundaryDetector::new();
+        let units = nal::split_annex_b(&stream).filter(|nal| detector.push(nal)).count();
+        let run = common::run(&stream);
+        // An end of sequence or bitstream at the very end belongs to the last access unit.
+        assert_eq!(units, run.pictures.len(), "{}", path.display());
+    }
+}
+
+#[test]
+fn dropping_pictures_leaves_missing_references_to_generate() {
+    let stream = fixture("h_ra_cra.hevc");
+    let mut parser = Parser::new();
+    let mut dpb = DecodedPictureBuffer::new();
+    let (mut decoded, mut missing, mut output) = (0, 0, Vec::new());
+    for nal in nal::split_annex_b(&stream) {
+        let Ok(Unit::Slice(slice)) = parser.parse(nal) else { continue };
+        let Some(picture) = slice.picture else { continue };
+        decoded += 1;
+        if decoded % 3 == 0 {
+            continue;
+        }
+        let mut begin = dpb.begin(&picture);
+        output.extend(begin.output.iter().map(|output| output.poc));
+        for entry in begin.rps.missing_mut() {
+            missing += 1;
+            dpb.insert_generated(&picture, entry, ());
+            assert!(entry.index.is_some());
+        }
+        assert_eq!(begin.rps.num_pic_total_curr(), usize::from(picture.header.num_pic_total_curr));
+        output.extend(dpb.insert(&picture, ()).iter().map(|output| output.poc));
+    }
+    output.extend(dpb.flush().iter().map(|output| output.poc));
+    assert!(missing > 0);
+    // Generated pictures are never output.
+    assert_eq!(output.len(), decoded - decoded / 3);
+}
