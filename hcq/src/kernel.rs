@@ -1,0 +1,78 @@
+//! The seam between this crate and the machine.
+//!
+//! Everything the crate asks of an operating system passes through [`KernelInterface`]: six calls, all in
+//! terms of file descriptors and ioctl bytes. [`LinuxKernel`] is NVIDIA's kernel module;
+//! [`EmulatedKernel`](emulated::EmulatedKernel) answers the same bytes without a GPU. Nothing above knows
+//! which one runs.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use memmap2::MmapRaw;
+
+pub mod emulated;
+mod linux;
+
+pub use linux::LinuxKernel;
+
+/// A device node of the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Node {
+    /// `/dev/nvidiactl`: clients, objects, control calls.
+    Control,
+    /// `/dev/nvidiaN`, by minor number: mapping of GPU memory.
+    Gpu(u32),
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Node::Control => f.write_str("/dev/nvidiactl"),
+            Node::Gpu(minor) => write!(f, "/dev/nvidia{minor}"),
+        }
+    }
+}
+
+/// What ended a wait on an event file descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventWait {
+    /// The event was signalled since the last wait; the flag is now clear.
+    Signalled,
+    /// The time ran out.
+    TimedOut,
+    /// The GPU is gone (`POLLHUP`).
+    Lost,
+}
+
+/// The calls that this crate makes to the machine.
+///
+/// Implementations are shared between threads and hold no state that a caller could corrupt; all state of
+/// a client hangs on the file descriptors that [`open`](Self::open) returned, and goes with them.
+pub trait KernelInterface: fmt::Debug + Send + Sync {
+    /// Whether the GPUs behind this interface are a model.
+    fn is_emulated(&self) -> bool;
+
+    /// Opens a device node for reading and writing, close-on-exec, blocking.
+    fn open(&self, node: Node) -> io::Result<OwnedFd>;
+
+    /// Issues one ioctl; `arg` is the argument struct and is written back.
+    ///
+    /// # Safety
+    ///
+    /// Every pointer stored in `arg` must be valid, for as many bytes as the driver will read or write
+    /// through it, for the length of the call.
+    unsafe fn ioctl(&self, fd: BorrowedFd<'_>, request: u32, arg: &mut [u8]) -> io::Result<()>;
+
+    /// Maps `length` bytes of what the driver has attached to `fd` (offset 0, shared, read and write).
+    fn map(&self, fd: BorrowedFd<'_>, length: usize) -> io::Result<MmapRaw>;
+
+    /// Writes a work-submit token to the doorbell register of a mapped usermode object, after making all
+    /// earlier writes of this thread visible to the device.
+    fn ring_doorbell(&self, usermode: &MmapRaw, token: u32);
+
+    /// Waits until the event attached to `fd` fires. The flag is sticky: an event that fired before the
+    /// call ends it at once, and ends only that one call.
+    fn wait_event(&self, fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<EventWait>;
+}

@@ -1,0 +1,478 @@
+//! RM_CONTROL: queries and commands on objects.
+//!
+//! The size of the parameters must be the kernel's own, else `NV_ERR_INVALID_PARAM_STRUCT`; a command that an
+//! object's class does not have is `NV_ERR_NOT_SUPPORTED`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nvkernel_sys::class::BLACKWELL_CHANNEL_GPFIFO_B;
+use nvkernel_sys::ctrl::{self, *};
+use nvkernel_sys::engine::EngineType;
+use nvkernel_sys::layout::RmStruct;
+use nvkernel_sys::rm::NvNotification;
+use nvkernel_sys::status::{RmStatus, Xid};
+
+use super::channel::{Channel, Notifier};
+use super::descriptors::Descriptor;
+use super::gpu::Gpu;
+use super::maps::{add_memory, check_present};
+use super::memory::{Location, Memory};
+use super::objects::{Kind, Objects, RmResult};
+use super::{Shared, lock, user};
+use crate::kernel::Node;
+
+/// Indices of `NV2080_CTRL_FB_INFO` (ctrl2080fb.h), sizes in KiB.
+mod fb_info {
+    pub(super) const RAM_SIZE: u32 = 0x7;
+    pub(super) const TOTAL_RAM_SIZE: u32 = 0x8;
+    pub(super) const HEAP_FREE: u32 = 0x16;
+}
+
+/// Index of `NV0041_CTRL_SURFACE_INFO` (ctrl0041.h): the physical size in units of 4 KiB.
+const SURFACE_INFO_PHYS_SIZE: u32 = 3;
+/// Lists of queries that are longer are refused.
+const MAX_LIST: u32 = 256;
+
+/// How long a preemption waits for an engine.
+const PREEMPT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The arguments of RM_CONTROL.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ControlRequest {
+    pub(super) client: u32,
+    pub(super) object: u32,
+    pub(super) cmd: u32,
+    /// User address of the parameters.
+    pub(super) params: u64,
+    /// Bytes of them, as the caller declares.
+    pub(super) size: usize,
+}
+
+impl Shared {
+    pub(super) fn control(&self, descriptor: &Arc<Descriptor>, request: ControlRequest) -> RmResult<()> {
+        let mut objects = lock(&self.objects);
+        let client = objects.client(request.client, descriptor.session())?;
+        if request.object == request.client {
+            return self.client_control(&mut objects, descriptor, &request);
+        }
+        let object = client.get(request.object)?;
+        check_present(client, request.object)?;
+        let gpu = client.gpu_of(request.object).ok_or(RmStatus::NV_ERR_NOT_SUPPORTED)?;
+        match &object.kind {
+            Kind::Device { gpu, .. } => self.device_control(gpu, &request),
+            Kind::Subdevice => self.subdevice_control(gpu, &request),
+            Kind::Channel(channel) => self.channel_control(channel, &request),
+            Kind::Group(group) => {
+                let channels: Vec<_> = lock(&group.channels).iter().filter_map(|c| c.upgrade()).collect();
+                self.group_control(&channels, &request)
+            }
+            Kind::Memory { memory, .. } => self.memory_control(memory, &request),
+            _ => Err(RmStatus::NV_ERR_NOT_SUPPORTED),
+        }
+    }
+
+    /// Runs a command on its parameters, if their size is right, and writes them back.
+    fn typed<P: RmStruct>(
+        &self,
+        request: &ControlRequest,
+        _: &ControlCmd<P>,
+        f: impl FnOnce(&mut P) -> RmResult<()>,
+    ) -> RmResult<()> {
+        if !self.abi.has(P::ID) {
+            return Err(RmStatus::NV_ERR_NOT_SUPPORTED);
+        }
+        let size = self.abi.size_of::<P>();
+        if request.size != size {
+            return Err(RmStatus::NV_ERR_INVALID_PARAM_STRUCT);
+        }
+        let mut wire = vec![0; size];
+        user::copy_in(request.params, &mut wire)?;
+        let mut params = P::new_zeroed();
+        self.abi.decode(&mut params, &wire);
+        f(&mut params)?;
+        self.abi.encode(&params, &mut wire);
+        user::copy_out(request.params, &wire)
+    }
+
+    fn client_control(
+        &self,
+        objects: &mut Objects,
+        descriptor: &Arc<Descriptor>,
+        request: &ControlRequest,
+    ) -> RmResult<()> {
+        let gpu = |id: u32| self.gpus.iter().find(|g| g.id() == id).ok_or(RmStatus::NV_ERR_INVALID_ARGUMENT);
+        let list_ids = |out: &mut [u32]| {
+            out.fill(u32::MAX);
+            for (gpu, id) in self.gpus.iter().zip(out) {
+                *id = gpu.id();
+            }
+        };
+        match request.cmd {
+            cmd if cmd == NV0000_CTRL_CMD_GPU_GET_ID_INFO_V2.id => {
+                self.typed(request, &NV0000_CTRL_CMD_GPU_GET_ID_INFO_V2, |p| {
+                    let gpu = gpu(p.gpuId)?;
+                    p.deviceInstance = gpu.index as u32;
+                    p.subDeviceInstance = 0;
+                    p.gpuInstance = gpu.index as u32;
+                    p.boardId = gpu.id();
+                    p.numaId = -1;
+                    Ok(())
+                })
+            }
+            cmd if cmd == NV0000_CTRL_CMD_GPU_GET_ATTACHED_IDS.id => {
+                self.typed(request, &NV0000_CTRL_CMD_GPU_GET_ATTACHED_IDS, |p| {
+                    list_ids(&mut p.gpuIds);
+                    Ok(())
+                })
+            }
+            cmd if cmd == NV0000_CTRL_CMD_GPU_GET_PROBED_IDS.id => {
+                self.typed(request, &NV0000_CTRL_CMD_GPU_GET_PROBED_IDS, |p| {
+                    list_ids(&mut p.gpuIds);
+                    p.excludedGpuIds.fill(u32::MAX);
+                    Ok(())
+                })
+            }
+            cmd if cmd == NV0000_CTRL_CMD_GPU_ATTACH_IDS.id => {
+                self.typed(request, &NV0000_CTRL_CMD_GPU_ATTACH_IDS, |p| {
+                    // Attached already; an id in front of the end mark must be one that exists. The mark
+                    // "all" stands alone.
+                    for &id in p.gpuIds.iter().take_while(|&&id| id != u32::MAX && id != 0xffff) {
+                        if let Err(status) = gpu(id) {
+                            p.failedId = id;
+                            return Err(status);
+                        }
+                    }
+                    Ok(())
+                })
+            }
+            cmd if cmd == NV0000_CTRL_CMD_OS_UNIX_EXPORT_OBJECT_TO_FD.id => {
+                let client = objects.client(request.client, descriptor.session())?;
+                self.typed(request, &NV0000_CTRL_CMD_OS_UNIX_EXPORT_OBJECT_TO_FD, |p| {
+                    if p.object.type_ != NV0000_CTRL_OS_UNIX_EXPORT_OBJECT_TYPE_RM {
+                        return Err(RmStatus::NV_ERR_INVALID_ARGUMENT);
+                    }
+                    let memory = client.memory(p.object.hObject)?.clone();
+                    let target = self.control_descriptor(p.fd)?;
+                    let mut state = lock(&target.state);
+                    if state.export.is_some() || state.mapping.is_some() || !state.os_events.is_empty() {
+                        return Err(RmStatus::NV_ERR_STATE_IN_USE);
+                    }
+                    state.export = Some(memory);
+                    Ok(())
+                })
+            }
+            cmd if cmd == NV0000_CTRL_CMD_OS_UNIX_IMPORT_OBJECT_FROM_FD.id => {
+                let client = objects.client(request.client, descriptor.session())?;
+                self.typed(request, &NV0000_CTRL_CMD_OS_UNIX_IMPORT_OBJECT_FROM_FD, |p| {
+                    let memory = lock(&self.control_descriptor(p.fd)?.state).export.clone();
+                    let memory = memory.ok_or(RmStatus::NV_ERR_INVALID_ARGUMENT)?;
+                    let class = match memory.location() {
+                        Location::Vidmem => nvkernel_sys::class::NV01_MEMORY_LOCAL_USER,
+                        _ => nvkernel_sys::class::NV01_MEMORY_SYSTEM,
+                    };
+                    check_present(client, p.object.hParent)?;
+                    p.object.hObject = add_memory(client, p.object.hParent, p.object.hObject, class, memory)?;
+                    Ok(())
+                })
+            }
+            cmd if cmd == NV0000_CTRL_CMD_OS_UNIX_GET_EXPORT_OBJECT_INFO.id => {
+                self.typed(request, &NV0000_CTRL_CMD_OS_UNIX_GET_EXPORT_OBJECT_INFO, |p| {
+                    let target = self.control_descriptor(p.fd)?;
+                    if lock(&target.state).export.is_none() {
+                        return Err(RmStatus::NV_ERR_INVALID_ARGUMENT);
+                    }
+                    (p.maxObjects, p.metadata) = (1, [0; 64]);
+                    Ok(())
+                })
+            }
+            _ => unknown(request),
+        }
+    }
+
+    fn control_descriptor(&self, fd: i32) -> RmResult<Arc<Descriptor>> {
+        let descriptor = self.descriptors.get(fd).filter(|d| d.node() == Node::Control);
+        descriptor.ok_or(RmStatus::NV_ERR_INVALID_ARGUMENT)
+    }
+
+    fn device_control(&self, gpu: &Gpu, request: &ControlRequest) -> RmResult<()> {
+        match request.cmd {
+            cmd if cmd == NV0080_CTRL_CMD_GPU_GET_CLASSLIST.id => {
+                self.typed(request, &NV0080_CTRL_CMD_GPU_GET_CLASSLIST, |p| {
+                    list(&gpu.model.classes, &mut p.numClasses, p.classList)
+                })
+            }
+            cmd if cmd == NV0080_CTRL_CMD_GPU_GET_CLASSLIST_V2.id => {
+                self.typed(request, &NV0080_CTRL_CMD_GPU_GET_CLASSLIST_V2, |p| {
+                    p.numClasses = gpu.model.classes.len() as u32;
+                    p.classList[..gpu.model.classes.len()].copy_from_slice(&gpu.model.classes);
+                    Ok(())
+                })
+            }
+            _ => unknown(request),
+        }
+    }
+
+    fn subdevice_control(&self, gpu: &Gpu, request: &ControlRequest) -> RmResult<()> {
+        let engines: Vec<u32> = gpu.model.engines.iter().map(|e| e.0).collect();
+        match request.cmd {
+            cmd if cmd == NV2080_CTRL_CMD_GPU_GET_NAME_STRING.id => {
+                self.typed(request, &NV2080_CTRL_CMD_GPU_GET_NAME_STRING, |p| {
+                    let name = gpu.model.name.as_bytes();
+                    let length = name.len().min(p.gpuNameString.len() - 1);
+                    p.gpuNameString.fill(0);
+                    p.gpuNameString[..length].copy_from_slice(&name[..length]);
+                    Ok(())
+                })
+            }
+            cmd if cmd == NV2080_CTRL_CMD_GPU_GET_ENGINES.id => {
+                self.typed(request, &NV2080_CTRL_CMD_GPU_GET_ENGINES, |p| {
+                    list(&engines, &mut p.engineCount, p.engineList)
+                })
+            }
+            cmd if cmd == NV2080_CTRL_CMD_GPU_GET_ENGINES_V2.id => {
+                self.typed(request, &NV2080_CTRL_CMD_GPU_GET_ENGINES_V2, |p| {
+                    p.engineCount = engines.len() as u32;
+                    p.engineList[..engines.len()].copy_from_slice(&engines);
+                    Ok(())
+                })
+            }
+            cmd if cmd == NV2080_CTRL_CMD_GPU_GET_ENGINE_CLASSLIST.id => {
+                self.typed(request, &NV2080_CTRL_CMD_GPU_GET_ENGINE_CLASSLIST, |p| {
+                    let engine = EngineType(p.engineType);
+                    if !gpu.model.engines.contains(&engine) {
+                        return Err(RmStatus::NV_ERR_INVALID_ARGUMENT);
+                    }
+                    list(&gpu.model.engine_classes(engine), &mut p.numClasses, p.classList)
+                })
+            }
+            cmd if cmd == NV2080_CTRL_CMD_GPU_GET_GID_INFO.id => {
+                self.typed(request, &NV2080_CTRL_CMD_GPU_GET_GID_INFO, |p| {
+                    // The SHA-1 form is 16 bytes, made of what tells GPUs of one model apart.
+                    let mut uuid = *b"emulated-gpu\0\0\0\0";
+                    uuid[12..14].copy_from_slice(&gpu.model.pci_device_id.to_be_bytes());
+                    uuid[15] = gpu.index as u8;
+                    p.data.fill(0);
+                    if p.flags & NV2080_GPU_CMD_GPU_GET_GID_FLAGS_FORMAT_BINARY != 0 {
+                        p.data[..16].copy_from_slice(&uuid);
+                        p.length = 16;
+                    } else {
+                        let text = uuid_text(&uuid);
+                        p.data[..text.len()].copy_from_slice(text.as_bytes());
+                        p.length = text.len() as u32 + 1;
+                    }
+                    Ok(())
+                })
+            }
+            cmd if cmd == NV2080_CTRL_CMD_EVENT_SET_NOTIFICATION.id => {
+                self.typed(request, &NV2080_CTRL_CMD_EVENT_SET_NOTIFICATION, |p| {
+                    gpu.events.set_action(request.client, request.object, p.event, p.action);
+                    Ok(())
+                })
+            }
+            cmd if cmd == NV2080_CTRL_CMD_TIMER_GET_TIME.id => {
+                self.typed(request, &NV2080_CTRL_CMD_TIMER_GET_TIME, |p| {
+                    p.time_nsec = gpu.timestamp();
+                    Ok(())
+                })
+            }
+            cmd if cmd == NV2080_CTRL_CMD_FB_GET_INFO.id => {
+                self.typed(request, &NV2080_CTRL_CMD_FB_GET_INFO, |p| {
+                    let total = gpu.vidmem.capacity();
+                    answer_list(p.fbInfoListSize, p.fbInfoList, |index| match index {
+                        fb_info::RAM_SIZE | fb_info::TOTAL_RAM_SIZE => Some((total >> 10) as u32),
+                        fb_info::HEAP_FREE => Some((total.saturating_sub(gpu.vidmem.used()) >> 10) as u32),
+                        _ => None,
+                    })
+                })
+            }
+            cmd if cmd == NV2080_CTRL_CMD_MC_GET_ARCH_INFO.id => {
+                self.typed(request, &NV2080_CTRL_CMD_MC_GET_ARCH_INFO, |p| {
+                    p.architecture = gpu.model.architecture;
+                    p.implementation = gpu.model.implementation;
+                    p.revision = gpu.model.revision;
+                    p.subRevision = 0;
+                    Ok(())
+                })
+            }
+            cmd if cmd == NV2080_CTRL_CMD_PERF_BOOST.id => {
+                // Clocks are not modelled.
+                self.typed(request, &NV2080_CTRL_CMD_PERF_BOOST, |_| Ok(()))
+            }
+            _ => unknown(request),
+        }
+    }
+
+    fn memory_control(&self, memory: &Memory, request: &ControlRequest) -> RmResult<()> {
+        if request.cmd != NV0041_CTRL_CMD_GET_SURFACE_INFO.id {
+            return unknown(request);
+        }
+        self.typed(request, &NV0041_CTRL_CMD_GET_SURFACE_INFO, |p| {
+            answer_list(p.surfaceInfoListSize, p.surfaceInfoList, |index| {
+                (index == SURFACE_INFO_PHYS_SIZE).then_some((memory.size() >> 12) as u32)
+            })
+        })
+    }
+
+    fn group_control(&self, channels: &[Arc<Channel>], request: &ControlRequest) -> RmResult<()> {
+        match request.cmd {
+            cmd if cmd == NVA06C_CTRL_CMD_GPFIFO_SCHEDULE.id => {
+                self.typed(request, &NVA06C_CTRL_CMD_GPFIFO_SCHEDULE, |p| {
+                    channels.iter().try_for_each(|channel| schedule(channel, p.bEnable != 0))
+                })
+            }
+            cmd if cmd == NVA06C_CTRL_CMD_SET_TIMESLICE.id => {
+                self.typed(request, &NVA06C_CTRL_CMD_SET_TIMESLICE, |p| match p.timesliceUs {
+                    0 => Err(RmStatus::NV_ERR_INVALID_ARGUMENT),
+                    _ => Ok(()),
+                })
+            }
+            cmd if cmd == NVA06C_CTRL_CMD_PREEMPT.id => self.typed(request, &NVA06C_CTRL_CMD_PREEMPT, |p| {
+                let gone = p.bWait == 0 || channels.iter().all(|channel| channel.preempt(PREEMPT_TIMEOUT));
+                if gone { Ok(()) } else { Err(RmStatus::NV_ERR_TIMEOUT) }
+            }),
+            _ => unknown(request),
+        }
+    }
+
+    fn channel_control(&self, channel: &Arc<Channel>, request: &ControlRequest) -> RmResult<()> {
+        match request.cmd {
+            cmd if cmd == NVA06F_CTRL_CMD_BIND.id => {
+                self.typed(request, &NVA06F_CTRL_CMD_BIND, |p| bind(channel, EngineType(p.engineType)))
+            }
+            cmd if cmd == NVA06F_CTRL_CMD_GPFIFO_SCHEDULE.id => {
+                self.typed(request, &NVA06F_CTRL_CMD_GPFIFO_SCHEDULE, |p| schedule(channel, p.bEnable != 0))
+            }
+            cmd if cmd == NVC36F_CTRL_CMD_GPFIFO_GET_WORK_SUBMIT_TOKEN.id => {
+                self.typed(request, &NVC36F_CTRL_CMD_GPFIFO_GET_WORK_SUBMIT_TOKEN, |p| {
+                    p.workSubmitToken = work_submit_token(channel)?;
+                    Ok(())
+                })
+            }
+            cmd if cmd == NVC36F_CTRL_CMD_GPFIFO_SET_WORK_SUBMIT_TOKEN_NOTIF_INDEX.id => {
+                self.typed(request, &NVC36F_CTRL_CMD_GPFIFO_SET_WORK_SUBMIT_TOKEN_NOTIF_INDEX, |p| {
+                    let notifier = channel.notifier().ok_or(RmStatus::NV_ERR_INVALID_STATE)?;
+                    slot(&notifier, p.index).ok_or(RmStatus::NV_ERR_INVALID_ARGUMENT)?;
+                    lock(&channel.routing).token_slot = p.index;
+                    Ok(())
+                })
+            }
+            cmd if cmd == NVA06F_CTRL_CMD_STOP_CHANNEL.id => {
+                self.typed(request, &NVA06F_CTRL_CMD_STOP_CHANNEL, |_| {
+                    channel.set_scheduled(false);
+                    channel.leave_engine();
+                    Ok(())
+                })
+            }
+            cmd if cmd == NV906F_CTRL_CMD_RESET_CHANNEL.id => {
+                self.typed(request, &NV906F_CTRL_CMD_RESET_CHANNEL, |_| {
+                    channel.halt(Xid(43));
+                    Ok(())
+                })
+            }
+            cmd if cmd == NV906F_CTRL_CMD_GET_MMU_FAULT_INFO.id => {
+                self.typed(request, &NV906F_CTRL_CMD_GET_MMU_FAULT_INFO, |p| {
+                    let Some(fault) = channel.mmu_fault() else { return Ok(()) };
+                    p.addrHi = (fault.address >> 32) as u32;
+                    p.addrLo = fault.address as u32;
+                    p.faultType = fault.kind.number();
+                    p.faultString.fill(0);
+                    p.faultString[..fault.kind.name().len()].copy_from_slice(fault.kind.name().as_bytes());
+                    Ok(())
+                })
+            }
+            _ => unknown(request),
+        }
+    }
+}
+
+fn unknown(request: &ControlRequest) -> RmResult<()> {
+    log::debug!("no control {:#x} ({}) on {:#x}", request.cmd, ctrl::name_of(request.cmd), request.object);
+    Err(RmStatus::NV_ERR_NOT_SUPPORTED)
+}
+
+/// Answers a "count and pointer" query: the count alone for a null pointer, else as many words as there are,
+/// for which the caller must have given room.
+fn list(words: &[u32], count: &mut u32, pointer: u64) -> RmResult<()> {
+    if pointer != 0 {
+        if (*count as usize) < words.len() {
+            return Err(RmStatus::NV_ERR_INVALID_ARGUMENT);
+        }
+        user::copy_words_out(pointer, words)?;
+    }
+    *count = words.len() as u32;
+    Ok(())
+}
+
+/// Fills the data of a list of index and data pairs in user memory.
+fn answer_list(count: u32, pointer: u64, answer: impl Fn(u32) -> Option<u32>) -> RmResult<()> {
+    if count > MAX_LIST {
+        return Err(RmStatus::NV_ERR_INVALID_ARGUMENT);
+    }
+    for i in 0..u64::from(count) {
+        let at = pointer.checked_add(8 * i).ok_or(RmStatus::NV_ERR_INVALID_ADDRESS)?;
+        let mut index = [0; 4];
+        user::copy_in(at, &mut index)?;
+        let data = answer(u32::from_le_bytes(index)).ok_or(RmStatus::NV_ERR_INVALID_ARGUMENT)?;
+        user::copy_words_out(at + 4, &[data])?;
+    }
+    Ok(())
+}
+
+fn uuid_text(uuid: &[u8; 16]) -> String {
+    let hex: String = uuid.iter().map(|b| format!("{b:02x}")).collect();
+    format!("GPU-{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+fn bind(channel: &Channel, engine: EngineType) -> RmResult<()> {
+    if !channel.gpu().model.engines.contains(&engine) {
+        return Err(RmStatus::NV_ERR_INVALID_ARGUMENT);
+    }
+    let mut routing = lock(&channel.routing);
+    if routing.locked.is_some_and(|locked| locked != engine) {
+        return Err(RmStatus::NV_ERR_INVALID_STATE);
+    }
+    routing.locked = Some(engine);
+    routing.bound = true;
+    channel.set_engine(engine);
+    Ok(())
+}
+
+fn schedule(channel: &Arc<Channel>, enable: bool) -> RmResult<()> {
+    let mut routing = lock(&channel.routing);
+    let engine = routing.locked.ok_or(RmStatus::NV_ERR_INVALID_STATE)?;
+    routing.scheduled = enable;
+    channel.set_scheduled(enable);
+    let runlist = channel.gpu().runlist(engine)?;
+    if enable {
+        runlist.add(channel);
+    } else {
+        runlist.remove(channel);
+    }
+    Ok(())
+}
+
+/// Where slot `index` of an error notifier lies, if there is room for it.
+fn slot(notifier: &Notifier, index: u32) -> Option<u64> {
+    let size = size_of::<NvNotification>() as u64;
+    let at = notifier.offset + size * u64::from(index);
+    (at + size <= notifier.memory.size()).then_some(at)
+}
+
+fn work_submit_token(channel: &Arc<Channel>) -> RmResult<u32> {
+    let gpu = channel.gpu();
+    let routing = *lock(&channel.routing);
+    let ready = gpu.model.per_runlist_channels || (routing.has_object && routing.bound);
+    let engine = routing.locked.filter(|_| ready).ok_or(RmStatus::NV_ERR_INVALID_STATE)?;
+    let mut token = engine.0 << 16 | channel.id();
+    if gpu.model.classes.contains(&BLACKWELL_CHANNEL_GPFIFO_B) {
+        token |= 1 << 30;
+    }
+    if let Some(notifier) = channel.notifier()
+        && let Some(at) = slot(&notifier, routing.token_slot)
+    {
+        notifier.memory.store_u32(at + 8, token);
+    }
+    gpu.listen(token, channel);
+    Ok(token)
+}

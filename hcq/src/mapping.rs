@@ -1,0 +1,97 @@
+//! [`Mapping`]: device-visible memory as this process sees it.
+
+use memmap2::MmapRaw;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Memory that a device reads and writes at any time, mapped into this process.
+///
+/// It is never a Rust reference: bytes are copied in and out, and single aligned words are accessed as
+/// device registers are. Every access is bounds-checked and panics outside the mapping, since offsets are
+/// computed by this crate and never come from a stream.
+#[derive(Debug)]
+pub struct Mapping {
+    map: MmapRaw,
+    /// What the resource manager calls the mapping: a bus address, not one of this process.
+    linear: u64,
+}
+
+impl Mapping {
+    pub(crate) fn new(map: MmapRaw, linear: u64) -> Self {
+        Mapping { map, linear }
+    }
+
+    /// Length in bytes.
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Whether the mapping has no bytes; a mapping never has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn raw(&self) -> &MmapRaw {
+        &self.map
+    }
+
+    /// The name by which the resource manager undoes the mapping (`pLinearAddress`).
+    pub(crate) fn linear(&self) -> u64 {
+        self.linear
+    }
+
+    /// The address of `length` bytes at `offset`, checked.
+    fn at(&self, offset: usize, length: usize) -> *mut u8 {
+        assert!(
+            offset.checked_add(length).is_some_and(|end| end <= self.len()),
+            "{length} bytes at {offset} lie outside a mapping of {}",
+            self.len()
+        );
+        self.map.as_mut_ptr().wrapping_add(offset)
+    }
+
+    /// Copies `data` to `offset`.
+    pub fn copy_in(&self, offset: usize, data: &[u8]) {
+        let to = self.at(offset, data.len());
+        // SAFETY: `to` points at `data.len()` mapped bytes (checked by `at`) that no Rust reference covers;
+        // `data` is ordinary memory and cannot overlap a mapping of a device file.
+        unsafe { to.copy_from_nonoverlapping(data.as_ptr(), data.len()) }
+    }
+
+    /// Copies bytes from `offset` to `data`.
+    pub fn copy_out(&self, offset: usize, data: &mut [u8]) {
+        let from = self.at(offset, data.len());
+        // SAFETY: `from` points at `data.len()` mapped bytes (checked by `at`); `data` is exclusive. A device
+        // that writes meanwhile makes the bytes stale, which every value of `u8` can be.
+        unsafe { from.copy_to_nonoverlapping(data.as_mut_ptr(), data.len()) }
+    }
+
+    /// Sets `length` bytes at `offset` to `value`.
+    pub fn fill(&self, offset: usize, length: usize, value: u8) {
+        let to = self.at(offset, length);
+        // SAFETY: `to` points at `length` mapped bytes (checked by `at`) that no Rust reference covers.
+        unsafe { to.write_bytes(value, length) }
+    }
+
+    /// Reads the 32-bit word at `offset` with acquire order: what the device wrote before it is visible.
+    pub fn load(&self, offset: usize) -> u32 {
+        self.word(offset).load(Ordering::Acquire)
+    }
+
+    /// Writes the 32-bit word at `offset` with release order.
+    pub fn store(&self, offset: usize, value: u32) {
+        self.word(offset).store(value, Ordering::Release);
+    }
+
+    /// Reads the 64-bit word at `offset` as two halves, low first.
+    pub fn load_u64(&self, offset: usize) -> u64 {
+        u64::from(self.load(offset)) | u64::from(self.load(offset + 4)) << 32
+    }
+
+    fn word(&self, offset: usize) -> &AtomicU32 {
+        assert!(offset.is_multiple_of(4), "word at unaligned offset {offset}");
+        let at = self.at(offset, 4).cast::<u32>();
+        // SAFETY: mapped, aligned (mappings start on a page), and only ever accessed atomically or by byte
+        // copies; the reference does not outlive `self`.
+        unsafe { AtomicU32::from_ptr(at) }
+    }
+}

@@ -1,0 +1,246 @@
+//! [`DeviceBuffer`]: memory that the GPU addresses, in its own memory or in the host's.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use nvkernel_sys::class;
+use nvkernel_sys::rm::{
+    self, NV_MEMORY_ALLOCATION_PARAMS, memory_attr as attr, memory_attr2 as attr2, nvos46_flags,
+};
+use zerocopy::FromZeros;
+
+use crate::device::DeviceInner;
+use crate::error::{Error, Result};
+use crate::mapping::Mapping;
+use crate::rm::RmObject;
+
+const KIB4: u64 = 4 << 10;
+const KIB64: u64 = 64 << 10;
+const MIB2: u64 = 2 << 20;
+
+/// Where memory lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Placement {
+    /// The GPU's own memory.
+    Vidmem,
+    /// Host memory, cached by the CPU and snooped by the GPU.
+    Sysmem,
+}
+
+impl fmt::Display for Placement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Placement::Vidmem => "GPU memory",
+            Placement::Sysmem => "host memory",
+        })
+    }
+}
+
+/// One allocation: an RM memory object, mapped into the device's address space for as long as it lives.
+#[derive(Debug)]
+struct Allocation {
+    // Field order is drop order: the CPU mapping goes before the memory object.
+    mapping: OnceLock<Mapping>,
+    memory: Arc<RmObject>,
+    device: Arc<DeviceInner>,
+    placement: Placement,
+    address: u64,
+    size: u64,
+}
+
+/// A range of an allocation. Clones share the allocation, which is freed with the last of them.
+#[derive(Clone)]
+pub struct DeviceBuffer {
+    allocation: Arc<Allocation>,
+    offset: u64,
+    size: u64,
+}
+
+impl fmt::Debug for DeviceBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}+{:#x} in {}", self.gpu_address(), self.size, self.placement())
+    }
+}
+
+impl DeviceBuffer {
+    pub(crate) fn allocate(device: &Arc<DeviceInner>, size: u64, placement: Placement) -> Result<Self> {
+        // Small buffers are not rounded to a huge page: fourteen sessions would pay for it in gigabytes.
+        let page = match placement {
+            Placement::Vidmem if size >= MIB2 => MIB2,
+            Placement::Vidmem => KIB64,
+            Placement::Sysmem => KIB4,
+        };
+        let size = size.max(1).checked_next_multiple_of(page).ok_or(Error::AddressSpaceFull { size })?;
+        let mut params = NV_MEMORY_ALLOCATION_PARAMS::new_zeroed();
+        params.owner = device.client.root();
+        params.flags = rm::NVOS32_ALLOC_FLAGS_IGNORE_BANK_PLACEMENT
+            | rm::NVOS32_ALLOC_FLAGS_ALIGNMENT_FORCE
+            | rm::NVOS32_ALLOC_FLAGS_MAP_NOT_REQUIRED;
+        params.attr = attr::PHYSICALITY.of(attr::PHYSICALITY_ALLOW_NONCONTIGUOUS);
+        params.attr2 = attr2::ZBC.of(attr2::ZBC_PREFER_NO_ZBC);
+        params.size = size;
+        params.alignment = page;
+        params.limit = size - 1;
+        let class = match placement {
+            Placement::Vidmem => {
+                params.type_ = rm::NVOS32_TYPE_IMAGE;
+                params.flags |= rm::NVOS32_ALLOC_FLAGS_PERSISTENT_VIDMEM;
+                params.attr2 |= attr2::GPU_CACHEABLE.of(attr2::GPU_CACHEABLE_YES);
+                if page == MIB2 {
+                    params.attr |= attr::PAGE_SIZE.of(attr::PAGE_SIZE_HUGE);
+                    params.attr2 |= attr2::PAGE_SIZE_HUGE.of(attr2::PAGE_SIZE_HUGE_2MB);
+                } else {
+                    params.attr |= attr::PAGE_SIZE.of(attr::PAGE_SIZE_BIG);
+                }
+                class::NV01_MEMORY_LOCAL_USER
+            }
+            Placement::Sysmem => {
+                params.type_ = rm::NVOS32_TYPE_NOTIFIER;
+                params.attr |= attr::LOCATION.of(attr::LOCATION_PCI);
+                params.attr |= attr::COHERENCY.of(attr::COHERENCY_WRITE_BACK);
+                params.attr2 |= attr2::GPU_CACHEABLE.of(attr2::GPU_CACHEABLE_NO);
+                class::NV01_MEMORY_SYSTEM
+            }
+        };
+        let memory = device.client.alloc(Some(&device.device), class, &mut params)?;
+        let address = device.take_address(size, page)?;
+        // Without snooping, what the CPU wrote may still sit in its cache when the GPU reads, and vice versa.
+        let flags = nvos46_flags::CACHE_SNOOP.of(u32::from(placement == Placement::Sysmem))
+            | nvos46_flags::DMA_OFFSET_FIXED.of(1);
+        let window = device.window.handle();
+        if let Err(error) =
+            device.client.map_dma(device.device.handle(), window, memory.handle(), size, flags, address)
+        {
+            device.release_address(address, size);
+            return Err(error);
+        }
+        let allocation =
+            Allocation { mapping: OnceLock::new(), memory, device: device.clone(), placement, address, size };
+        Ok(DeviceBuffer { allocation: Arc::new(allocation), offset: 0, size })
+    }
+
+    /// First GPU address of the buffer; always below 2^40.
+    pub fn gpu_address(&self) -> u64 {
+        self.allocation.address + self.offset
+    }
+
+    /// Length in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Where the memory lies.
+    pub fn placement(&self) -> Placement {
+        self.allocation.placement
+    }
+
+    /// The part of `size` bytes at `offset`. Panics if it is not inside.
+    pub fn slice(&self, offset: u64, size: u64) -> DeviceBuffer {
+        assert!(
+            offset.checked_add(size).is_some_and(|end| end <= self.size),
+            "slice {offset:#x}+{size:#x} of a buffer of {:#x}",
+            self.size
+        );
+        DeviceBuffer { allocation: self.allocation.clone(), offset: self.offset + offset, size }
+    }
+
+    /// Whether `address..address + length` lies inside.
+    pub fn contains(&self, address: u64, length: u64) -> bool {
+        let start = self.gpu_address();
+        address >= start && address.checked_add(length).is_some_and(|end| end <= start + self.size)
+    }
+
+    /// Handle of the RM memory object.
+    pub(crate) fn memory_handle(&self) -> u32 {
+        self.allocation.memory.handle()
+    }
+
+    /// Offset of this buffer within its memory object.
+    pub(crate) fn memory_offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The CPU's view of the *whole allocation*, made on first use. GPU memory is write-combined: fast to
+    /// write in order, slow to read.
+    fn mapping(&self) -> Result<&Mapping> {
+        let a = &*self.allocation;
+        if let Some(mapping) = a.mapping.get() {
+            return Ok(mapping);
+        }
+        let (minor, what) = match a.placement {
+            Placement::Vidmem => (Some(a.device.info.minor), "GPU memory"),
+            Placement::Sysmem => (None, "host memory"),
+        };
+        let mapping = a.device.map_for_cpu(&a.memory, minor, a.size as usize, what)?;
+        Ok(a.mapping.get_or_init(|| mapping))
+    }
+
+    /// This buffer as the CPU sees it, mapped on first use.
+    pub fn view(&self) -> Result<View<'_>> {
+        Ok(View { mapping: self.mapping()?, offset: self.offset as usize, size: self.size as usize })
+    }
+}
+
+impl Drop for Allocation {
+    fn drop(&mut self) {
+        if let Some(mapping) = self.mapping.take() {
+            self.device.unmap_for_cpu(&self.memory, mapping);
+        }
+        let device = &self.device;
+        let window = device.window.handle();
+        match device.client.unmap_dma(device.device.handle(), window, self.memory.handle(), self.address) {
+            Ok(()) => device.release_address(self.address, self.size),
+            // The range is lost rather than handed out while the GPU may still reach the old memory.
+            Err(error) => log::warn!("{error}"),
+        }
+    }
+}
+
+/// A [`DeviceBuffer`] in this process: offsets count from the buffer's start, every access is checked.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    mapping: &'a Mapping,
+    offset: usize,
+    size: usize,
+}
+
+impl View<'_> {
+    fn at(&self, offset: usize, length: usize) -> usize {
+        assert!(
+            offset.checked_add(length).is_some_and(|end| end <= self.size),
+            "{length} bytes at {offset} lie outside a buffer of {}",
+            self.size
+        );
+        self.offset + offset
+    }
+
+    /// Copies `data` to `offset`.
+    pub fn copy_in(&self, offset: usize, data: &[u8]) {
+        self.mapping.copy_in(self.at(offset, data.len()), data);
+    }
+
+    /// Copies bytes from `offset` to `data`.
+    pub fn copy_out(&self, offset: usize, data: &mut [u8]) {
+        self.mapping.copy_out(self.at(offset, data.len()), data);
+    }
+
+    /// Sets `length` bytes at `offset` to `value`.
+    pub fn fill(&self, offset: usize, length: usize, value: u8) {
+        self.mapping.fill(self.at(offset, length), length, value);
+    }
+
+    /// Reads the 32-bit word at `offset`, acquire order.
+    pub fn load(&self, offset: usize) -> u32 {
+        self.mapping.load(self.at(offset, 4))
+    }
+
+    /// Writes the 32-bit word at `offset`, release order.
+    pub fn store(&self, offset: usize, value: u32) {
+        self.mapping.store(self.at(offset, 4), value);
+    }
+
+    /// Reads two words at `offset` as one 64-bit value, low first.
+    pub fn load_u64(&self, offset: usize) -> u64 {
+        self.mapping.load_u64(self.at(offset, 8))
+    }
+}

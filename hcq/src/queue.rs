@@ -1,0 +1,260 @@
+//! [`Queue`]: a channel, the memory its push buffers lie in, and the timeline that it moves.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use nvkernel_sys::engine::{EngineKind, EngineType};
+use nvkernel_sys::{copy, host, video};
+use zerocopy::IntoBytes;
+
+use crate::channel::{Channel, ChannelMemory, NOTIFIER_BYTES};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::memory::{DeviceBuffer, Placement};
+use crate::pushbuf::{PushBuffer, SET_OBJECT, SUBCHANNEL_ENGINE, SUBCHANNEL_HOST};
+use crate::timeline::{SEMAPHORE_BYTES, SyncPoint, Timeline};
+
+const RING_ENTRIES: u64 = 512;
+const PUSH_BYTES: u64 = 128 << 10;
+const PAGE: u64 = 4096;
+/// How long a full ring is waited for: longer than any engine takes for what the ring can hold.
+const RING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A hardware command queue on one engine.
+///
+/// Work is executed in order of submission. Every submission moves the queue's [`Timeline`] by one, when it
+/// is complete and its writes are visible.
+#[derive(Debug)]
+pub struct Queue {
+    channel: Arc<Channel>,
+    timeline: Arc<Timeline>,
+    push: DeviceBuffer,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    submitted: u64,
+    /// Ring entry to write next, not yet reduced modulo the ring.
+    put: u32,
+    /// Bytes written to the push memory since the beginning, including what was skipped at its end.
+    head: u64,
+    inflight: VecDeque<InFlight>,
+    /// Whether the engine class was bound to its subchannel.
+    bound: bool,
+    /// Kept to be written into again: what goes before and behind the caller's commands.
+    before: PushBuffer,
+    behind: PushBuffer,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    value: u64,
+    /// Where in the push memory the submission starts, counted like `State::head`.
+    start: u64,
+    _buffers: Vec<DeviceBuffer>,
+}
+
+impl Queue {
+    /// A queue on `engine` for an object of `class`.
+    pub fn new(device: &Device, engine: EngineType, class: u32) -> Result<Arc<Queue>> {
+        // One host-memory allocation carries everything that the CPU writes or polls: notifier, USERD,
+        // semaphore, ring and push buffers.
+        let total = NOTIFIER_BYTES + PAGE + RING_ENTRIES * 8 + PUSH_BYTES;
+        let block = device.allocate(total, Placement::Sysmem)?;
+        let mut at = 0;
+        let mut carve = |size: u64| {
+            let part = block.slice(at, size);
+            at += size;
+            part
+        };
+        let notifier = carve(NOTIFIER_BYTES);
+        let page = carve(PAGE);
+        let ring = carve(RING_ENTRIES * 8);
+        let push = carve(PUSH_BYTES);
+        let userd = page.slice(0, 512);
+        let semaphore = page.slice(PAGE / 2, SEMAPHORE_BYTES);
+
+        let timeline = Timeline::new(device.inner(), engine, semaphore)?;
+        let channel = Arc::new(Channel::new(device, engine, class, ChannelMemory { notifier, userd, ring })?);
+        timeline.watch(&channel);
+        Ok(Arc::new(Queue { channel, timeline, push, state: Mutex::default() }))
+    }
+
+    /// The engine that executes the queue.
+    pub fn engine(&self) -> EngineType {
+        self.channel.engine()
+    }
+
+    /// The timeline that the queue moves.
+    pub fn timeline(&self) -> &Arc<Timeline> {
+        &self.timeline
+    }
+
+    /// The channel below.
+    pub fn channel(&self) -> &Arc<Channel> {
+        &self.channel
+    }
+
+    /// The last point submitted (value 0, which is always reached, before the first).
+    pub fn last_point(&self) -> SyncPoint {
+        SyncPoint::new(&self.timeline, self.lock().submitted)
+    }
+
+    /// Submissions that the engine has not finished.
+    pub fn depth(&self) -> u64 {
+        let submitted = self.lock().submitted;
+        submitted.saturating_sub(self.timeline.reached())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Submits `commands` behind acquires of all `waits`, and returns the point that completes them.
+    ///
+    /// Blocks only while the ring is full, which takes hundreds of submissions that the engine has not
+    /// finished.
+    ///
+    /// # Safety
+    ///
+    /// Every GPU address in `commands` lies in one of `buffers`, or in memory that the caller keeps alive
+    /// until the returned point is reached; and what the engine is told to do with those buffers does not
+    /// reach beyond them. Debug builds check the push buffer's form.
+    pub unsafe fn submit(
+        &self,
+        waits: &[SyncPoint],
+        commands: &PushBuffer,
+        buffers: Vec<DeviceBuffer>,
+    ) -> Result<SyncPoint> {
+        if cfg!(debug_assertions) {
+            for method in commands.decode() {
+                method?;
+            }
+        }
+        let mut state = self.lock();
+        let state = &mut *state;
+        let mut buffers = buffers;
+        state.before.clear();
+        if !state.bound {
+            state.before.method(SUBCHANNEL_ENGINE, SET_OBJECT, self.channel.engine_class());
+        }
+        for wait in waits {
+            // Work of the same queue is in order anyway.
+            if !Arc::ptr_eq(wait.timeline(), &self.timeline) && !wait.is_reached() {
+                acquire(&mut state.before, wait);
+                buffers.push(wait.timeline().buffer().clone());
+            }
+        }
+        let value = state.submitted + 1;
+        state.behind.clear();
+        self.release(&mut state.behind, value as u32);
+        let parts = [state.before.words(), commands.words(), state.behind.words()];
+        let length = 4 * parts.iter().map(|p| p.len() as u64).sum::<u64>();
+        if length > PUSH_BYTES / 2 {
+            return Err(Error::TooLarge { what: "push buffer", size: length, limit: PUSH_BYTES / 2 });
+        }
+        // The words of one submission are contiguous: skip the end of the memory if it is too short.
+        let at = state.head % PUSH_BYTES;
+        let start = if at + length > PUSH_BYTES { state.head + PUSH_BYTES - at } else { state.head };
+        let end = start + length;
+        loop {
+            let reached = self.timeline.reached();
+            while state.inflight.front().is_some_and(|f| f.value <= reached) {
+                state.inflight.pop_front();
+            }
+            match state.inflight.front() {
+                Some(oldest)
+                    if end > oldest.start + PUSH_BYTES
+                        || state.inflight.len() as u32 + 1 >= self.channel.entries() =>
+                {
+                    SyncPoint::new(&self.timeline, oldest.value).wait(RING_TIMEOUT)?;
+                }
+                _ => break,
+            }
+        }
+        let offset = start % PUSH_BYTES;
+        let view = self.push.view()?;
+        let mut to = offset as usize;
+        for part in parts {
+            let bytes = part.as_bytes();
+            view.copy_in(to, bytes);
+            to += bytes.len();
+        }
+        self.channel.push(state.put, self.push.gpu_address() + offset, length as usize / 4)?;
+        state.bound = true;
+        state.put = state.put.wrapping_add(1);
+        state.head = end;
+        state.submitted = value;
+        state.inflight.push_back(InFlight { value, start, _buffers: buffers });
+        Ok(SyncPoint::new(&self.timeline, value))
+    }
+
+    /// Ends a submission: a release by the engine's own class, which orders it behind the engine's writes,
+    /// with a time stamp, and with an interrupt for those who sleep where the engine raises one.
+    fn release(&self, pb: &mut PushBuffer, payload: u32) {
+        let address = self.timeline.gpu_address();
+        let (high, low) = ((address >> 32) as u32, address as u32);
+        match self.engine().kind() {
+            EngineKind::Nvdec => {
+                use video::semaphore_d as d;
+                pb.methods(SUBCHANNEL_ENGINE, video::SEMAPHORE_A, &[high, low, payload]);
+                pb.method(
+                    SUBCHANNEL_ENGINE,
+                    video::SEMAPHORE_D,
+                    // No AWAKEN: it costs the engine a seventh of its speed, and its interrupt arrives nowhere.
+                    d::STRUCTURE_SIZE.of(d::STRUCTURE_SIZE_FOUR) | d::OPERATION.of(d::OPERATION_RELEASE),
+                );
+            }
+            EngineKind::Copy => {
+                use copy::launch_dma as l;
+                pb.methods(SUBCHANNEL_ENGINE, copy::SET_SEMAPHORE_A, &[high, low, payload]);
+                pb.method(
+                    SUBCHANNEL_ENGINE,
+                    copy::LAUNCH_DMA,
+                    l::FLUSH_ENABLE.of(1)
+                        | l::SEMAPHORE_TYPE.of(l::SEMAPHORE_TYPE_RELEASE_FOUR_WORD_SEMAPHORE)
+                        | l::INTERRUPT_TYPE.of(l::INTERRUPT_TYPE_NON_BLOCKING),
+                );
+            }
+            _ => {
+                use host::sem_execute as e;
+                pb.methods(SUBCHANNEL_HOST, host::SEM_ADDR_LO, &[low, high, payload, 0]);
+                pb.method(
+                    SUBCHANNEL_HOST,
+                    host::SEM_EXECUTE,
+                    e::OPERATION.of(e::OPERATION_RELEASE) | e::RELEASE_WFI.of(1) | e::RELEASE_TIMESTAMP.of(1),
+                );
+                pb.method(SUBCHANNEL_HOST, host::NON_STALL_INTERRUPT, 0);
+            }
+        }
+    }
+}
+
+/// Makes the channel wait until `point` is reached, and lets other channels run meanwhile.
+fn acquire(pb: &mut PushBuffer, point: &SyncPoint) {
+    use host::sem_execute as e;
+    let address = point.timeline().gpu_address();
+    pb.methods(
+        SUBCHANNEL_HOST,
+        host::SEM_ADDR_LO,
+        &[address as u32, (address >> 32) as u32, point.value() as u32, 0],
+    );
+    pb.method(
+        SUBCHANNEL_HOST,
+        host::SEM_EXECUTE,
+        e::OPERATION.of(e::OPERATION_ACQ_CIRC_GEQ) | e::ACQUIRE_SWITCH_TSG.of(1),
+    );
+}
+
+impl Drop for Queue {
+    /// Waits for what was submitted, so that no engine writes to memory that is about to be freed. A dead
+    /// channel ends the wait at once.
+    fn drop(&mut self) {
+        let last = self.last_point();
+        if let Err(error) = last.wait(RING_TIMEOUT) {
+            log::warn!("{error}");
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Timelines: a counter in memory that only grows. Engines release and acquire its values; the host looks.
+
+use std::fmt;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use nvkernel_sys::class;
+use nvkernel_sys::engine::{EngineKind, EngineType};
+use nvkernel_sys::rm::{NV01_EVENT_NONSTALL_INTR, NV01_EVENT_WITHOUT_EVENT_DATA, NV0005_ALLOC_PARAMETERS};
+use zerocopy::FromZeros;
+
+use crate::channel::Channel;
+use crate::device::DeviceInner;
+use crate::error::{Error, Result};
+use crate::kernel::EventWait;
+use crate::memory::DeviceBuffer;
+use crate::rm::RmObject;
+
+/// Bytes of a semaphore record: payload at 0, time stamp in nanoseconds at 8.
+pub const SEMAPHORE_BYTES: u64 = 16;
+/// How long a host wait polls memory before it sleeps.
+const SPIN: Duration = Duration::from_micros(20);
+/// First and longest sleep before memory and the error notifier are looked at again. An event ends a sleep
+/// early; where there is none, doubling naps stand in, late by at most their own length.
+const SLICES: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(10));
+
+/// A timeline semaphore: 32 bits in device-visible memory, 64 bits to the host.
+///
+/// NVDEC classes of the Turing line release 32-bit payloads only, so memory holds the low half. Values grow
+/// by one per submission and at most a ring's worth is outstanding, hence the upper half is never in doubt,
+/// and engines compare circularly.
+#[derive(Debug)]
+pub struct Timeline {
+    semaphore: DeviceBuffer,
+    engine: EngineType,
+    /// Highest value seen in memory.
+    reached: AtomicU64,
+    event: OnceLock<Result<OsEvent>>,
+    sleepers: Mutex<Sleepers>,
+    awake: Condvar,
+    channel: OnceLock<std::sync::Weak<Channel>>,
+    device: Arc<DeviceInner>,
+}
+
+#[derive(Debug, Default)]
+struct Sleepers {
+    /// One thread polls the event for all: a poll consumes the flag that the others wait for.
+    polling: bool,
+}
+
+/// An OS event that an engine's non-stall interrupt raises.
+#[derive(Debug)]
+struct OsEvent {
+    _object: Arc<RmObject>,
+    fd: OwnedFd,
+}
+
+impl Timeline {
+    pub(crate) fn new(
+        device: &Arc<DeviceInner>,
+        engine: EngineType,
+        semaphore: DeviceBuffer,
+    ) -> Result<Arc<Self>> {
+        semaphore.view()?.fill(0, SEMAPHORE_BYTES as usize, 0);
+        Ok(Arc::new(Timeline {
+            semaphore,
+            engine,
+            reached: AtomicU64::new(0),
+            event: OnceLock::new(),
+            sleepers: Mutex::default(),
+            awake: Condvar::new(),
+            channel: OnceLock::new(),
+            device: device.clone(),
+        }))
+    }
+
+    /// Names the channel whose error notifier a wait looks at.
+    pub(crate) fn watch(&self, channel: &Arc<Channel>) {
+        // Set once by the queue that owns both.
+        let _ = self.channel.set(Arc::downgrade(channel));
+    }
+
+    /// GPU address of the semaphore.
+    pub fn gpu_address(&self) -> u64 {
+        self.semaphore.gpu_address()
+    }
+
+    /// The memory behind the semaphore, to be kept alive by those who acquire it.
+    pub fn buffer(&self) -> &DeviceBuffer {
+        &self.semaphore
+    }
+
+    /// The engine that releases the timeline.
+    pub fn engine(&self) -> EngineType {
+        self.engine
+    }
+
+    /// The highest value that was released so far.
+    pub fn reached(&self) -> u64 {
+        let seen = self.reached.load(Ordering::Relaxed);
+        let Ok(view) = self.semaphore.view() else { return seen };
+        let ahead = view.load(0).wrapping_sub(seen as u32);
+        // A stale read of memory after another thread's newer one looks like a huge step: it is none.
+        if ahead >= 1 << 31 {
+            return seen;
+        }
+        let now = seen + u64::from(ahead);
+        self.reached.fetch_max(now, Ordering::Relaxed).max(now)
+    }
+
+    /// Time stamp of the last release in nanoseconds of the GPU's clock, if the engine writes them.
+    pub fn last_timestamp(&self) -> Result<u64> {
+        Ok(self.semaphore.view()?.load_u64(8))
+    }
+
+    fn fault(&self) -> Option<Error> {
+        let channel = self.channel.get()?.upgrade()?;
+        channel.fault().map(|fault| Error::ChannelFault { engine: self.engine.to_string(), fault })
+    }
+
+    /// The event that a release raises. NVDEC engines raise none that reaches a process: waits for them nap.
+    fn event(&self) -> Option<&OsEvent> {
+        if self.engine.kind() == EngineKind::Nvdec {
+            return None;
+        }
+        self.event.get_or_init(|| OsEvent::new(&self.device, self.engine)).as_ref().ok()
+    }
+
+    /// Waits until `value` is reached. Returns at once with the fault if the channel is dead.
+    fn wait(&self, value: u64, timeout: Duration) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            if self.reached() >= value {
+                return Ok(());
+            }
+            if start.elapsed() >= SPIN.min(timeout) {
+                break;
+            }
+            std::hint::spin_loop();
+        }
+        let mut slice = SLICES.0;
+        loop {
+            if self.reached() >= value {
+                return Ok(());
+            }
+            if let Some(fault) = self.fault() {
+                // The last releases may have landed between the two looks.
+                return if self.reached() >= value { Ok(()) } else { Err(fault) };
+            }
+            let waited = start.elapsed();
+            let Some(left) = timeout.checked_sub(waited).filter(|left| !left.is_zero()) else {
+                return Err(Error::Timeout {
+                    engine: self.engine.to_string(),
+                    point: value,
+                    reached: self.reached(),
+                    waited,
+                });
+            };
+            self.sleep(value, left.min(slice))?;
+            slice = (2 * slice).min(SLICES.1);
+        }
+    }
+
+    /// Sleeps for at most `slice`, or until something happened on the engine.
+    fn sleep(&self, value: u64, slice: Duration) -> Result<()> {
+        let mut sleepers = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+        if sleepers.polling {
+            let _ = self.awake.wait_timeout(sleepers, slice).unwrap_or_else(PoisonError::into_inner);
+            return Ok(());
+        }
+        sleepers.polling = true;
+        drop(sleepers);
+        let outcome = match self.event() {
+            // The event is armed now: look once more, or a release before that would be slept through.
+            Some(_) if self.reached() >= value => Ok(EventWait::Signalled),
+            Some(event) => self.device.client.kernel().wait_event(event.fd.as_fd(), slice),
+            // No event to be had.
+            None => {
+                std::thread::sleep(slice);
+                Ok(EventWait::TimedOut)
+            }
+        };
+        self.sleepers.lock().unwrap_or_else(PoisonError::into_inner).polling = false;
+        self.awake.notify_all();
+        match outcome {
+            Ok(EventWait::Lost) => Err(Error::GpuLost),
+            Ok(_) => Ok(()),
+            Err(source) => Err(Error::Ioctl { operation: "poll of the engine's event".to_owned(), source }),
+        }
+    }
+}
+
+impl OsEvent {
+    fn new(device: &Arc<DeviceInner>, engine: EngineType) -> Result<OsEvent> {
+        use std::os::fd::AsRawFd;
+        let index = engine
+            .notifier()
+            .ok_or_else(|| Error::Unsupported(format!("{engine} has no non-stall interrupt")))?;
+        let fd = device.client.event_fd(device.device.handle())?;
+        let mut params = NV0005_ALLOC_PARAMETERS::new_zeroed();
+        params.hParentClient = device.client.root();
+        params.hSrcResource = device.subdevice.handle();
+        params.hClass = class::NV01_EVENT_OS_EVENT;
+        params.notifyIndex = index | NV01_EVENT_NONSTALL_INTR | NV01_EVENT_WITHOUT_EVENT_DATA;
+        params.data = fd.as_raw_fd() as u64;
+        let object = device.client.alloc(Some(&device.subdevice), class::NV01_EVENT_OS_EVENT, &mut params)?;
+        Ok(OsEvent { _object: object, fd })
+    }
+}
+
+/// A point on a timeline: work up to it is done once the timeline reaches or passes it.
+#[derive(Clone)]
+pub struct SyncPoint {
+    timeline: Arc<Timeline>,
+    value: u64,
+}
+
+impl SyncPoint {
+    pub(crate) fn new(timeline: &Arc<Timeline>, value: u64) -> Self {
+        SyncPoint { timeline: timeline.clone(), value }
+    }
+
+    /// The timeline that the point lies on.
+    pub fn timeline(&self) -> &Arc<Timeline> {
+        &self.timeline
+    }
+
+    /// The value that completes the point.
+    pub fn value(&self) -> u64 {
+        self.value
+    }
+
+    /// Whether the point is reached, without waiting.
+    pub fn is_reached(&self) -> bool {
+        self.timeline.reached() >= self.value
+    }
+
+    /// Waits on the host: polls briefly, then sleeps on the engine's interrupt.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ChannelFault`] as soon as the channel's error notifier is set, [`Error::Timeout`] after
+    /// `timeout`, [`Error::GpuLost`] when the driver gives the GPU up.
+    pub fn wait(&self, timeout: Duration) -> Result<()> {
+        self.timeline.wait(self.value, timeout)
+    }
+}
+
+impl fmt::Debug for SyncPoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.timeline.engine, self.value)
+    }
+}
