@@ -1,0 +1,90 @@
+//! What can go wrong between a stream and its pictures.
+
+use crate::status::PictureFault;
+
+/// The result of every fallible call of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of the decoder. Those that concern one picture leave the session usable
+/// ([`is_picture_error`](Error::is_picture_error)).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The GPU, its driver or its queues failed.
+    #[error(transparent)]
+    Gpu(#[from] hcq::Error),
+    /// The hardware lacks what was asked for, whatever the stream.
+    #[error("{0}")]
+    Hardware(String),
+    /// The stream needs what the engine cannot do.
+    #[error("the {class} engine cannot decode this stream: {element} = {value}, {limit}")]
+    CannotDecode {
+        /// Generation of the engine's class.
+        class: &'static str,
+        /// The syntax element that asks for it.
+        element: &'static str,
+        /// Its value.
+        value: String,
+        /// What the engine can do instead.
+        limit: String,
+    },
+    /// A NAL unit could not be parsed; the stream goes on without it.
+    #[error("NAL unit at byte {offset}: {source}")]
+    Bitstream {
+        /// Bytes of the stream before the NAL unit.
+        offset: u64,
+        /// What is wrong with it.
+        source: hevc::Error,
+    },
+    /// The slice data of one picture exceeds any plausible size.
+    #[error("a picture of {bytes} bytes exceeds the limit of {limit}")]
+    PictureTooLarge {
+        /// Bytes of the picture so far.
+        bytes: u64,
+        /// Most bytes of a picture.
+        limit: u64,
+    },
+    /// A picture needs more reference pictures than the engine's table, or the standard, has room for.
+    #[error("picture with POC {poc}: more than 16 reference pictures are kept")]
+    TooManyReferences {
+        /// Picture order count.
+        poc: i32,
+    },
+    /// A picture was decoded, but not to what its encoder meant.
+    #[error("picture {number} (POC {poc}): {fault}")]
+    Picture {
+        /// Position in decoding order, from 0.
+        number: u64,
+        /// Picture order count.
+        poc: i32,
+        /// The engine's finding.
+        fault: PictureFault,
+    },
+}
+
+impl Error {
+    /// Whether only one picture or NAL unit is concerned and decoding goes on.
+    pub fn is_picture_error(&self) -> bool {
+        matches!(
+            self,
+            Error::Bitstream { .. }
+                | Error::PictureTooLarge { .. }
+                | Error::TooManyReferences { .. }
+                | Error::Picture { .. }
+        )
+    }
+
+    /// Whether the hardware is at its limit, rather than the stream or the program at fault.
+    pub fn is_unsupported(&self) -> bool {
+        match self {
+            Error::Hardware(_) | Error::CannotDecode { .. } => true,
+            Error::Gpu(error) => {
+                matches!(
+                    error,
+                    hcq::Error::Unsupported(_) | hcq::Error::NoGpu(_) | hcq::Error::DriverTooOld { .. }
+                )
+            }
+            _ => false,
+        }
+    }
+}

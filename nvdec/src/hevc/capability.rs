@@ -1,0 +1,163 @@
+//! What a sequence asks of the hardware, against what the class can do.
+
+use hevc::{Pps, Sps};
+
+use crate::class::{Chroma, Codec, SmallPictures, VideoClass};
+use crate::error::{Error, Result};
+
+/// Columns up to this many luma samples come out wrong where [`SmallPictures::Over64`] says so.
+const NARROW: u32 = 64;
+
+/// Whether `class` can decode pictures with these parameter sets, as far as the picture's own set goes.
+///
+/// # Errors
+///
+/// [`Error::CannotDecode`], naming the syntax element and the limit.
+pub fn check_pps(pps: &Pps, sps: &Sps, class: &VideoClass) -> Result<()> {
+    let Some(tiles) = &pps.tiles else { return Ok(()) };
+    let refuse = |element, value: String, limit: String| {
+        Err(Error::CannotDecode { class: class.generation, element, value, limit })
+    };
+    // No profile before the high throughput ones has both (A.3.2 to A.3.5); the engine reports errors.
+    if pps.entropy_coding_sync_enabled_flag {
+        return refuse(
+            "entropy_coding_sync_enabled_flag",
+            "1".into(),
+            "it decodes tiles or wavefronts, not both".into(),
+        );
+    }
+    // The descriptor and the tile table hold what level 6.2 allows (table A.8).
+    if tiles.num_tile_columns > 20 || tiles.num_tile_rows > 22 {
+        let value = format!("{} ({} rows)", tiles.num_tile_columns - 1, tiles.num_tile_rows);
+        return refuse("num_tile_columns_minus1", value, "it decodes up to 20 columns and 22 rows".into());
+    }
+    let columns = pps.tile_layout(sps).column_widths;
+    let narrowest = columns.iter().map(|w| w * sps.ctb_size()).min().unwrap_or(0);
+    if class.small == SmallPictures::Over64 && columns.len() > 1 && narrowest <= NARROW {
+        let limit = format!("it decodes tile columns wider than {NARROW} samples, one has {narrowest}");
+        return refuse("column_width_minus1", (narrowest / sps.ctb_size() - 1).to_string(), limit);
+    }
+    Ok(())
+}
+
+/// Whether `class` can decode the sequence.
+///
+/// # Errors
+///
+/// [`Error::CannotDecode`], naming the syntax element and the limit.
+pub fn check(sps: &Sps, class: &VideoClass) -> Result<()> {
+    let refuse = |element, value: String, limit: String| {
+        Err(Error::CannotDecode { class: class.generation, element, value, limit })
+    };
+    let Some(cap) = class.capability(Codec::Hevc) else {
+        return Err(Error::Hardware(format!("{} engines do not decode HEVC", class.generation)));
+    };
+    let chroma = Chroma::from_chroma_format_idc(sps.chroma_format_idc);
+    if !chroma.is_some_and(|c| cap.chroma.contains(c)) {
+        let name = chroma.map_or("?", |c| c.names()[0]);
+        return refuse(
+            "chroma_format_idc",
+            format!("{} ({name})", sps.chroma_format_idc),
+            format!("it decodes {}", cap.chroma.names().join(" and ")),
+        );
+    }
+    if sps.separate_colour_plane_flag {
+        return refuse("separate_colour_plane_flag", "1".into(), "it decodes jointly coded planes".into());
+    }
+    for (element, depth) in
+        [("bit_depth_luma_minus8", sps.bit_depth_luma), ("bit_depth_chroma_minus8", sps.bit_depth_chroma)]
+    {
+        if depth > cap.depth.1 {
+            return refuse(
+                element,
+                (depth - 8).to_string(),
+                format!("it decodes up to {} bits", cap.depth.1),
+            );
+        }
+    }
+    if sps.bit_depth_luma != sps.bit_depth_chroma {
+        return refuse(
+            "bit_depth_chroma_minus8",
+            (sps.bit_depth_chroma - 8).to_string(),
+            format!("luma and chroma must have the same depth, luma has {} bits", sps.bit_depth_luma),
+        );
+    }
+    let (width, height) = (sps.pic_width_in_luma_samples, sps.pic_height_in_luma_samples);
+    if width < cap.min.0 || width > cap.max.0 {
+        let limit = format!("it decodes widths of {} to {}", cap.min.0, cap.max.0);
+        return refuse("pic_width_in_luma_samples", width.to_string(), limit);
+    }
+    if height < cap.min.1 || height > cap.max.1 {
+        let limit = format!("it decodes heights of {} to {}", cap.min.1, cap.max.1);
+        return refuse("pic_height_in_luma_samples", height.to_string(), limit);
+    }
+    if class.small == SmallPictures::Over64 {
+        let ctb = sps.ctb_size();
+        if width <= NARROW && (ctb < 64 || height > 64) {
+            let limit = format!("it decodes widths above {NARROW}, or a single coding tree block of 64x64");
+            return refuse("pic_width_in_luma_samples", width.to_string(), limit);
+        }
+        if ctb < 64 && sps.pic_height_in_ctbs() < 2 {
+            let limit = format!("it decodes at least two rows of {ctb}x{ctb} coding tree blocks");
+            return refuse("pic_height_in_luma_samples", height.to_string(), limit);
+        }
+    }
+    let extension = &sps.range_extension;
+    for (element, set) in [
+        ("extended_precision_processing_flag", extension.extended_precision_processing_flag),
+        ("cabac_bypass_alignment_enabled_flag", extension.cabac_bypass_alignment_enabled_flag),
+    ] {
+        if set {
+            return refuse(element, "1".into(), "no NVDEC decodes the 16-bit profiles".into());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::class::VIDEO_CLASSES;
+    use hevc::nal::split_annex_b;
+    use hevc::{Parser, Unit};
+
+    fn sps() -> Sps {
+        let stream = include_bytes!("../../../hevc/tests/data/h_ra_cra.hevc");
+        let mut parser = Parser::new();
+        let sps = split_annex_b(stream).find_map(|nal| match parser.parse(nal) {
+            Ok(Unit::Sps(sps)) => Some(sps),
+            _ => None,
+        });
+        (*sps.expect("the stream has an SPS")).clone()
+    }
+
+    fn refused(class: &str, change: impl FnOnce(&mut Sps)) -> Option<&'static str> {
+        let row = VIDEO_CLASSES.iter().find(|row| row.generation == class).unwrap();
+        let mut sps = sps();
+        change(&mut sps);
+        match check(&sps, row) {
+            Ok(()) => None,
+            Err(Error::CannotDecode { element, .. }) => Some(element),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn limits_are_named() {
+        let size = |w, h| {
+            move |sps: &mut Sps| (sps.pic_width_in_luma_samples, sps.pic_height_in_luma_samples) = (w, h)
+        };
+        assert_eq!(refused("Hopper", |_| {}), None);
+        assert_eq!(refused("Turing", |_| {}), Some("pic_height_in_luma_samples"), "208x120");
+        assert_eq!(refused("Hopper", size(64, 136)), Some("pic_width_in_luma_samples"));
+        assert_eq!(refused("Hopper", size(72, 40)), None);
+        assert_eq!(refused("Hopper", size(8200, 200)), Some("pic_width_in_luma_samples"));
+        assert_eq!(refused("Hopper", |sps| sps.bit_depth_chroma = 10), Some("bit_depth_chroma_minus8"));
+        assert_eq!(refused("Hopper", |sps| sps.chroma_format_idc = 2), Some("chroma_format_idc"));
+        let blackwell = |sps: &mut Sps| {
+            size(1920, 1080)(sps);
+            sps.chroma_format_idc = 2;
+        };
+        assert_eq!(refused("Blackwell (GB20x)", blackwell), None);
+    }
+}

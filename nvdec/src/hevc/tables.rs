@@ -1,0 +1,64 @@
+//! The tables beside the descriptor: tile sizes and scaling lists.
+
+use hevc::Sps;
+use hevc::pps::TileLayout;
+use hevc::scaling::ScalingList;
+
+/// Bytes of the tile table.
+pub(crate) const TILE_TABLE_BYTES: usize = 0x1000;
+/// Where the edges of columns and rows follow.
+const TILE_EDGES: usize = 0x700;
+/// Bytes of the scaling lists as the engine reads them.
+pub(crate) const SCALING_LIST_BYTES: usize = 1008;
+
+/// The tile table: width and height in CTBs of every tile in raster order, then the right edges of the columns
+/// and the bottom edges of the rows in units of 16 samples.
+pub(crate) fn tile_table(layout: &TileLayout, sps: &Sps, table: &mut [u8; TILE_TABLE_BYTES]) {
+    table.fill(0);
+    let mut put = |at: usize, value: u32| table[at..at + 2].copy_from_slice(&(value as u16).to_le_bytes());
+    let mut at = 0;
+    for height in &layout.row_heights {
+        for width in &layout.column_widths {
+            put(at, *width);
+            put(at + 2, *height);
+            at += 4;
+        }
+    }
+    let mut at = TILE_EDGES;
+    for sizes in [&layout.column_widths, &layout.row_heights] {
+        let mut edge = 0;
+        for size in sizes {
+            edge += size;
+            put(at, (edge << sps.ctb_log2_size()) >> 4);
+            at += 2;
+        }
+    }
+}
+
+/// Scaling lists as the engine reads them: the DC values, then each size's matrices, columns first.
+///
+/// The matrices for 32x32 chroma of 4:4:4 have no place: the engine takes them from the 16x16 lists, as the
+/// standard derives them (7.3.4, `chroma_format_idc == 3`).
+pub(crate) fn scaling_lists(lists: &ScalingList) -> [u8; SCALING_LIST_BYTES] {
+    let mut out = [0; SCALING_LIST_BYTES];
+    out[..6].copy_from_slice(&lists.dc_16x16);
+    out[6] = lists.dc_32x32[0];
+    out[7] = lists.dc_32x32[3];
+    let mut at = 16;
+    for (size_id, matrices) in
+        [(0, &[0, 1, 2, 3, 4, 5][..]), (1, &[0, 1, 2, 3, 4, 5]), (2, &[0, 1, 2, 3, 4, 5]), (3, &[0, 3])]
+    {
+        for &matrix_id in matrices {
+            let matrix = lists.matrix(size_id, matrix_id);
+            let side = if size_id == 0 { 4 } else { 8 };
+            for x in 0..side {
+                for y in 0..side {
+                    out[at] = matrix[y * side + x];
+                    at += 1;
+                }
+            }
+        }
+    }
+    debug_assert_eq!(at, SCALING_LIST_BYTES);
+    out
+}

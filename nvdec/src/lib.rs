@@ -1,0 +1,32 @@
+//! Decoded video in GPU memory, straight from the NVDEC engines.
+//!
+//! A [`Context`] is one GPU opened for decoding. An [`HevcDecoder`] takes a byte stream and gives [`Frame`]s in
+//! output order; a frame is a [`Surface`] in GPU memory and the [`SyncPoint`](hcq::SyncPoint) at which its
+//! samples are final. Nothing here waits for the GPU on the data path: copy and compute queues do, by acquire.
+//!
+//! Neither libcuda nor libnvcuvid is used; see [`hcq`] for how the GPU is reached.
+
+#![deny(unsafe_code)]
+
+pub mod class;
+mod context;
+mod download;
+mod error;
+mod frame;
+pub mod hevc;
+pub mod job;
+pub mod pool;
+#[allow(unsafe_code)]
+pub mod queue;
+pub mod session;
+pub mod status;
+pub mod surface;
+mod upload;
+
+pub use context::Context;
+pub use download::{Download, Downloader, HostFrame};
+pub use error::{Error, Result};
+pub use frame::Frame;
+pub use hevc::{DecoderOptions, HevcDecoder, Sent};
+pub use status::{DecodeStatus, PictureFault};
+pub use surface::{Surface, SurfaceFormat, SurfaceGeometry};

@@ -1,0 +1,114 @@
+//! [`VideoQueue`]: one NVDEC engine. Turns a [`PictureJob`] into methods and submits it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hcq::pushbuf::SUBCHANNEL_ENGINE;
+use hcq::{Device, DeviceBuffer, EngineType, Placement, PushBuffer, Queue, SyncPoint};
+use nvkernel_sys::video;
+
+use crate::class::VideoClass;
+use crate::error::Result;
+use crate::job::PictureJob;
+
+/// A queue on an NVDEC engine, shared by all sessions that use the engine.
+#[derive(Debug)]
+pub struct VideoQueue {
+    queue: Arc<Queue>,
+    class: &'static VideoClass,
+    device: Device,
+    /// Scratch that lives for one picture only. The engine works on one picture at a time, so that every
+    /// session on the queue can use the same.
+    scratch: Mutex<Option<DeviceBuffer>>,
+    words: Mutex<PushBuffer>,
+}
+
+impl VideoQueue {
+    pub(crate) fn new(device: &Device, engine: EngineType, class: &'static VideoClass) -> Result<Self> {
+        Ok(VideoQueue {
+            queue: Queue::new(device, engine, class.class)?,
+            class,
+            device: device.clone(),
+            scratch: Mutex::default(),
+            words: Mutex::default(),
+        })
+    }
+
+    /// The queue below.
+    pub fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> EngineType {
+        self.queue.engine()
+    }
+
+    /// Row of the engine's class.
+    pub fn class(&self) -> &'static VideoClass {
+        self.class
+    }
+
+    /// Scratch of at least `size` bytes for the pictures of this queue. Pictures in flight keep an older,
+    /// smaller one alive.
+    pub fn scratch(&self, size: u64) -> Result<DeviceBuffer> {
+        let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*scratch {
+            Some(buffer) if buffer.size() >= size => Ok(buffer.clone()),
+            _ => {
+                let buffer = self.device.allocate(size, Placement::Vidmem)?;
+                Ok(scratch.insert(buffer).clone())
+            }
+        }
+    }
+
+    /// Submits one picture. The returned point completes it; the target's uses are extended by it.
+    pub fn submit(&self, job: &PictureJob) -> Result<SyncPoint> {
+        let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
+        words.clear();
+        write_methods(&mut words, job);
+        let mut waits = job.waits.clone();
+        waits.extend(job.target.pending_uses());
+        let mut buffers: Vec<DeviceBuffer> = Vec::with_capacity(job.buffers.len() + job.pictures.len() + 1);
+        buffers.extend(job.buffers.iter().map(|(_, b)| b.clone()));
+        buffers.push(job.target.buffer().clone());
+        let references = || job.pictures.iter().map(|(_, s)| s).filter(|s| !s.same(&job.target));
+        for reference in references() {
+            waits.extend(reference.pending_write());
+            buffers.push(reference.buffer().clone());
+        }
+        // SAFETY: every address written by `write_methods` is the start of one of `buffers`, whose sizes the
+        // codec module computed for the picture that the descriptor states; the engine's accesses follow from
+        // the descriptor alone, and damaged slice data cannot make it leave the picture or the tables. Should
+        // it do so after all, the MMU ends the channel at the edge of what this process has mapped.
+        let point = unsafe { self.queue.submit(&waits, &words, buffers)? };
+        job.target.written_at(point.clone());
+        for reference in references() {
+            reference.use_until(point.clone());
+        }
+        Ok(point)
+    }
+}
+
+/// The methods of one picture. All are sent for each: the engine keeps the application and the control word
+/// across `EXECUTE`, but no address.
+fn write_methods(words: &mut PushBuffer, job: &PictureJob) {
+    let mut method = |address: u32, value: u32| {
+        words.method(SUBCHANNEL_ENGINE, address, value);
+    };
+    let page = |address: u64| {
+        debug_assert!(address.is_multiple_of(256) && address >> 40 == 0);
+        (address >> 8) as u32
+    };
+    method(video::SET_APPLICATION_ID, job.application_id);
+    method(video::SET_CONTROL_PARAMS, job.control_params);
+    for (address, buffer) in &job.buffers {
+        method(*address, page(buffer.gpu_address()));
+    }
+    for (place, surface) in &job.pictures {
+        method(video::SET_PICTURE_LUMA_OFFSET + 4 * u32::from(*place), page(surface.luma_address()));
+    }
+    for (place, surface) in &job.pictures {
+        method(video::SET_PICTURE_CHROMA_OFFSET + 4 * u32::from(*place), page(surface.chroma_address()));
+    }
+    method(video::EXECUTE, 0);
+}

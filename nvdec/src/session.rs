@@ -1,0 +1,189 @@
+//! [`Session`]: the codec-independent part of a decoder. Uploads, status, pictures in flight.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use hcq::{DeviceBuffer, EngineType, Placement, SyncPoint};
+
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::job::PictureJob;
+use crate::queue::VideoQueue;
+use crate::status::{self, DecodeStatus, PictureFault, STATUS_BYTES};
+use crate::upload::UploadRing;
+
+/// Pictures whose status memory exists at once.
+const STATUS_SLOTS: u64 = 64;
+/// How long a picture may take before its engine counts as stuck. The engine's own timer ends a picture long
+/// before.
+pub(crate) const PICTURE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One stream's use of the GPU: which engine, what is uploaded, what is in flight.
+#[derive(Debug)]
+pub struct Session {
+    context: Arc<Context>,
+    queue: Arc<VideoQueue>,
+    pub(crate) upload: UploadRing,
+    status: DeviceBuffer,
+    free_slots: Vec<u64>,
+    inflight: VecDeque<(u64, Arc<PictureRecord>)>,
+    submitted: u64,
+    finished: Statistics,
+    failed: VecDeque<Error>,
+}
+
+/// Sums over the pictures of a session that are complete.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Pictures that the engine finished.
+    pub pictures: u64,
+    /// Of these, pictures with an error.
+    pub pictures_in_error: u64,
+    /// Engine time in clock cycles.
+    pub engine_cycles: u64,
+    /// Bytes of slice data, start codes included.
+    pub bitstream_bytes: u64,
+}
+
+/// What is known of one picture: who it is, when it is done, how it went.
+#[derive(Debug)]
+pub struct PictureRecord {
+    /// Position in decoding order.
+    pub number: u64,
+    /// Picture order count.
+    pub poc: i32,
+    blocks: u32,
+    memory: DeviceBuffer,
+    point: OnceLock<SyncPoint>,
+    outcome: OnceLock<(DecodeStatus, Result<(), PictureFault>)>,
+}
+
+impl PictureRecord {
+    /// The engine's status and verdict, or `None` while the engine is at work.
+    pub fn outcome(&self) -> Option<(DecodeStatus, Result<(), PictureFault>)> {
+        if let Some(outcome) = self.outcome.get() {
+            return Some(*outcome);
+        }
+        self.point.get().filter(|point| point.is_reached())?;
+        let view = self.memory.view().ok()?;
+        // The session reads through the same cell before it gives the memory to another picture.
+        Some(*self.outcome.get_or_init(|| status::read(view, self.blocks)))
+    }
+}
+
+impl Session {
+    /// A session on `engine`, or on the engine with the least work.
+    pub fn new(context: &Arc<Context>, engine: Option<EngineType>) -> Result<Session> {
+        let queue = context.video_queue(engine)?;
+        let upload = UploadRing::new(context.device())?;
+        let status = context.device().allocate(STATUS_SLOTS * STATUS_BYTES, Placement::Sysmem)?;
+        Ok(Session {
+            context: context.clone(),
+            queue,
+            upload,
+            status,
+            free_slots: (0..STATUS_SLOTS).rev().collect(),
+            inflight: VecDeque::new(),
+            submitted: 0,
+            finished: Statistics::default(),
+            failed: VecDeque::new(),
+        })
+    }
+
+    /// The GPU and what is shared on it.
+    pub fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    /// The engine's queue.
+    pub fn queue(&self) -> &Arc<VideoQueue> {
+        &self.queue
+    }
+
+    /// Sums over all complete pictures.
+    pub fn statistics(&mut self) -> Statistics {
+        self.retire();
+        self.finished
+    }
+
+    /// The next picture that went wrong, in decoding order.
+    pub fn take_error(&mut self) -> Option<Error> {
+        self.retire();
+        self.failed.pop_front()
+    }
+
+    /// Status memory for a picture about to be submitted. Waits for the oldest picture if all is in use.
+    pub(crate) fn record(&mut self, poc: i32, blocks: u32) -> Result<(u64, Arc<PictureRecord>)> {
+        self.retire();
+        while self.free_slots.is_empty() {
+            let (_, oldest) = self.inflight.front().expect("slots are free or in flight");
+            if let Some(point) = oldest.point.get() {
+                point.wait(PICTURE_TIMEOUT)?;
+            }
+            self.retire();
+        }
+        let slot = self.free_slots.pop().expect("a slot was freed");
+        let memory = self.status.slice(slot * STATUS_BYTES, STATUS_BYTES);
+        status::clear(memory.view()?);
+        let record = PictureRecord {
+            number: self.submitted,
+            poc,
+            blocks,
+            memory,
+            point: OnceLock::new(),
+            outcome: OnceLock::new(),
+        };
+        Ok((slot, Arc::new(record)))
+    }
+
+    /// GPU memory of a record's status.
+    pub(crate) fn status_buffer(record: &PictureRecord) -> DeviceBuffer {
+        record.memory.clone()
+    }
+
+    /// Submits a picture whose slice data is the open chunk of the upload ring.
+    pub(crate) fn submit(
+        &mut self,
+        job: &PictureJob,
+        slot: u64,
+        record: &Arc<PictureRecord>,
+        bytes: u64,
+    ) -> Result<SyncPoint> {
+        let point = self.queue.submit(job)?;
+        self.upload.close(point.clone());
+        record.point.set(point.clone()).expect("a record is submitted once");
+        self.inflight.push_back((slot, record.clone()));
+        self.submitted += 1;
+        self.finished.bitstream_bytes += bytes;
+        Ok(point)
+    }
+
+    /// Gives a record's status memory back when its picture was not submitted after all.
+    pub(crate) fn abandon(&mut self, slot: u64) {
+        self.free_slots.push(slot);
+    }
+
+    /// Waits for all pictures in flight.
+    pub fn finish(&mut self) -> Result<()> {
+        if let Some(point) = self.inflight.back().and_then(|(_, last)| last.point.get()) {
+            point.wait(PICTURE_TIMEOUT)?;
+        }
+        self.retire();
+        Ok(())
+    }
+
+    fn retire(&mut self) {
+        while let Some((slot, record)) = self.inflight.front() {
+            let Some((status, verdict)) = record.outcome() else { break };
+            self.finished.pictures += 1;
+            self.finished.engine_cycles += 16 * u64::from(status.cycle_count);
+            if let Err(fault) = verdict {
+                self.finished.pictures_in_error += 1;
+                self.failed.push_back(Error::Picture { number: record.number, poc: record.poc, fault });
+            }
+            self.free_slots.push(*slot);
+            self.inflight.pop_front();
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The engine's verdict on a picture: `nvdec_status_s`, read for every picture, as a typed value.
+
+use std::fmt;
+
+use hcq::View;
+use nvkernel_sys::video::nvdec_status as field;
+
+/// Bytes reserved for the status of one picture.
+pub const STATUS_BYTES: u64 = 4096;
+/// Bytes of the struct itself.
+const STRUCT_BYTES: usize = 56;
+
+/// What the engine reports of a picture that it finished.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DecodeStatus {
+    /// 16x16 blocks decoded without error.
+    pub mbs_correctly_decoded: u32,
+    /// 16x16 blocks in error.
+    pub mbs_in_error: u32,
+    /// Engine time, in units of 16 clock cycles.
+    pub cycle_count: u32,
+    /// 0, or the engine's code of the first error.
+    pub error_status: u32,
+    /// Column and row of the coding tree block of the first error.
+    pub error_ctb: (u16, u16),
+    /// 0, or the engine's code of the first error in a slice header.
+    pub slice_header_error_code: u32,
+    /// Intra-coded area in 8x8 units, as far as the engine counts.
+    pub intra_cnt: u32,
+    /// Inter-coded area in 8x8 units, as far as the engine counts.
+    pub inter_cnt: u32,
+    /// Skipped area in 4x4 units, as far as the engine counts.
+    pub skip_cnt: u32,
+}
+
+/// Why a picture is not what the stream says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PictureFault {
+    /// The engine reached the end of the submission and wrote no status.
+    NoStatus,
+    /// The engine could not parse a slice segment header.
+    SliceHeader {
+        /// The engine's code.
+        code: u32,
+        /// Column and row of the coding tree block.
+        ctb: (u16, u16),
+    },
+    /// The engine met an error in slice data.
+    SliceData {
+        /// The engine's code.
+        error_status: u32,
+        /// 16x16 blocks in error.
+        mbs_in_error: u32,
+        /// Column and row of the first coding tree block in error.
+        ctb: (u16, u16),
+    },
+    /// Fewer blocks were decoded than the picture has: slices are missing.
+    Incomplete {
+        /// 16x16 blocks decoded.
+        decoded: u32,
+        /// 16x16 blocks of the picture.
+        expected: u32,
+    },
+}
+
+impl fmt::Display for PictureFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PictureFault::NoStatus => f.write_str("the engine wrote no status"),
+            PictureFault::SliceHeader { code, ctb: (x, y) } => {
+                write!(f, "slice segment header refused, code {code:#x}, at CTB ({x}, {y})")
+            }
+            PictureFault::SliceData { error_status, mbs_in_error, ctb: (x, y) } => {
+                write!(
+                    f,
+                    "error {error_status:#x} in slice data at CTB ({x}, {y}), {mbs_in_error} blocks in error"
+                )
+            }
+            PictureFault::Incomplete { decoded, expected } => {
+                write!(f, "only {decoded} of {expected} blocks are in the stream")
+            }
+        }
+    }
+}
+
+/// Prepares the status memory of a picture that is about to be submitted.
+///
+/// The engine reads the struct before it decodes: with anything but zero in it, it skips the picture and
+/// writes no more than `cycle_count`.
+pub(crate) fn clear(view: View<'_>) {
+    view.fill(0, STRUCT_BYTES, 0);
+}
+
+/// Reads the status of a picture whose submission is complete. `expected` is its number of 16x16 blocks.
+pub(crate) fn read(view: View<'_>, expected: u32) -> (DecodeStatus, Result<(), PictureFault>) {
+    let mut bytes = [0u8; STRUCT_BYTES];
+    view.copy_out(0, &mut bytes);
+    // A picture takes thousands of cycles.
+    if bytes[..16].iter().all(|&b| b == 0) {
+        return (DecodeStatus::default(), Err(PictureFault::NoStatus));
+    }
+    let word =
+        |f: nvkernel_sys::bits::Field| f.read(&bytes, 0).expect("the table describes these bytes") as u32;
+    let ctb = (word(field::error_ctb_pos_x) as u16, word(field::error_ctb_pos_y) as u16);
+    let status = DecodeStatus {
+        mbs_correctly_decoded: word(field::mbs_correctly_decoded),
+        mbs_in_error: word(field::mbs_in_error),
+        cycle_count: word(field::cycle_count),
+        error_status: word(field::error_status),
+        error_ctb: ctb,
+        slice_header_error_code: word(field::slice_header_error_code),
+        intra_cnt: word(field::frame_status_intra_cnt),
+        inter_cnt: word(field::frame_status_inter_cnt),
+        skip_cnt: word(field::frame_status_skip_cnt),
+    };
+    let verdict = if status.slice_header_error_code != 0 {
+        Err(PictureFault::SliceHeader { code: status.slice_header_error_code, ctb })
+    } else if status.error_status != 0 || status.mbs_in_error != 0 {
+        Err(PictureFault::SliceData {
+            error_status: status.error_status,
+            mbs_in_error: status.mbs_in_error,
+            ctb,
+        })
+    } else if status.mbs_correctly_decoded < expected {
+        Err(PictureFault::Incomplete { decoded: status.mbs_correctly_decoded, expected })
+    } else {
+        Ok(())
+    };
+    (status, verdict)
+}
