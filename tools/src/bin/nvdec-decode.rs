@@ -1,0 +1,168 @@
+//! `nvdec-decode`: HEVC byte streams to pictures, on an NVDEC engine.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgGroup, Parser};
+use nvdec_tools::device::{DeviceChoice, EngineChoice};
+use nvdec_tools::exit::{Exit, Failure};
+use nvdec_tools::output::{self, Format};
+use nvdec_tools::{check, decode, logger, parse};
+
+/// Decodes an HEVC byte stream (Annex B) on an NVDEC engine and writes its pictures, cropped, in output order.
+///
+/// Without -o and --format, the MD5 of each picture goes to standard output. --check decodes a whole corpus against
+/// known MD5s, --parse shows what a stream holds and needs no GPU.
+#[derive(Debug, Parser)]
+#[command(name = "nvdec-decode", version, after_long_help = AFTER_HELP)]
+#[command(group(ArgGroup::new("what").required(true).multiple(false).args(["input", "check", "parse"])))]
+struct Args {
+    /// The stream; - is standard input
+    #[arg(value_name = "INPUT")]
+    input: Option<PathBuf>,
+
+    /// Where to write; - is standard output. For png a directory, a pattern such as out-%04d.png, or with --frames 1 a
+    /// file
+    #[arg(short, long, value_name = "OUT", conflicts_with_all = ["check", "parse"])]
+    output: Option<PathBuf>,
+
+    /// What to write; by default what the extension of OUT says, framemd5 without one
+    #[arg(short, long, value_enum, conflicts_with_all = ["check", "parse"])]
+    format: Option<Format>,
+
+    /// auto (the first GPU that can decode), nv:N, or emulated (carries out submissions, decodes no pictures)
+    #[arg(long, default_value = "auto", value_name = "DEVICE", conflicts_with = "parse")]
+    device: DeviceChoice,
+
+    /// NVDEC by its number; by default the least busy one. With --check, all spreads the streams
+    #[arg(long, value_name = "N", conflicts_with = "parse")]
+    engine: Option<EngineChoice>,
+
+    /// Stop after N pictures
+    #[arg(short = 'n', long, value_name = "N", conflicts_with_all = ["check", "parse"])]
+    frames: Option<u64>,
+
+    /// Check each picture against the hash that its encoder sent with it (decoded picture hash SEI)
+    #[arg(long, conflicts_with_all = ["check", "parse"])]
+    verify: bool,
+
+    /// Print pictures per second, engine cycles, CPU time, GPU memory and time to the first picture on standard error
+    #[arg(long, conflicts_with_all = ["check", "parse"])]
+    stats: bool,
+
+    /// Print JSON: with --check and --parse the result, else the figures of --stats (on standard output, or standard
+    /// error where pictures go to standard output)
+    #[arg(long)]
+    json: bool,
+
+    /// Decode every stream that has a .framemd5 file beside it, in these folders or files, and compare each picture
+    #[arg(long, value_name = "DIR|FILE", num_args = 1..)]
+    check: Vec<PathBuf>,
+
+    /// Streams that --check decodes at a time; by default twice the number of engines
+    #[arg(short, long, value_name = "N", conflicts_with_all = ["input", "parse"], value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+
+    /// Show parameter sets and pictures of a stream; needs no GPU
+    #[arg(long, value_name = "FILE")]
+    parse: Option<PathBuf>,
+
+    /// Say what the driver is asked
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  nvdec-decode film.hevc                        MD5 of each picture, as ffmpeg -f framemd5
+  nvdec-decode film.hevc -o film.yuv            raw planar samples
+  nvdec-decode film.hevc -f y4m -o - | mpv -    watch it
+  nvdec-decode film.hevc -n 1 -o first.png      one picture
+  nvdec-decode film.hevc -f null --verify       bit-exact by the stream's own hashes?
+  nvdec-decode film.hevc -f null --stats        how fast?
+  nvdec-decode --check conformance/ --jobs 14   a whole corpus, over all engines
+  nvdec-decode --parse film.hevc                what is in it? (no GPU needed)
+  ffmpeg -i film.mp4 -c copy -bsf:v hevc_mp4toannexb -f hevc - | nvdec-decode -
+
+Output is the same as FFmpeg's: yuv as -f rawvideo, framemd5 as -f framemd5 (all lines but #software),
+y4m as -strict -1 -f yuv4mpegpipe. FFmpeg needs `-flags unaligned` before -i, or it moves the left edge
+of the conformance window, and `-autoscale 0` after it, or it scales pictures to the first one's size.
+A reader that closes the pipe ends the program quietly, with exit code 0.
+
+Exit codes:
+   0  done; with --verify no picture contradicts its hash; with --check no stream differs
+   1  pictures differ, or writing or the GPU failed
+   2  the command line makes no sense, or the pictures do not fit the format
+  65  the stream is damaged or has no picture; each error is a warning on standard error, and what
+      could be decoded is written
+  66  the input cannot be read
+  69  no usable GPU, or it cannot decode this stream (the syntax element and the limit are named)
+  77  no permission to use the GPU";
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    logger::install(args.verbose);
+    run(args).unwrap_or_else(|failure| failure.report("nvdec-decode")).into()
+}
+
+fn run(args: Args) -> Result<Exit, Failure> {
+    if let Some(input) = &args.parse {
+        return parse::run(input, args.json);
+    }
+    let Some(input) = args.input else {
+        return check::run(&check::Options {
+            paths: args.check,
+            jobs: args.jobs.map(usize::from),
+            device: args.device,
+            engine: args.engine.unwrap_or(EngineChoice::All),
+            json: args.json,
+        });
+    };
+    let format = output::choose(args.format, args.output.as_ref())?;
+    decode::run::run(&decode::run::Options {
+        input,
+        output: args.output,
+        format,
+        device: args.device,
+        engine: args.engine.unwrap_or_default(),
+        frames: args.frames,
+        verify: args.verify,
+        stats: args.stats,
+        json: args.json,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Args, clap::Error> {
+        Args::try_parse_from([&["nvdec-decode"], args].concat())
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn one_thing_at_a_time() {
+        assert!(parse(&[]).is_err());
+        assert!(parse(&["a.hevc", "--parse", "b.hevc"]).is_err());
+        assert!(parse(&["--parse", "a.hevc", "--device", "nv:0"]).is_err());
+        assert!(parse(&["--check", "a", "--verify"]).is_err());
+        assert!(parse(&["a.hevc", "--jobs", "2"]).is_err());
+        assert!(parse(&["--check", "a", "--jobs", "0"]).is_err());
+        assert_eq!(parse(&["--check", "a", "b", "--engine", "all"]).unwrap().check.len(), 2);
+    }
+
+    #[test]
+    fn output_options() {
+        let args = parse(&["-", "-f", "p010", "-o", "-", "-n", "5", "--engine", "NVDEC3"]).unwrap();
+        assert_eq!(args.input, Some("-".into()));
+        assert_eq!((args.format, args.frames), (Some(Format::P010), Some(5)));
+        assert_eq!(args.engine, Some(EngineChoice::Number(3)));
+    }
+}

@@ -1,0 +1,79 @@
+//! Which streams there are to check.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::exit::Failure;
+
+/// Extensions of container formats.
+const CONTAINERS: [&str; 6] = ["mp4", "m4v", "mov", "mkv", "webm", "ts"];
+/// Extension of the files with the sums.
+const SUMS: &str = "framemd5";
+
+/// A stream, and the file with the sums of its pictures or why it is not to be checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The stream.
+    pub stream: PathBuf,
+    /// Its sums.
+    pub sums: Result<PathBuf, &'static str>,
+}
+
+/// The streams of `paths` in the order given, those of a folder and its subfolders by name.
+///
+/// # Errors
+///
+/// [`Failure::Input`] for a path that cannot be read.
+pub fn corpus(paths: &[PathBuf]) -> Result<Vec<Entry>, Failure> {
+    let mut entries = Vec::new();
+    for path in paths {
+        let meta = fs::metadata(path)
+            .map_err(|source| Failure::Input { path: path.display().to_string(), source })?;
+        if meta.is_dir() {
+            folder(path, &mut entries)?;
+        } else {
+            entries.push(
+                entry(path).unwrap_or_else(|| Entry {
+                    stream: path.clone(),
+                    sums: Err("no .framemd5 file beside it"),
+                }),
+            );
+        }
+    }
+    Ok(entries)
+}
+
+fn folder(path: &Path, entries: &mut Vec<Entry>) -> Result<(), Failure> {
+    let failure = |source| Failure::Input { path: path.display().to_string(), source };
+    let mut children = Vec::new();
+    for child in fs::read_dir(path).map_err(failure)? {
+        let child = child.map_err(failure)?;
+        children.push((child.path(), child.file_type().map_err(failure)?));
+    }
+    children.sort_by(|a, b| a.0.cmp(&b.0));
+    for (path, kind) in children {
+        // Links to folders are not followed: they may lead in circles.
+        if kind.is_dir() {
+            folder(&path, entries)?;
+        } else {
+            entries.extend(entry(&path));
+        }
+    }
+    Ok(())
+}
+
+/// `X.framemd5` belongs to `X`.
+fn entry(path: &Path) -> Option<Entry> {
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    if extension == SUMS {
+        return None;
+    }
+    if CONTAINERS.contains(&extension.as_str()) {
+        return Some(Entry { stream: path.to_owned(), sums: Err("not Annex B") });
+    }
+    let mut sums = path.as_os_str().to_owned();
+    sums.push(".");
+    sums.push(SUMS);
+    let sums = PathBuf::from(sums);
+    sums.is_file().then(|| Entry { stream: path.to_owned(), sums: Ok(sums) })
+}

@@ -1,0 +1,407 @@
+//! One stream from its bytes to pictures in host memory, with copies in flight while the engine works.
+
+pub mod run;
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hcq::EngineType;
+use hevc::nal::{AnnexBReader, NalHeader, Rbsp};
+use hevc::picture_hash::PictureHash;
+use hevc::vui::ColourDescription;
+use hevc::{Crop, NalUnitType, Sps, Vps};
+use nvdec::session::Statistics;
+use nvdec::{Context, DecoderOptions, Download, Downloader, Frame, HevcDecoder, HostFrame, Sent};
+
+use crate::exit::Failure;
+
+/// Bytes read at a time.
+const CHUNK: usize = 1 << 20;
+/// Pictures on their way to host memory: enough to hide a copy behind the decoding of its successors.
+const IN_FLIGHT: usize = 8;
+/// How long the first picture may take before its engine counts as stuck.
+const FIRST_PICTURE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a stream says of itself that its samples do not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamInfo {
+    /// Sample aspect ratio; `None` if unspecified.
+    pub sample_aspect_ratio: Option<(u16, u16)>,
+    /// Pictures per second as a fraction, by VPS or VUI timing.
+    pub frame_rate: Option<(u32, u32)>,
+    /// `chroma_sample_loc_type_top_field`.
+    pub chroma_sample_loc_type: Option<u32>,
+    /// `field_seq_flag`: pictures are fields.
+    pub field_seq: bool,
+}
+
+impl StreamInfo {
+    /// From the parameter sets of the first picture.
+    pub fn of(sps: &Sps, vps: Option<&Vps>) -> StreamInfo {
+        let vui = sps.vui.as_ref();
+        let timing = vps.and_then(|vps| vps.timing_info).or_else(|| vui.and_then(|vui| vui.timing_info));
+        StreamInfo {
+            sample_aspect_ratio: vui.and_then(|vui| vui.sample_aspect_ratio),
+            frame_rate: timing.and_then(|t| reduce(t.time_scale, t.num_units_in_tick)),
+            chroma_sample_loc_type: vui.and_then(|vui| vui.chroma_sample_loc_type).map(|(top, _)| top),
+            field_seq: vui.is_some_and(|vui| vui.field_seq_flag),
+        }
+    }
+
+    /// The frame rate, or FFmpeg's assumption for byte streams without timing.
+    pub fn frame_rate_or_default(&self) -> (u32, u32) {
+        self.frame_rate.unwrap_or((25, 1))
+    }
+}
+
+fn reduce(numerator: u32, denominator: u32) -> Option<(u32, u32)> {
+    let (mut a, mut b) = (numerator, denominator);
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    (numerator != 0 && denominator != 0).then(|| (numerator / a, denominator / a))
+}
+
+/// A decoded picture in host memory.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// Position in output order, from 0.
+    pub index: u64,
+    /// Picture order count.
+    pub poc: i32,
+    /// What the sample values mean.
+    pub colour: ColourDescription,
+    /// The encoder's hash of it.
+    pub hash: Option<PictureHash>,
+    /// The whole picture; its window is the conformance window.
+    pub host: HostFrame,
+    /// Width and height without the window.
+    pub coded_size: (u32, u32),
+    /// What the stream says of itself.
+    pub stream: Arc<StreamInfo>,
+}
+
+impl Picture {
+    /// Colour components: 1 for monochrome.
+    pub fn planes(&self) -> usize {
+        if self.host.format.chroma == nvdec::class::Chroma::C400 { 1 } else { 3 }
+    }
+
+    /// Appends the window as planes, as FFmpeg's rawvideo.
+    pub fn write_planar(&self, out: &mut Vec<u8>) {
+        for plane in 0..self.planes() {
+            self.host.write_plane(plane, out);
+        }
+    }
+}
+
+/// How to decode.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// Engine; the one with the least work if `None`.
+    pub engine: Option<EngineType>,
+    /// Stop after so many pictures.
+    pub frames: Option<u64>,
+    /// Leave the pictures on the GPU: nothing is given to the consumer.
+    pub discard: bool,
+}
+
+/// Takes what a stream yields.
+pub trait Consumer {
+    /// A picture in output order.
+    fn picture(&mut self, picture: &mut Picture) -> Result<(), Failure>;
+
+    /// An error that concerns one picture or NAL unit.
+    fn warning(&mut self, error: nvdec::Error);
+
+    /// Bytes read so far.
+    fn progress(&mut self, _bytes: u64) {}
+}
+
+/// What came of a stream.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Pictures put out.
+    pub pictures: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// NAL units found.
+    pub nal_units: u64,
+    /// The engine's sums.
+    pub statistics: Statistics,
+    /// The engine.
+    pub engine: Option<EngineType>,
+    /// Bytes of GPU memory for surfaces and motion vectors.
+    pub budget: Option<u64>,
+    /// From the start of decoding to the end of the first picture.
+    pub first_picture: Option<Duration>,
+    /// From the start of decoding to its end.
+    pub elapsed: Duration,
+    /// What ended the stream before its end, or what the hardware refused of it. The pictures before were put
+    /// out, and so were those of later sequences that the hardware can decode.
+    pub stopped: Option<nvdec::Error>,
+}
+
+/// Decodes a byte stream.
+///
+/// # Errors
+///
+/// Errors of the input, the consumer, and of making the decoder. An error of the decoder within the stream is
+/// [`Summary::stopped`] instead.
+pub fn decode(
+    context: &Arc<Context>,
+    name: &str,
+    source: &mut dyn Read,
+    settings: Settings,
+    consumer: &mut dyn Consumer,
+) -> Result<Summary, Failure> {
+    let options = DecoderOptions { engine: settings.engine, held_frames: Some(IN_FLIGHT + 2) };
+    let mut pipeline = Pipeline {
+        decoder: HevcDecoder::new(context, options)?,
+        downloader: Downloader::new(context),
+        flight: VecDeque::new(),
+        settings,
+        received: 0,
+        vps: None,
+        stream: None,
+        start: Instant::now(),
+        summary: Summary::default(),
+        consumer,
+    };
+    pipeline.summary.engine = Some(pipeline.decoder.engine());
+    let result = pipeline.feed(name, source).and_then(|()| pipeline.end());
+    match result {
+        Ok(()) => {}
+        Err(Failure::Decode(error)) => {
+            pipeline.summary.stopped = Some(error);
+            match pipeline.drain() {
+                Ok(()) | Err(Failure::Decode(_)) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        Err(failure) => return Err(failure),
+    }
+    pipeline.warnings();
+    let mut summary = pipeline.summary;
+    summary.statistics = pipeline.decoder.statistics();
+    summary.budget = pipeline.decoder.budget();
+    summary.elapsed = pipeline.start.elapsed();
+    Ok(summary)
+}
+
+struct Pipeline<'a> {
+    decoder: HevcDecoder,
+    downloader: Downloader,
+    flight: VecDeque<(Download, Crop)>,
+    settings: Settings,
+    /// Frames taken from the decoder.
+    received: u64,
+    vps: Option<Vps>,
+    stream: Option<Arc<StreamInfo>>,
+    start: Instant,
+    summary: Summary,
+    consumer: &'a mut dyn Consumer,
+}
+
+impl Pipeline<'_> {
+    fn feed(&mut self, name: &str, source: &mut dyn Read) -> Result<(), Failure> {
+        let mut reader = AnnexBReader::new();
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            let read = match source.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(source) => return Err(Failure::Input { path: name.to_owned(), source }),
+            };
+            if self.summary.bytes == 0
+                && let Some(found) = other_format(&chunk[..read])
+            {
+                return Err(Failure::NotAnnexB { path: name.to_owned(), found: found.to_owned() });
+            }
+            if let Err(source) = reader.feed(&chunk[..read]) {
+                self.consumer.warning(nvdec::Error::Bitstream { offset: self.summary.bytes, source });
+            }
+            self.summary.bytes += read as u64;
+            self.consumer.progress(self.summary.bytes);
+            self.send_all(&mut reader)?;
+            if self.is_satisfied() {
+                return Ok(());
+            }
+        }
+        reader.finish();
+        self.send_all(&mut reader)
+    }
+
+    fn send_all(&mut self, reader: &mut AnnexBReader) -> Result<(), Failure> {
+        while !self.is_satisfied()
+            && let Some(nal) = reader.next_nal()
+        {
+            self.summary.nal_units += 1;
+            self.note_vps(nal);
+            self.until_accepted(|decoder| decoder.send_nal(nal, None))?;
+            self.receive()?;
+            self.warnings();
+        }
+        Ok(())
+    }
+
+    /// Repeats `call` while the decoder has no surface, giving back those of finished copies.
+    fn until_accepted(
+        &mut self,
+        mut call: impl FnMut(&mut HevcDecoder) -> nvdec::Result<Sent>,
+    ) -> Result<(), Failure> {
+        loop {
+            match call(&mut self.decoder) {
+                Ok(Sent::Accepted) => return Ok(()),
+                Ok(Sent::NoSurface) => {}
+                // Later sequences of the stream may be within the limits of the hardware.
+                Err(error @ nvdec::Error::CannotDecode { .. }) => {
+                    self.summary.stopped.get_or_insert(error);
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
+            let before = self.received;
+            self.receive()?;
+            if !self.deliver_oldest()? && self.received == before {
+                return Err(Failure::Stuck(self.received));
+            }
+        }
+    }
+
+    /// The frame rate may be in the VPS, which the decoder does not keep.
+    fn note_vps(&mut self, nal: &[u8]) {
+        if self.stream.is_none()
+            && let Ok(header) = NalHeader::parse(nal)
+            && header.nal_unit_type == NalUnitType::VPS_NUT
+            && header.nuh_layer_id == 0
+            && let Ok(vps) = Vps::parse(Rbsp::new(&nal[NalHeader::SIZE..]).bytes())
+        {
+            self.vps = Some(vps);
+        }
+    }
+
+    fn is_satisfied(&self) -> bool {
+        self.settings.frames.is_some_and(|limit| self.received >= limit)
+    }
+
+    /// Starts the copies of the frames that are due.
+    fn receive(&mut self) -> Result<(), Failure> {
+        if self.stream.is_none()
+            && let Some(sps) = self.decoder.sps()
+        {
+            self.stream = Some(Arc::new(StreamInfo::of(sps, self.vps.as_ref())));
+        }
+        while !self.is_satisfied()
+            && let Some(mut frame) = self.decoder.receive()
+        {
+            self.received += 1;
+            if self.settings.discard {
+                self.discard(&frame)?;
+                continue;
+            }
+            // The whole picture is fetched: hashes are over samples that the window hides.
+            let window = frame.crop;
+            let geometry = frame.surface.geometry();
+            frame.crop = Crop { left: 0, top: 0, width: geometry.width, height: geometry.height };
+            self.flight.push_back((self.downloader.start(frame)?, window));
+            while self.flight.len() > IN_FLIGHT {
+                self.deliver_oldest()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn discard(&mut self, frame: &Frame) -> Result<(), Failure> {
+        if self.summary.pictures == 0 {
+            frame.ready.wait(FIRST_PICTURE_TIMEOUT).map_err(nvdec::Error::from)?;
+            self.summary.first_picture = Some(self.start.elapsed());
+        }
+        self.summary.pictures += 1;
+        Ok(())
+    }
+
+    /// Waits for the oldest copy and gives it to the consumer; `false` if there is none.
+    fn deliver_oldest(&mut self) -> Result<bool, Failure> {
+        let Some((download, window)) = self.flight.pop_front() else { return Ok(false) };
+        let mut host = download.wait()?;
+        let frame = download.frame();
+        let coded_size = (host.width, host.height);
+        (host.left, host.top, host.width, host.height) =
+            (window.left, window.top, window.width, window.height);
+        let mut picture = Picture {
+            index: self.summary.pictures,
+            poc: frame.poc,
+            colour: frame.colour,
+            hash: frame.hash.clone(),
+            host,
+            coded_size,
+            stream: self.stream.clone().unwrap_or_default(),
+        };
+        // The surface goes back before the consumer's work.
+        drop(download);
+        self.summary.first_picture.get_or_insert(self.start.elapsed());
+        self.summary.pictures += 1;
+        self.consumer.picture(&mut picture)?;
+        Ok(true)
+    }
+
+    fn end(&mut self) -> Result<(), Failure> {
+        if !self.is_satisfied() {
+            self.until_accepted(HevcDecoder::flush)?;
+        }
+        self.drain()?;
+        self.decoder.finish()?;
+        Ok(())
+    }
+
+    fn drain(&mut self) -> Result<(), Failure> {
+        self.receive()?;
+        while self.deliver_oldest()? {}
+        Ok(())
+    }
+
+    fn warnings(&mut self) {
+        while let Some(error) = self.decoder.take_error() {
+            self.consumer.warning(error);
+        }
+    }
+}
+
+/// What a file is by its first bytes, if they cannot begin a byte stream.
+pub fn other_format(start: &[u8]) -> Option<&'static str> {
+    const MP4: &str = "it looks like MP4; take the stream out with \
+                       `ffmpeg -i IN.mp4 -c copy -bsf:v hevc_mp4toannexb OUT.hevc`";
+    const MATROSKA: &str = "it looks like Matroska; take the stream out with \
+                            `ffmpeg -i IN.mkv -c copy -bsf:v hevc_mp4toannexb OUT.hevc`";
+    match start {
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => Some(MP4),
+        [0x1a, 0x45, 0xdf, 0xa3, ..] => Some(MATROSKA),
+        [b'R', b'I', b'F', b'F', ..] => Some("it looks like AVI"),
+        [0x47, rest @ ..] if rest.get(187) == Some(&0x47) => Some("it looks like an MPEG transport stream"),
+        _ => None,
+    }
+}
+
+/// Whether an error means that a picture is missing or wrong. SEI messages only describe pictures.
+pub fn costs_pictures(error: &nvdec::Error) -> bool {
+    use hevc::Error::{GolombTooLong, OutOfRange, Truncated, Unsupported};
+    use hevc::error::Structure;
+    match error {
+        nvdec::Error::Bitstream {
+            source:
+                Truncated { place, .. }
+                | GolombTooLong { place, .. }
+                | OutOfRange { place, .. }
+                | Unsupported { place, .. },
+            ..
+        } => place.structure != Structure::Sei,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests;

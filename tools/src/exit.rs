@@ -1,0 +1,229 @@
+//! Exit codes, and the one error type of the programs, which knows its exit code.
+//!
+//! Codes above 2 are those of `sysexits.h`, which conformance suites and shell scripts know.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use nvkernel_sys::status::RmStatus;
+
+use crate::probe::permissions::Finding;
+
+/// How a program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: everything was done, and right.
+    Success,
+    /// 1: pictures differ, or something failed that no other code describes.
+    Fault,
+    /// 2: the command line makes no sense.
+    Usage,
+    /// 65, `EX_DATAERR`: the stream is damaged or is no HEVC byte stream.
+    Data,
+    /// 66, `EX_NOINPUT`: the input cannot be read.
+    NoInput,
+    /// 69, `EX_UNAVAILABLE`: there is no GPU to use, or it cannot decode this stream.
+    Unavailable,
+    /// 77, `EX_NOPERM`: this user or container may not use the GPU.
+    Permission,
+}
+
+impl Exit {
+    /// The number.
+    pub const fn code(self) -> u8 {
+        match self {
+            Exit::Success => 0,
+            Exit::Fault => 1,
+            Exit::Usage => 2,
+            Exit::Data => 65,
+            Exit::NoInput => 66,
+            Exit::Unavailable => 69,
+            Exit::Permission => 77,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit.code())
+    }
+}
+
+/// Why a program could not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// Options that contradict each other, or an input that they do not fit.
+    #[error("{0}")]
+    Usage(String),
+    /// The input cannot be opened or read.
+    #[error("cannot read {path}: {source}")]
+    Input {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The output cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Output {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The input is something else than an Annex B byte stream.
+    #[error("{path} is not an HEVC byte stream (Annex B): {found}")]
+    NotAnnexB {
+        /// The file.
+        path: String,
+        /// What it looks like, and what to do about it.
+        found: String,
+    },
+    /// The stream ended and no picture came of it.
+    #[error("{path}: no picture in {bytes} bytes, {nal_units} NAL units")]
+    NoPicture {
+        /// The file.
+        path: String,
+        /// Bytes read.
+        bytes: u64,
+        /// NAL units found.
+        nal_units: u64,
+    },
+    /// The pictures cannot be written in the format asked for.
+    #[error("picture {picture}: {reason}")]
+    Format {
+        /// Position in output order.
+        picture: u64,
+        /// What does not fit.
+        reason: String,
+    },
+    /// A PNG file cannot be encoded.
+    #[error("cannot write {path}: {source}")]
+    Png {
+        /// The file.
+        path: PathBuf,
+        /// What the encoder said.
+        source: png::EncodingError,
+    },
+    /// No device can be used.
+    #[error("{message}")]
+    Device {
+        /// What is wrong, with the first piece of advice.
+        message: String,
+        /// [`Exit::Unavailable`] or [`Exit::Permission`].
+        exit: Exit,
+    },
+    /// The GPU or the decoder failed.
+    #[error(transparent)]
+    Decode(#[from] nvdec::Error),
+    /// The decoder wants a surface back while nobody holds one.
+    #[error("the decoder has no free surface although no frame is held (picture {0})")]
+    Stuck(u64),
+}
+
+impl Failure {
+    /// The exit code that says so.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Failure::Usage(_) | Failure::Format { .. } => Exit::Usage,
+            Failure::Input { .. } => Exit::NoInput,
+            Failure::NotAnnexB { .. } | Failure::NoPicture { .. } => Exit::Data,
+            Failure::Device { exit, .. } => *exit,
+            Failure::Decode(error) => of_decoder(error),
+            Failure::Output { .. } | Failure::Png { .. } | Failure::Stuck(_) => Exit::Fault,
+        }
+    }
+
+    /// Whether whoever reads the output has gone away, which is no error of ours.
+    pub fn is_broken_pipe(&self) -> bool {
+        let is = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
+        match self {
+            Failure::Output { source, .. } => is(source),
+            Failure::Png { source: png::EncodingError::IoError(source), .. } => is(source),
+            _ => false,
+        }
+    }
+
+    /// Prints the message, unless the reader of the output has gone away, and gives the exit code.
+    pub fn report(&self, program: &str) -> Exit {
+        if self.is_broken_pipe() {
+            return Exit::Success;
+        }
+        eprintln!("{program}: {self}");
+        self.exit()
+    }
+
+    /// A failure to use a device, explained by what was found on this machine.
+    pub fn device(error: &nvdec::Error, finding: Option<&Finding>) -> Failure {
+        match finding {
+            Some(finding) => Failure::Device {
+                message: format!("{}; {}", finding.what, finding.advice),
+                exit: finding.exit.unwrap_or_else(|| of_decoder(error)),
+            },
+            None => Failure::Device { message: error.to_string(), exit: of_decoder(error) },
+        }
+    }
+}
+
+/// The exit code of an error of the decoder that ended a stream.
+pub fn of_decoder(error: &nvdec::Error) -> Exit {
+    if error.is_unsupported() {
+        return Exit::Unavailable;
+    }
+    match error {
+        nvdec::Error::Gpu(error) => of_gpu(error),
+        nvdec::Error::Bitstream { source: hevc::Error::Unsupported { .. }, .. } => Exit::Unavailable,
+        error if error.is_picture_error() => Exit::Data,
+        _ => Exit::Fault,
+    }
+}
+
+fn of_gpu(error: &hcq::Error) -> Exit {
+    match error {
+        hcq::Error::Open { source, .. } | hcq::Error::Ioctl { source, .. }
+            if source.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            Exit::Permission
+        }
+        // A node that is missing, or that no driver answers on.
+        hcq::Error::Open { .. } => Exit::Unavailable,
+        hcq::Error::Rm { status: RmStatus::NV_ERR_INSUFFICIENT_PERMISSIONS, .. } => Exit::Permission,
+        _ => Exit::Fault,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(code: i32) -> nvdec::Error {
+        hcq::Error::Open { node: "/dev/nvidiactl".into(), source: io::Error::from_raw_os_error(code) }.into()
+    }
+
+    #[test]
+    fn errors_have_their_exit_codes() {
+        const ENOENT: i32 = 2;
+        const EACCES: i32 = 13;
+        assert_eq!(of_decoder(&open(ENOENT)), Exit::Unavailable);
+        assert_eq!(of_decoder(&open(EACCES)), Exit::Permission);
+        assert_eq!(of_decoder(&nvdec::Error::Hardware("no NVDEC".into())), Exit::Unavailable);
+        assert_eq!(of_decoder(&hcq::Error::GpuLost.into()), Exit::Fault);
+        let refused = hcq::Error::Rm {
+            operation: "RM_ALLOC".into(),
+            status: RmStatus::NV_ERR_INSUFFICIENT_PERMISSIONS,
+        };
+        assert_eq!(of_decoder(&refused.into()), Exit::Permission);
+        assert_eq!(Failure::NoPicture { path: "x".into(), bytes: 0, nal_units: 0 }.exit().code(), 65);
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_error() {
+        let source = io::Error::from(io::ErrorKind::BrokenPipe);
+        let failure = Failure::Output { path: "-".into(), source };
+        assert_eq!(failure.report("test"), Exit::Success);
+        let source = io::Error::from(io::ErrorKind::StorageFull);
+        assert_eq!(Failure::Output { path: "x.yuv".into(), source }.exit(), Exit::Fault);
+    }
+}

@@ -1,0 +1,346 @@
+//! `nvdec-decode --parse`: what a stream says of itself, without a GPU.
+
+mod text;
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use hevc::nal::{AnnexBReader, NalUnitType};
+use hevc::{DecodedPictureBuffer, Output, Parser, Picture, RefEntry, SliceType, Unit};
+use serde::Serialize;
+
+use crate::decode::{self, run::Input};
+use crate::exit::{Exit, Failure};
+use crate::output;
+use crate::probe;
+
+pub use text::render;
+
+/// Bytes read at a time.
+const CHUNK: usize = 1 << 20;
+/// Most errors kept; the rest is counted.
+const ERRORS_KEPT: usize = 50;
+
+/// A picture of the stream. Field names are those of the JSON output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ParsedPicture {
+    /// Position in decoding order.
+    pub number: u64,
+    /// Position in output order; `None` if it is not output.
+    pub output: Option<u64>,
+    /// `PicOrderCntVal`.
+    pub poc: i32,
+    /// Name of `nal_unit_type`.
+    pub nal_unit_type: &'static str,
+    /// `TemporalId`.
+    pub temporal_id: u8,
+    /// `slice_type` of its slices: `I`, `P`, `B`, or several of them.
+    pub slice_types: String,
+    /// Slices.
+    pub slices: u32,
+    /// Dependent slice segments besides.
+    pub dependent_slice_segments: u32,
+    /// Bytes of its slice NAL units, start codes not counted.
+    pub bytes: u64,
+    /// `PicOrderCntVal` of the pictures that it may refer to: before it in output order, nearest first.
+    pub references_before: Vec<i32>,
+    /// Those after it in output order, nearest first.
+    pub references_after: Vec<i32>,
+    /// Long-term references.
+    pub references_long_term: Vec<i32>,
+    /// Of all these, the ones that the stream does not hold.
+    pub references_missing: Vec<i32>,
+    /// Not to be decoded: a RASL picture at a random access point, or before the first one.
+    pub skipped: bool,
+    /// Has a decoded picture hash.
+    pub hash: bool,
+    /// `pic_parameter_set_id`.
+    pub pps: u8,
+}
+
+/// A stream without its samples.
+#[derive(Debug, Default, Serialize)]
+pub struct ParsedStream {
+    /// Bytes.
+    pub bytes: u64,
+    /// NAL units.
+    pub nal_units: u64,
+    /// Parameter sets in the order in which they come, each content once.
+    pub parameter_sets: Vec<ParameterSet>,
+    /// Pictures in decoding order.
+    pub pictures: Vec<ParsedPicture>,
+    /// What could not be parsed, at most 50 of them.
+    pub errors: Vec<String>,
+    /// How many NAL units could not be parsed.
+    pub error_count: u64,
+    /// Names of NAL units that a decoder ignores, and how many there are.
+    pub ignored: Vec<(String, u64)>,
+}
+
+/// A parameter set in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ParameterSet {
+    /// `VPS`, `SPS` or `PPS`.
+    pub kind: &'static str,
+    /// Its identifier.
+    pub id: u8,
+    /// What it says.
+    pub summary: String,
+}
+
+/// Parses `input` and prints what it holds.
+pub fn run(input: &Path, json: bool) -> Result<Exit, Failure> {
+    let Input { name, mut source, .. } = decode::run::open(input)?;
+    let parsed = parse(&mut *source, &name)?;
+    let text = if json {
+        serde_json::to_string_pretty(&parsed).expect("a stream has string keys only") + "\n"
+    } else {
+        format!("{}\nThis machine: {}\n", render(&name, &parsed), probe::verdict())
+    };
+    output::print(&text)?;
+    if parsed.pictures.is_empty() {
+        return Err(Failure::NoPicture { path: name, bytes: parsed.bytes, nal_units: parsed.nal_units });
+    }
+    Ok(if parsed.error_count > 0 { Exit::Data } else { Exit::Success })
+}
+
+/// Parses a byte stream to its end.
+pub fn parse(source: &mut dyn Read, name: &str) -> Result<ParsedStream, Failure> {
+    let mut reader = AnnexBReader::new();
+    let mut state = State::default();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let read = match source.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(source) => return Err(Failure::Input { path: name.to_owned(), source }),
+        };
+        if state.stream.bytes == 0
+            && let Some(found) = decode::other_format(&chunk[..read])
+        {
+            return Err(Failure::NotAnnexB { path: name.to_owned(), found: found.to_owned() });
+        }
+        if let Err(error) = reader.feed(&chunk[..read]) {
+            state.error(&error);
+        }
+        state.stream.bytes += read as u64;
+        while let Some(nal) = reader.next_nal() {
+            state.nal(nal);
+        }
+    }
+    reader.finish();
+    while let Some(nal) = reader.next_nal() {
+        state.nal(nal);
+    }
+    Ok(state.finish())
+}
+
+#[derive(Default)]
+struct State {
+    parser: Parser,
+    dpb: DecodedPictureBuffer<usize>,
+    stream: ParsedStream,
+    outputs: u64,
+}
+
+impl State {
+    fn nal(&mut self, nal: &[u8]) {
+        let number = self.stream.nal_units;
+        self.stream.nal_units += 1;
+        match self.parser.parse(nal) {
+            Ok(Unit::Vps(vps)) => self.parameter_set("VPS", vps.vps_video_parameter_set_id, text::vps(&vps)),
+            Ok(Unit::Sps(sps)) => self.parameter_set("SPS", sps.sps_seq_parameter_set_id, text::sps(&sps)),
+            Ok(Unit::Pps(pps)) => self.parameter_set("PPS", pps.pps_pic_parameter_set_id, text::pps(&pps)),
+            Ok(Unit::Slice(slice)) => {
+                if let Some(picture) = &slice.picture {
+                    self.picture(picture);
+                }
+                let Some(row) = self.stream.pictures.last_mut() else { return };
+                row.bytes += nal.len() as u64;
+                if slice.header.dependent_slice_segment_flag {
+                    row.dependent_slice_segments += 1;
+                } else {
+                    row.slices += 1;
+                    let letter = match slice.header.slice_type {
+                        SliceType::B => 'B',
+                        SliceType::P => 'P',
+                        SliceType::I => 'I',
+                    };
+                    if !row.slice_types.contains(letter) {
+                        row.slice_types.push(letter);
+                    }
+                }
+            }
+            Ok(Unit::Sei { messages, suffix: true }) => {
+                let hash = |m: &hevc::sei::SeiMessage| {
+                    matches!(m.payload, hevc::sei::SeiPayload::DecodedPictureHash(_))
+                };
+                if messages.iter().any(hash)
+                    && let Some(row) = self.stream.pictures.last_mut()
+                {
+                    row.hash = true;
+                }
+            }
+            Ok(Unit::Ignored(ignored)) => {
+                let name = match ignored {
+                    hevc::Ignored::Layer(header) => format!("layer {}", header.nuh_layer_id),
+                    hevc::Ignored::Reserved(header) | hevc::Ignored::Unspecified(header) => {
+                        header.nal_unit_type.to_string()
+                    }
+                    _ => "other".to_owned(),
+                };
+                match self.stream.ignored.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, count)) => *count += 1,
+                    None => self.stream.ignored.push((name, 1)),
+                }
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let kind = hevc::NalHeader::parse(nal).map_or("?", |h| NalUnitType::name(h.nal_unit_type));
+                self.error(&format_args!("NAL unit {number} ({kind}): {error}"));
+            }
+        }
+    }
+
+    fn error(&mut self, error: &dyn std::fmt::Display) {
+        self.stream.error_count += 1;
+        if self.stream.errors.len() < ERRORS_KEPT {
+            self.stream.errors.push(error.to_string());
+        }
+    }
+
+    fn parameter_set(&mut self, kind: &'static str, id: u8, summary: String) {
+        let set = ParameterSet { kind, id, summary };
+        // Encoders repeat their sets at every random access point.
+        if !self.stream.parameter_sets.contains(&set) {
+            self.stream.parameter_sets.push(set);
+        }
+    }
+
+    fn picture(&mut self, picture: &Picture) {
+        let index = self.stream.pictures.len();
+        let mut row = ParsedPicture {
+            number: index as u64,
+            output: None,
+            poc: picture.pic_order_cnt_val,
+            nal_unit_type: picture.nal_unit_type.name(),
+            temporal_id: picture.temporal_id,
+            slice_types: String::new(),
+            slices: 0,
+            dependent_slice_segments: 0,
+            bytes: 0,
+            references_before: Vec::new(),
+            references_after: Vec::new(),
+            references_long_term: Vec::new(),
+            references_missing: Vec::new(),
+            skipped: picture.skipped,
+            hash: false,
+            pps: picture.pps.pps_pic_parameter_set_id,
+        };
+        let mut due = Vec::new();
+        if !picture.skipped {
+            let begin = self.dpb.begin(picture);
+            due = begin.output;
+            let rps = &begin.rps;
+            let pocs = |entries: &[RefEntry]| entries.iter().map(|e| e.poc).collect();
+            row.references_before = pocs(&rps.st_curr_before);
+            row.references_after = pocs(&rps.st_curr_after);
+            row.references_long_term = pocs(&rps.lt_curr);
+            row.references_missing =
+                rps.initial_list0().filter(|e| e.index.is_none()).map(|e| e.poc).collect();
+        }
+        self.stream.pictures.push(row);
+        if !picture.skipped {
+            due.extend(self.dpb.insert(picture, index));
+        }
+        self.put_out(due);
+    }
+
+    fn put_out(&mut self, due: Vec<Output<usize>>) {
+        for output in due {
+            self.stream.pictures[output.payload].output = Some(self.outputs);
+            self.outputs += 1;
+        }
+    }
+
+    fn finish(mut self) -> ParsedStream {
+        let due = self.dpb.flush();
+        self.put_out(due);
+        self.stream
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CLIP: &[u8] = include_bytes!("../clips/x_size_202x150.hevc");
+
+    #[test]
+    fn a_stream_is_understood() {
+        let parsed = parse(&mut &CLIP[..], "clip").unwrap();
+        assert_eq!((parsed.bytes, parsed.error_count), (CLIP.len() as u64, 0));
+        // ffprobe -show_entries frame=pict_type gives I B B B P B P P B P in output order.
+        let mut shown: Vec<_> = parsed.pictures.iter().collect();
+        shown.sort_by_key(|p| p.output.unwrap());
+        let types: String = shown.iter().map(|p| p.slice_types.as_str()).collect();
+        assert_eq!(types, "IBBBPBPPBP");
+        assert!(shown.is_sorted_by_key(|p| p.poc));
+        assert!(parsed.pictures.iter().all(|p| p.hash && p.slices == 1 && p.references_missing.is_empty()));
+        let total: u64 = parsed.pictures.iter().map(|p| p.bytes).sum();
+        assert_eq!(total, 3369);
+        let sps = parsed.parameter_sets.iter().find(|set| set.kind == "SPS").unwrap();
+        assert!(sps.summary.contains("202x150") && sps.summary.contains("4:2:0"), "{}", sps.summary);
+        let text = render("clip", &parsed);
+        assert!(text.contains("10 pictures"), "{text}");
+    }
+
+    #[test]
+    fn a_lost_reference_shows() {
+        // Without its second picture (a P picture that others refer to).
+        let mut cut = Vec::new();
+        let mut slices = 0;
+        for nal in hevc::nal::split_annex_b(CLIP) {
+            let is_slice = hevc::NalHeader::parse(nal).unwrap().nal_unit_type.is_slice_segment();
+            slices += usize::from(is_slice);
+            if is_slice && slices == 2 {
+                continue;
+            }
+            cut.extend([0, 0, 1]);
+            cut.extend_from_slice(nal);
+        }
+        let parsed = parse(&mut &cut[..], "cut").unwrap();
+        assert_eq!(parsed.pictures.len(), 9);
+        assert!(parsed.pictures.iter().any(|p| !p.references_missing.is_empty()));
+        assert!(render("cut", &parsed).contains("missing"));
+    }
+
+    proptest! {
+        #[test]
+        fn damage_is_reported_not_suffered(flips in prop::collection::vec((0..CLIP.len(), any::<u8>()), 1..40)) {
+            let mut damaged = CLIP.to_vec();
+            for (at, value) in flips {
+                damaged[at] = value;
+            }
+            let parsed = parse(&mut &damaged[..], "damaged");
+            if let Ok(parsed) = parsed {
+                let outputs = parsed.pictures.iter().filter_map(|p| p.output).collect::<BTreeSet<_>>();
+                prop_assert!(outputs.iter().copied().eq(0..outputs.len() as u64), "each position once: {outputs:?}");
+                prop_assert!(!render("damaged", &parsed).is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn noise_is_no_picture() {
+        let noise: Vec<u8> = (0..4096u32).map(|i| ((i * i) >> 3) as u8).collect();
+        let parsed = parse(&mut &noise[..], "noise").unwrap();
+        assert!(parsed.pictures.is_empty());
+        assert!(matches!(parse(&mut &b"\0\0\0\x18ftypisom"[..], "film"), Err(Failure::NotAnnexB { .. })));
+    }
+}

@@ -1,0 +1,166 @@
+//! The programs as a user runs them, on whatever machine this is.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+const DECODE: &str = env!("CARGO_BIN_EXE_nvdec-decode");
+const PROBE: &str = env!("CARGO_BIN_EXE_nvdec-probe");
+
+fn clip(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("clips").join(name)
+}
+
+fn run(program: &str, args: &[&str]) -> Output {
+    Command::new(program).args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("not killed by a signal")
+}
+
+/// Whether the probe finds a GPU that can decode.
+fn has_gpu() -> bool {
+    code(&run(PROBE, &[])) == 0
+}
+
+#[test]
+fn help_teaches() {
+    for (program, words) in [
+        (DECODE, ["Examples:", "Exit codes:", "--verify"]),
+        (PROBE, ["Examples:", "Exit codes:", "--selftest"]),
+    ] {
+        let output = run(program, &["--help"]);
+        assert_eq!(code(&output), 0);
+        let text = stdout(&output);
+        assert!(words.iter().all(|word| text.contains(word)), "{text}");
+        assert!(output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn wrong_command_lines() {
+    for args in [&[][..], &["--nonsense"], &["a.hevc", "--frames", "x"], &["a.hevc", "-o", "film.xyz"]] {
+        let output = run(DECODE, args);
+        assert_eq!(code(&output), 2, "{args:?}: {}", stderr(&output));
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn parsing_needs_no_gpu() {
+    let path = clip("k_10b_tiles.hevc");
+    let output = run(DECODE, &["--parse", path.to_str().unwrap()]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let text = stdout(&output);
+    for part in ["12 pictures", "416x240 4:2:0 10-bit", "2x2 tiles", "IDR", "Main 10", "This machine: "] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    let output = run(DECODE, &["--parse", path.to_str().unwrap(), "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(json["pictures"].as_array().unwrap().len(), 12);
+    assert_eq!(json["pictures"][0]["references_before"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn parsing_reads_standard_input_and_survives_damage() {
+    let mut stream = std::fs::read(clip("x_wpp.hevc")).unwrap();
+    // Every 97th byte behind the parameter sets.
+    for byte in stream.iter_mut().skip(2000).step_by(97) {
+        *byte ^= 0x5a;
+    }
+    let mut child = Command::new(DECODE)
+        .args(["--parse", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&stream).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!([0, 65].contains(&code(&output)), "{}", stderr(&output));
+    assert!(stdout(&output).contains("SPS 0"));
+}
+
+#[test]
+fn inputs_that_are_none() {
+    let output = run(DECODE, &["--parse", "/nonexistent.hevc"]);
+    assert_eq!(code(&output), 66);
+    assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
+    let output = run(DECODE, &["/nonexistent.hevc"]);
+    assert_eq!(code(&output), 66, "an input is missed before a GPU is: {}", stderr(&output));
+    let output = run(DECODE, &["--check", "/nonexistent"]);
+    assert_eq!(code(&output), 66);
+    // A file without a picture.
+    let output = run(DECODE, &["--parse", clip("README.md").to_str().unwrap()]);
+    assert_eq!(code(&output), 65, "{}", stderr(&output));
+}
+
+#[test]
+fn the_probe_has_one_verdict_in_both_forms() {
+    let text = run(PROBE, &[]);
+    let json = run(PROBE, &["--json"]);
+    assert!([0, 69, 77].contains(&code(&text)), "{}", stdout(&text));
+    assert_eq!(code(&text), code(&json));
+    let report: serde_json::Value = serde_json::from_str(&stdout(&json)).unwrap();
+    assert_eq!(report["verdict"]["exit_code"], code(&json));
+    assert!(stdout(&text).contains(&format!("Verdict   {}\n", report["verdict"]["text"].as_str().unwrap())));
+    if code(&text) != 0 {
+        let explained =
+            report["findings"].as_array().unwrap().iter().any(|f| !f["advice"].as_str().unwrap().is_empty());
+        assert!(explained || !report["error"].is_null() || !report["gpus"][0]["error"].is_null(), "{report}");
+    }
+}
+
+#[test]
+fn without_a_gpu_decoding_says_so() {
+    let path = clip("x_wpp.hevc");
+    let output = run(DECODE, &[path.to_str().unwrap(), "--device", "emulated"]);
+    assert_eq!(code(&output), 69);
+    if has_gpu() {
+        return;
+    }
+    for args in [&[path.to_str().unwrap()][..], &["--check", path.to_str().unwrap()]] {
+        let output = run(DECODE, args);
+        assert!([69, 77].contains(&code(&output)), "{}", stderr(&output));
+        assert!(output.stdout.is_empty());
+        assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn with_a_gpu_the_clips_are_bit_exact() {
+    if !has_gpu() {
+        return;
+    }
+    let clips = clip("");
+    let output = run(DECODE, &["--check", clips.to_str().unwrap()]);
+    assert_eq!(code(&output), 0, "{}{}", stdout(&output), stderr(&output));
+    assert!(stdout(&output).contains("4 bit-exact, 0 differ"));
+    let path = clip("x_444_cqp.hevc");
+    let output = run(DECODE, &[path.to_str().unwrap(), "-f", "null", "--verify"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stderr(&output).contains("bit-exact 10/10"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let path = clip("x_wpp.hevc");
+    let mut child = Command::new(DECODE)
+        .args(["--parse", path.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((code(&output), stderr(&output)), (0, String::new()));
+}
