@@ -8,7 +8,7 @@ use nvkernel_sys::engine::{EngineKind, EngineType};
 use nvkernel_sys::{copy, host, video};
 use zerocopy::IntoBytes;
 
-use crate::channel::{Channel, ChannelMemory, NOTIFIER_BYTES};
+use crate::channel::{Channel, ChannelFault, ChannelMemory, NOTIFIER_BYTES};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::memory::{DeviceBuffer, Placement};
@@ -108,6 +108,17 @@ impl Queue {
         submitted.saturating_sub(self.timeline.reached())
     }
 
+    /// Why the queue is dead, if it is: everything on it is lost, and a new queue must take its place.
+    pub fn fault(&self) -> Option<ChannelFault> {
+        self.timeline.fault()
+    }
+
+    /// As [`fault`](Self::fault), for submissions: a dead channel would take them and do nothing.
+    fn fault_if_dead(&self) -> Option<Error> {
+        let fault = self.fault()?;
+        Some(Error::ChannelFault { engine: self.engine().to_string(), fault })
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -132,6 +143,9 @@ impl Queue {
             for method in commands.decode() {
                 method?;
             }
+        }
+        if let Some(fault) = self.fault_if_dead() {
+            return Err(fault);
         }
         let mut state = self.lock();
         let state = &mut *state;
@@ -182,6 +196,7 @@ impl Queue {
             view.copy_in(to, bytes);
             to += bytes.len();
         }
+        self.timeline.submitting(value, waits.iter().map(SyncPoint::timeline));
         self.channel.push(state.put, self.push.gpu_address() + offset, length as usize / 4)?;
         state.bound = true;
         state.put = state.put.wrapping_add(1);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use nvkernel_sys::class;
@@ -11,7 +11,7 @@ use nvkernel_sys::engine::{EngineKind, EngineType};
 use nvkernel_sys::rm::{NV01_EVENT_NONSTALL_INTR, NV01_EVENT_WITHOUT_EVENT_DATA, NV0005_ALLOC_PARAMETERS};
 use zerocopy::FromZeros;
 
-use crate::channel::Channel;
+use crate::channel::{Channel, ChannelFault};
 use crate::device::DeviceInner;
 use crate::error::{Error, Result};
 use crate::kernel::EventWait;
@@ -40,8 +40,21 @@ pub struct Timeline {
     event: OnceLock<Result<OsEvent>>,
     sleepers: Mutex<Sleepers>,
     awake: Condvar,
-    channel: OnceLock<std::sync::Weak<Channel>>,
+    channel: OnceLock<Weak<Channel>>,
+    /// Highest value that some submission will release.
+    submitted: AtomicU64,
+    /// Timelines that the queue's work has acquired: their death would block this one for ever.
+    upstream: Mutex<Vec<Weak<Timeline>>>,
+    dead: OnceLock<Death>,
     device: Arc<DeviceInner>,
+}
+
+/// The end of a timeline whose channel died.
+#[derive(Debug)]
+struct Death {
+    /// The last value that the engine released.
+    reached: u64,
+    fault: ChannelFault,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +85,9 @@ impl Timeline {
             sleepers: Mutex::default(),
             awake: Condvar::new(),
             channel: OnceLock::new(),
+            submitted: AtomicU64::new(0),
+            upstream: Mutex::default(),
+            dead: OnceLock::new(),
             device: device.clone(),
         }))
     }
@@ -80,6 +96,18 @@ impl Timeline {
     pub(crate) fn watch(&self, channel: &Arc<Channel>) {
         // Set once by the queue that owns both.
         let _ = self.channel.set(Arc::downgrade(channel));
+    }
+
+    /// Notes that a submission is about to release `value` behind work of the timelines in `waits`.
+    pub(crate) fn submitting<'a>(&self, value: u64, waits: impl Iterator<Item = &'a Arc<Timeline>>) {
+        self.submitted.store(value, Ordering::Release);
+        let mut upstream = self.upstream.lock().unwrap_or_else(PoisonError::into_inner);
+        for timeline in waits {
+            if upstream.iter().all(|known| !std::ptr::eq(known.as_ptr(), Arc::as_ptr(timeline))) {
+                upstream.retain(|known| known.strong_count() > 0);
+                upstream.push(Arc::downgrade(timeline));
+            }
+        }
     }
 
     /// GPU address of the semaphore.
@@ -97,7 +125,8 @@ impl Timeline {
         self.engine
     }
 
-    /// The highest value that was released so far.
+    /// The highest value that was released so far. A dead timeline counts as having reached all it ever will,
+    /// so that nothing waits for it; only [`SyncPoint::wait`] tells the difference.
     pub fn reached(&self) -> u64 {
         let seen = self.reached.load(Ordering::Relaxed);
         let Ok(view) = self.semaphore.view() else { return seen };
@@ -115,9 +144,39 @@ impl Timeline {
         Ok(self.semaphore.view()?.load_u64(8))
     }
 
-    fn fault(&self) -> Option<Error> {
-        let channel = self.channel.get()?.upgrade()?;
-        channel.fault().map(|fault| Error::ChannelFault { engine: self.engine.to_string(), fault })
+    /// Why the timeline stands still for good, if it does. The first to find out releases everything that was
+    /// submitted, so that other queues do not wait for what will never come.
+    pub fn fault(&self) -> Option<ChannelFault> {
+        let death = match self.dead.get() {
+            Some(death) => death,
+            None => {
+                let fault = self.channel.get()?.upgrade()?.fault()?;
+                self.dead.get_or_init(|| Death { reached: self.reached(), fault })
+            }
+        };
+        // Each time, since a submission may have slipped in between.
+        if let Ok(view) = self.semaphore.view() {
+            view.store(0, self.submitted.load(Ordering::Acquire) as u32);
+        }
+        Some(death.fault.clone())
+    }
+
+    /// Looks whether a timeline that this one's work waits for has died.
+    fn look_upstream(&self) {
+        let upstream = self.upstream.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for timeline in upstream.iter().filter_map(Weak::upgrade) {
+            timeline.fault();
+        }
+    }
+
+    /// What became of `value` on a dead timeline.
+    fn verdict(&self, value: u64) -> Option<Result<()>> {
+        let death = self.dead.get()?;
+        Some(if value <= death.reached {
+            Ok(())
+        } else {
+            Err(Error::ChannelFault { engine: self.engine.to_string(), fault: death.fault.clone() })
+        })
     }
 
     /// The event that a release raises. NVDEC engines raise none that reaches a process: waits for them nap.
@@ -130,10 +189,13 @@ impl Timeline {
 
     /// Waits until `value` is reached. Returns at once with the fault if the channel is dead.
     fn wait(&self, value: u64, timeout: Duration) -> Result<()> {
+        if let Some(verdict) = self.verdict(value) {
+            return verdict;
+        }
         let start = Instant::now();
         loop {
             if self.reached() >= value {
-                return Ok(());
+                return self.verdict(value).unwrap_or(Ok(()));
             }
             if start.elapsed() >= SPIN.min(timeout) {
                 break;
@@ -143,12 +205,12 @@ impl Timeline {
         let mut slice = SLICES.0;
         loop {
             if self.reached() >= value {
-                return Ok(());
+                return self.verdict(value).unwrap_or(Ok(()));
             }
-            if let Some(fault) = self.fault() {
-                // The last releases may have landed between the two looks.
-                return if self.reached() >= value { Ok(()) } else { Err(fault) };
+            if self.fault().is_some() {
+                continue; // what was submitted counts as reached now
             }
+            self.look_upstream();
             let waited = start.elapsed();
             let Some(left) = timeout.checked_sub(waited).filter(|left| !left.is_zero()) else {
                 return Err(Error::Timeout {

@@ -103,6 +103,8 @@ pub struct VideoClass {
     pub generation: &'static str,
     /// How large the filter buffer is.
     pub scratch: ScratchSizes,
+    /// Whether the engine keeps application and control word from picture to picture.
+    pub keeps_control: bool,
     /// Whether the class needs `SET_INTRA_TOP_BUF_OFFSET`.
     pub intra_top: bool,
     /// Bytes of the further scratch that method 0x4dc points at, 0 where the class has none.
@@ -168,7 +170,9 @@ const HEVC: Capability = cap(Codec::Hevc, C420_444, 12, (144, 144), 8192, 262_14
 const HEVC_422: Capability = cap(Codec::Hevc, C420_422_444, 12, (144, 144), 8192, 262_144);
 
 const TURING: &[Capability] = &[HEVC, H264, VP9, VP8, MPEG12, MPEG4, VC1];
-const HOPPER: &[Capability] = &[Capability { min: (8, 8), ..HEVC }, H264, VP9, VP8, MPEG12, MPEG4, VC1];
+/// The smallest size, in coding blocks of 8, by the rule of [`SmallPictures::Over64`].
+const HOPPER_HEVC: Capability = Capability { min: (72, 24), ..HEVC };
+const HOPPER: &[Capability] = &[HOPPER_HEVC, H264, VP9, VP8, MPEG12, MPEG4, VC1];
 const AMPERE: &[Capability] = &[HEVC, AV1, H264, VP9, VP8, MPEG12, MPEG4, VC1];
 const BLACKWELL: &[Capability] = &[HEVC_422, AV1, H264_HIGH10_422, VP9, VP8, MPEG12, MPEG4, VC1];
 
@@ -176,6 +180,7 @@ const ROW: VideoClass = VideoClass {
     class: 0,
     generation: "",
     scratch: ScratchSizes::Traced,
+    keeps_control: false,
     intra_top: true,
     scratch_4dc: 0,
     word_11c: 0,
@@ -205,6 +210,7 @@ pub const VIDEO_CLASSES: &[VideoClass] = &[
         class: class::NVB8B0_VIDEO_DECODER,
         generation: "Hopper",
         scratch: ScratchSizes::Measured,
+        keeps_control: true,
         intra_top: false,
         capabilities: HOPPER,
         small: SmallPictures::Over64,

@@ -85,7 +85,8 @@ impl Context {
                 })
                 .expect("a context has at least one engine"),
         };
-        if let Some(queue) = queues.get(&engine) {
+        // A dead queue is replaced: the channel is lost, the engine is not.
+        if let Some(queue) = queues.get(&engine).filter(|queue| queue.queue().fault().is_none()) {
             return Ok(queue.clone());
         }
         let queue = Arc::new(VideoQueue::new(&self.device, engine, self.class)?);

@@ -100,6 +100,8 @@ impl Download {
 
     /// Waits for the copy and gives the samples.
     pub fn wait(&self) -> Result<HostFrame> {
+        // The picture first: a dead engine must not pass for a copy that went well.
+        self.frame.ready.wait(PICTURE_TIMEOUT)?;
         self.point.wait(PICTURE_TIMEOUT)?;
         let buffer = self.buffer.as_ref().expect("taken only by Drop");
         let view = buffer.view()?;

@@ -19,7 +19,14 @@ pub struct VideoQueue {
     /// Scratch that lives for one picture only. The engine works on one picture at a time, so that every
     /// session on the queue can use the same.
     scratch: Mutex<Option<DeviceBuffer>>,
-    words: Mutex<PushBuffer>,
+    words: Mutex<Words>,
+}
+
+#[derive(Debug, Default)]
+struct Words {
+    buffer: PushBuffer,
+    /// Application and control word that the engine has, on classes that keep them.
+    control: Option<(u32, u32)>,
 }
 
 impl VideoQueue {
@@ -64,8 +71,14 @@ impl VideoQueue {
     /// Submits one picture. The returned point completes it; the target's uses are extended by it.
     pub fn submit(&self, job: &PictureJob) -> Result<SyncPoint> {
         let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
-        words.clear();
-        write_methods(&mut words, job);
+        let words = &mut *words;
+        words.buffer.clear();
+        let control = (job.application_id, job.control_params);
+        if words.control != Some(control) {
+            words.buffer.method(SUBCHANNEL_ENGINE, video::SET_APPLICATION_ID, control.0);
+            words.buffer.method(SUBCHANNEL_ENGINE, video::SET_CONTROL_PARAMS, control.1);
+        }
+        write_methods(&mut words.buffer, job);
         let mut waits = job.waits.clone();
         waits.extend(job.target.pending_uses());
         let mut buffers: Vec<DeviceBuffer> = Vec::with_capacity(job.buffers.len() + job.pictures.len() + 1);
@@ -80,7 +93,8 @@ impl VideoQueue {
         // codec module computed for the picture that the descriptor states; the engine's accesses follow from
         // the descriptor alone, and damaged slice data cannot make it leave the picture or the tables. Should
         // it do so after all, the MMU ends the channel at the edge of what this process has mapped.
-        let point = unsafe { self.queue.submit(&waits, &words, buffers)? };
+        let point = unsafe { self.queue.submit(&waits, &words.buffer, buffers)? };
+        words.control = self.class.keeps_control.then_some(control);
         job.target.written_at(point.clone());
         for reference in references() {
             reference.use_until(point.clone());
@@ -89,8 +103,7 @@ impl VideoQueue {
     }
 }
 
-/// The methods of one picture. All are sent for each: the engine keeps the application and the control word
-/// across `EXECUTE`, but no address.
+/// The methods of one picture. The engine forgets every address with `EXECUTE`.
 fn write_methods(words: &mut PushBuffer, job: &PictureJob) {
     let mut method = |address: u32, value: u32| {
         words.method(SUBCHANNEL_ENGINE, address, value);
@@ -99,8 +112,6 @@ fn write_methods(words: &mut PushBuffer, job: &PictureJob) {
         debug_assert!(address.is_multiple_of(256) && address >> 40 == 0);
         (address >> 8) as u32
     };
-    method(video::SET_APPLICATION_ID, job.application_id);
-    method(video::SET_CONTROL_PARAMS, job.control_params);
     for (address, buffer) in &job.buffers {
         method(*address, page(buffer.gpu_address()));
     }

@@ -83,12 +83,13 @@ pub fn check(sps: &Sps, class: &VideoClass) -> Result<()> {
         );
     }
     let (width, height) = (sps.pic_width_in_luma_samples, sps.pic_height_in_luma_samples);
-    if width < cap.min.0 || width > cap.max.0 {
-        let limit = format!("it decodes widths of {} to {}", cap.min.0, cap.max.0);
+    let min = if class.small == SmallPictures::Library { cap.min } else { (0, 0) };
+    if width < min.0 || width > cap.max.0 {
+        let limit = format!("it decodes widths of {} to {}", min.0, cap.max.0);
         return refuse("pic_width_in_luma_samples", width.to_string(), limit);
     }
-    if height < cap.min.1 || height > cap.max.1 {
-        let limit = format!("it decodes heights of {} to {}", cap.min.1, cap.max.1);
+    if height < min.1 || height > cap.max.1 {
+        let limit = format!("it decodes heights of {} to {}", min.1, cap.max.1);
         return refuse("pic_height_in_luma_samples", height.to_string(), limit);
     }
     if class.small == SmallPictures::Over64 {

@@ -1,0 +1,45 @@
+#!/bin/sh
+# Everything that only a real GPU can say, in one run: what it has, whether every engine decodes, which streams of
+# a corpus come out bit-exact, what damaged streams do to it, and what one engine costs.
+#
+# usage: hardware.sh BIN CORPUS [DAMAGED] [SPEED_CLIP...]
+#   BIN      folder with nvdec-probe and nvdec-decode
+#   CORPUS   folder of streams with a .framemd5 beside each
+#   DAMAGED  folder of streams that must not panic, hang or take the GPU down
+#   SPEED_CLIP  streams to time on one engine
+# Keeps what it prints in ./hardware-report, or in $REPORT.
+set -u
+bin=$1 corpus=$2 damaged=${3:-}
+[ $# -gt 2 ] && shift 3 || shift $#
+report=${REPORT:-hardware-report}
+mkdir -p "$report"
+
+echo "== probe"
+"$bin/nvdec-probe" | tee "$report/probe.txt"
+"$bin/nvdec-probe" --json > "$report/probe.json"
+echo "== self-test"
+"$bin/nvdec-probe" --selftest > "$report/selftest.txt" 2>&1
+echo "exit $?"
+tail -n 12 "$report/selftest.txt"
+
+echo "== corpus"
+"$bin/nvdec-decode" --check "$corpus" --engine all > "$report/check.txt" 2>&1
+echo "exit $?"
+grep -v 'bit-exact' "$report/check.txt" | tail -n 60
+"$bin/nvdec-decode" --check "$corpus" --engine all --json > "$report/check.json" 2> /dev/null
+
+if [ -n "$damaged" ]; then
+    echo "== damaged"
+    for stream in "$damaged"/*.hevc; do
+        timeout 30 "$bin/nvdec-decode" -f md5 "$stream" > "$report/last.txt" 2>&1
+        code=$?
+        echo "$code $(basename "$stream") $(tail -n 1 "$report/last.txt")"
+    done > "$report/damaged.txt"
+    # 101 is a panic, 124 a hang, above 128 a signal.
+    cut -d' ' -f1 "$report/damaged.txt" | sort | uniq -c
+fi
+
+for clip in "$@"; do
+    echo "== $clip, one engine"
+    "$bin/nvdec-decode" -f null --stats "$clip"
+done
