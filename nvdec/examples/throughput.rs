@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let created = start.elapsed();
     let mut first = None;
     let mut pictures = 0u64;
-    let begin = Instant::now();
+    let (begin, cpu) = (Instant::now(), cpu_nanoseconds());
     for _ in 0..loops {
         for nal in hevc::nal::split_annex_b(&data) {
             while decoder.send_nal(nal, None)? == Sent::NoSurface {
@@ -45,15 +45,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     decoder.finish()?;
     let seconds = begin.elapsed().as_secs_f64();
+    let cpu = cpu_nanoseconds() - cpu;
     let statistics = decoder.statistics();
-    println!(
-        "{pictures} pictures, {:.0}/s on {}; opened {opened:?}, created {created:?}, first picture {:?}; {} in error; {} engine cycles a picture; budget {} KiB",
-        pictures as f64 / seconds,
-        decoder.engine(),
-        first.unwrap_or_default(),
-        statistics.pictures_in_error,
-        statistics.engine_cycles / statistics.pictures.max(1),
-        decoder.budget().unwrap_or(0) / 1024,
-    );
+    let busy = statistics.engine_cycles as f64 / seconds / 1e6;
+    println!("{pictures} pictures on {}, {} in error", decoder.engine(), statistics.pictures_in_error);
+    println!("{:.0} pictures/s, {busy:.0} million engine cycles/s", pictures as f64 / seconds);
+    println!("device {opened:.1?}, decoder {created:.1?}, first picture {:.1?}", first.unwrap_or_default());
+    println!("CPU {:.1} us a picture, {}", cpu as f64 / 1e3 / pictures as f64, peak_memory());
     Ok(())
+}
+
+/// Time that this thread, the only one, spent on a processor.
+fn cpu_nanoseconds() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
+    text.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+fn peak_memory() -> String {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    text.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default().replace('\t', " ")
 }

@@ -77,7 +77,8 @@ impl Session {
     pub fn new(context: &Arc<Context>, engine: Option<EngineType>) -> Result<Session> {
         let queue = context.video_queue(engine)?;
         let upload = UploadRing::new(context.device())?;
-        let status = context.device().allocate(STATUS_SLOTS * STATUS_BYTES, Placement::Sysmem)?;
+        // In GPU memory: the engine reads and writes it several times a picture, the host once.
+        let status = context.device().allocate(STATUS_SLOTS * STATUS_BYTES, Placement::Vidmem)?;
         Ok(Session {
             context: context.clone(),
             queue,

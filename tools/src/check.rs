@@ -306,6 +306,7 @@ pub fn check_stream(
         errors: 0,
         first: None,
         unsupported: None,
+        comparable: None,
     };
     let outcome = decode(context, name, source, settings, &mut job);
     let (pictures, engine, stopped) = match outcome {
@@ -329,6 +330,8 @@ struct Job<'a> {
     errors: u64,
     first: Option<String>,
     unsupported: Option<String>,
+    /// Pictures before a part that the hardware refuses: those behind it cannot be told apart.
+    comparable: Option<u64>,
 }
 
 impl Job<'_> {
@@ -360,10 +363,17 @@ impl Job<'_> {
 
 impl Consumer for Job<'_> {
     fn picture(&mut self, picture: &mut Picture) -> Result<(), Failure> {
+        if self.comparable.is_some_and(|limit| picture.index >= limit) {
+            return Ok(());
+        }
         self.buffer.clear();
         picture.write_planar(&mut self.buffer);
         self.comparison.picture(&self.buffer, picture.poc);
         Ok(())
+    }
+
+    fn refused(&mut self, pictures: u64) {
+        self.comparable = Some(pictures);
     }
 
     fn warning(&mut self, error: nvdec::Error) {

@@ -116,6 +116,9 @@ pub trait Consumer {
     /// An error that concerns one picture or NAL unit.
     fn warning(&mut self, error: nvdec::Error);
 
+    /// The hardware refuses a part of the stream that begins behind `pictures` pictures.
+    fn refused(&mut self, _pictures: u64) {}
+
     /// Bytes read so far.
     fn progress(&mut self, _bytes: u64) {}
 }
@@ -259,7 +262,11 @@ impl Pipeline<'_> {
                 Ok(Sent::NoSurface) => {}
                 // Later sequences of the stream may be within the limits of the hardware.
                 Err(error @ nvdec::Error::CannotDecode { .. }) => {
-                    self.summary.stopped.get_or_insert(error);
+                    self.receive()?;
+                    if self.summary.stopped.is_none() {
+                        self.consumer.refused(self.received);
+                        self.summary.stopped = Some(error);
+                    }
                     return Ok(());
                 }
                 Err(error) => return Err(error.into()),

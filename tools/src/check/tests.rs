@@ -15,7 +15,7 @@ fn job<'a>(expected: &'a Expected, decoded: &[&[u8]]) -> Job<'a> {
     for (i, picture) in decoded.iter().enumerate() {
         comparison.picture(picture, 2 * i as i32);
     }
-    Job { comparison, buffer: Vec::new(), errors: 0, first: None, unsupported: None }
+    Job { comparison, buffer: Vec::new(), errors: 0, first: None, unsupported: None, comparable: None }
 }
 
 #[test]
