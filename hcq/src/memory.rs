@@ -64,9 +64,10 @@ impl fmt::Debug for DeviceBuffer {
 
 impl DeviceBuffer {
     pub(crate) fn allocate(device: &Arc<DeviceInner>, size: u64, placement: Placement) -> Result<Self> {
-        // Small buffers are not rounded to a huge page: fourteen sessions would pay for it in gigabytes.
+        let huge = size.checked_next_multiple_of(MIB2).is_some_and(|rounded| rounded - size <= size / 8);
         let page = match placement {
-            Placement::Vidmem if size >= MIB2 => MIB2,
+            // Huge pages only where little is lost to rounding: a 1080p surface of 3 MiB would take 4.
+            Placement::Vidmem if huge => MIB2,
             Placement::Vidmem => KIB64,
             Placement::Sysmem => KIB4,
         };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use hcq::{CopyQueue, Device, EngineKind, EngineType};
+use hcq::{CopyCommands, CopyQueue, Device, DeviceBuffer, EngineKind, EngineType, Placement, SyncPoint};
 
 use crate::class::{VIDEO_CLASSES, VideoClass};
 use crate::error::{Error, Result};
@@ -63,6 +63,16 @@ impl Context {
         }
         let copy = CopyQueue::new(&self.device, None)?;
         Ok(self.copy.get_or_init(|| copy))
+    }
+
+    /// GPU memory filled with a repeated word, with the point at which it is. Fresh memory may hold what another
+    /// program left there.
+    pub(crate) fn allocate_filled(&self, size: u64, word: u32) -> Result<(DeviceBuffer, SyncPoint)> {
+        let memory = self.device.allocate(size.next_multiple_of(4), Placement::Vidmem)?;
+        let mut commands = CopyCommands::new();
+        commands.fill(&memory, word)?;
+        let filled = self.copy_queue()?.submit(&[], commands)?;
+        Ok((memory, filled))
     }
 
     /// The queue of `engine`, or of the engine with the least work if none is named.

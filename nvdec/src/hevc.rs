@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use hcq::{DeviceBuffer, EngineType, Placement};
+use hcq::{DeviceBuffer, EngineType, SyncPoint};
 use hevc::dpb::{DecodedPictureBuffer, Marking, Output, RefEntry};
 use hevc::nal::{AnnexBReader, NalHeader};
 use hevc::picture_hash::PictureHash;
@@ -32,6 +32,10 @@ use tables::{SCALING_LIST_BYTES, TILE_TABLE_BYTES};
 
 /// Zero bytes behind the slice data: how far the engine reads ahead is not documented.
 const BITSTREAM_SLACK: [u8; 256] = [0; 256];
+/// Errors kept for a caller who does not take them.
+const MAX_ERRORS: usize = 1024;
+/// Most bytes of slice data that any picture may have.
+const MAX_PICTURE_BYTES: u64 = 128 << 20;
 /// Start code put in front of every slice segment.
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
 /// Offsets within a picture's chunk of the upload ring.
@@ -102,6 +106,11 @@ struct Sequence {
     sps: Arc<Sps>,
     pool: SurfacePool,
     collocated: DeviceBuffer,
+    /// What the engine works in for the length of a picture. Not shared with other sessions: a damaged stream
+    /// may make the engine read what it did not write.
+    scratch: Option<DeviceBuffer>,
+    /// When the memory above is cleared.
+    cleared: Vec<SyncPoint>,
     template: Option<Template>,
     /// Stands in for missing references (8.3.3). Never written after it was cleared.
     grey: Option<Surface>,
@@ -170,10 +179,12 @@ impl HevcDecoder {
         self.session.statistics()
     }
 
-    /// Most bytes of GPU memory that the stream's surfaces and motion vectors take, once the first picture
-    /// told their size.
+    /// Most bytes of GPU memory that the stream's surfaces, motion vectors and scratch take, once the first
+    /// picture told their size.
     pub fn budget(&self) -> Option<u64> {
-        self.sequence.as_ref().map(|s| s.pool.budget() + s.collocated.size())
+        self.sequence
+            .as_ref()
+            .map(|s| s.pool.budget() + s.collocated.size() + s.scratch.as_ref().map_or(0, DeviceBuffer::size))
     }
 
     /// The next error of a picture or NAL unit that did not end the stream.
@@ -205,8 +216,16 @@ impl HevcDecoder {
 
     fn feed(&mut self, data: &[u8]) {
         if let Err(source) = self.reader.feed(data) {
-            self.errors.push_back(Error::Bitstream { offset: self.offset, source });
+            self.note(Error::Bitstream { offset: self.offset, source });
         }
+    }
+
+    /// Keeps an error for the caller; of many that nobody takes, the latest.
+    fn note(&mut self, error: Error) {
+        if self.errors.len() == MAX_ERRORS {
+            self.errors.pop_front();
+        }
+        self.errors.push_back(error);
     }
 
     fn pump(&mut self) -> Result<Sent> {
@@ -274,7 +293,7 @@ impl HevcDecoder {
             }
             Ok(Unit::EndOfSequence | Unit::EndOfBitstream) => self.end_access_unit()?,
             Ok(_) => {}
-            Err(source) => self.errors.push_back(Error::Bitstream { offset, source }),
+            Err(source) => self.note(Error::Bitstream { offset, source }),
         }
         Ok(Sent::Accepted)
     }
@@ -287,7 +306,8 @@ impl HevcDecoder {
         self.decode(&current.picture, current.pts, surface, place, &references, table, hash)
     }
 
-    /// Ends the stream: the last picture is submitted and all frames become due.
+    /// Ends the stream: the last picture is submitted and all frames become due. Another stream may follow; it
+    /// brings its own parameter sets.
     pub fn flush(&mut self) -> Result<Sent> {
         self.reader.finish();
         if self.pump()? == Sent::NoSurface {
@@ -315,8 +335,8 @@ impl HevcDecoder {
             && let Some(sequence) = &self.sequence
         {
             self.spare = sequence.pool.take()?;
-            if self.spare.is_none() && self.output.is_empty() && sequence.pool.in_use() <= self.dpb.len() + 1
-            {
+            let ours = self.dpb.len() + 1 + usize::from(sequence.grey.is_some());
+            if self.spare.is_none() && self.output.is_empty() && sequence.pool.in_use() <= ours {
                 // Nobody could free a surface: the stream holds more pictures than it declared.
                 self.spare = Some(sequence.pool.take_beyond_capacity()?);
             }
@@ -332,11 +352,17 @@ impl HevcDecoder {
             self.current = Some(Current { picture: picture.clone(), pts, work });
         }
         let Some(Current { work: Work::Decode { .. }, .. }) = &self.current else { return Ok(()) };
-        if let Err(error) = self.session.upload.append(&[&START_CODE, slice.nal.data]) {
+        let limit = self.sequence.as_ref().map_or(0, Sequence::picture_limit);
+        let bytes = self.session.upload.length() + slice.nal.data.len() as u64;
+        let appended = match bytes > limit {
+            true => Err(Error::PictureTooLarge { bytes, limit }),
+            false => self.session.upload.append(&[&START_CODE, slice.nal.data]),
+        };
+        if let Err(error) = appended {
             if !error.is_picture_error() {
                 return Err(error);
             }
-            self.errors.push_back(error);
+            self.note(error);
             if let Some(current) = &mut self.current {
                 current.work = Work::Drop;
             }
@@ -371,7 +397,7 @@ impl HevcDecoder {
         let used = references.fold(0u32, |used, (_, e)| used | 1 << e.payload.place);
         let place = (!used).trailing_zeros() as u8;
         if usize::from(place) >= LIST_ENTRIES {
-            self.errors.push_back(Error::TooManyReferences { poc: picture.pic_order_cnt_val });
+            self.note(Error::TooManyReferences { poc: picture.pic_order_cnt_val });
             return Ok(Work::Drop);
         }
         let mut table = vec![(place, surface.clone())];
@@ -433,12 +459,15 @@ impl HevcDecoder {
         let held = self.options.held_frames.unwrap_or(DecoderOptions::DEFAULT_HELD_FRAMES);
         // The DPB with the current picture, the one to come, and what the caller holds.
         let capacity = sps.max_dec_pic_buffering() + 1 + held;
-        let slot = collocated_slot_bytes(sps);
+        let slots = collocated_slot_bytes(sps) * COLLOCATED_SLOTS;
+        let (collocated, cleared) = self.context.allocate_filled(slots, 0)?;
         self.spare = None;
         self.sequence = Some(Sequence {
             sps: sps.clone(),
             pool: SurfacePool::new(&self.context, geometry, capacity),
-            collocated: self.context.device().allocate(slot * COLLOCATED_SLOTS, Placement::Vidmem)?,
+            collocated,
+            scratch: None,
+            cleared: vec![cleared],
             template: None,
             grey: None,
         });
@@ -480,7 +509,7 @@ impl HevcDecoder {
 
         let (slot, record) = session.record(picture.pic_order_cnt_val, scratch::blocks(&picture.sps))?;
         let chunk = session.upload.chunk();
-        let scratch_memory = session.queue().scratch(scratch.size)?;
+        let scratch_memory = sequence.scratch(&self.context, scratch.size)?;
         let part = |offset: u64| scratch_memory.slice(offset, scratch_memory.size() - offset);
         let at = |offset: u64| chunk.slice(offset, chunk.size() - offset);
         let mut buffers = vec![
@@ -506,7 +535,7 @@ impl HevcDecoder {
             buffers,
             target: surface.clone(),
             pictures: table,
-            waits: Vec::new(),
+            waits: sequence.cleared.clone(),
         };
         let ready = match session.submit(&job, slot, &record, stream_len) {
             Ok(point) => point,
@@ -552,6 +581,25 @@ impl Sequence {
         Arc::ptr_eq(&self.sps, sps)
             || (self.sps.same_picture_format(sps)
                 && sps.max_dec_pic_buffering() <= self.sps.max_dec_pic_buffering())
+    }
+
+    /// Scratch of at least `size` bytes. Pictures in flight keep an older, smaller one alive.
+    fn scratch(&mut self, context: &Context, size: u64) -> Result<DeviceBuffer> {
+        self.cleared.retain(|point| !point.is_reached());
+        match &self.scratch {
+            Some(scratch) if scratch.size() >= size => Ok(scratch.clone()),
+            _ => {
+                let (scratch, cleared) = context.allocate_filled(size, 0)?;
+                self.cleared.push(cleared);
+                Ok(self.scratch.insert(scratch).clone())
+            }
+        }
+    }
+
+    /// Bytes that the slices of one picture may take: twice what the samples do, far above what any level
+    /// allows (A.4.1), and no more than half of what the upload ring holds.
+    fn picture_limit(&self) -> u64 {
+        (2 * self.pool.geometry().bytes() + (1 << 20)).min(MAX_PICTURE_BYTES)
     }
 
     fn grey(&mut self) -> Result<Surface> {

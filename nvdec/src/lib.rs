@@ -21,6 +21,8 @@ pub mod queue;
 pub mod session;
 pub mod status;
 pub mod surface;
+#[cfg(test)]
+mod testing;
 mod upload;
 
 pub use context::Context;

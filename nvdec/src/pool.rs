@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hcq::{CopyCommands, DeviceBuffer, Placement, SyncPoint};
+use hcq::DeviceBuffer;
 
 use crate::context::Context;
 use crate::error::Result;
@@ -98,9 +98,8 @@ impl SurfacePool {
     }
 
     fn grow(&self, state: &mut State) -> Result<Surface> {
-        let context = &self.inner.context;
-        let memory = context.device().allocate(self.inner.geometry.bytes(), Placement::Vidmem)?;
-        let cleared = clear(context, &self.inner.geometry, &memory)?;
+        let geometry = &self.inner.geometry;
+        let (memory, cleared) = self.inner.context.allocate_filled(geometry.bytes(), grey(geometry))?;
         state.live += 1;
         Ok(self.surface(memory, SurfaceUses::written_by(cleared)))
     }
@@ -115,15 +114,12 @@ impl SurfacePool {
     }
 }
 
-/// Fills a surface with `1 << (bit_depth - 1)`, the value of a generated picture (H.265 8.3.3.2).
-fn clear(context: &Context, geometry: &SurfaceGeometry, memory: &DeviceBuffer) -> Result<SyncPoint> {
-    let word = match geometry.format.bytes_per_sample() {
+/// A word of samples of `1 << (bit_depth - 1)`, the value of a generated picture (H.265 8.3.3.2).
+fn grey(geometry: &SurfaceGeometry) -> u32 {
+    match geometry.format.bytes_per_sample() {
         1 => 0x8080_8080,
         _ => 0x8000_8000, // samples sit in the upper bits
-    };
-    let mut commands = CopyCommands::new();
-    commands.fill(&memory.slice(0, geometry.bytes()), word)?;
-    Ok(context.copy_queue()?.submit(&[], commands)?)
+    }
 }
 
 impl PoolInner {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hcq::pushbuf::SUBCHANNEL_ENGINE;
-use hcq::{Device, DeviceBuffer, EngineType, Placement, PushBuffer, Queue, SyncPoint};
+use hcq::{Device, DeviceBuffer, EngineType, PushBuffer, Queue, SyncPoint};
 use nvkernel_sys::video;
 
 use crate::class::VideoClass;
@@ -15,10 +15,6 @@ use crate::job::PictureJob;
 pub struct VideoQueue {
     queue: Arc<Queue>,
     class: &'static VideoClass,
-    device: Device,
-    /// Scratch that lives for one picture only. The engine works on one picture at a time, so that every
-    /// session on the queue can use the same.
-    scratch: Mutex<Option<DeviceBuffer>>,
     words: Mutex<Words>,
 }
 
@@ -31,13 +27,7 @@ struct Words {
 
 impl VideoQueue {
     pub(crate) fn new(device: &Device, engine: EngineType, class: &'static VideoClass) -> Result<Self> {
-        Ok(VideoQueue {
-            queue: Queue::new(device, engine, class.class)?,
-            class,
-            device: device.clone(),
-            scratch: Mutex::default(),
-            words: Mutex::default(),
-        })
+        Ok(VideoQueue { queue: Queue::new(device, engine, class.class)?, class, words: Mutex::default() })
     }
 
     /// The queue below.
@@ -53,19 +43,6 @@ impl VideoQueue {
     /// Row of the engine's class.
     pub fn class(&self) -> &'static VideoClass {
         self.class
-    }
-
-    /// Scratch of at least `size` bytes for the pictures of this queue. Pictures in flight keep an older,
-    /// smaller one alive.
-    pub fn scratch(&self, size: u64) -> Result<DeviceBuffer> {
-        let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*scratch {
-            Some(buffer) if buffer.size() >= size => Ok(buffer.clone()),
-            _ => {
-                let buffer = self.device.allocate(size, Placement::Vidmem)?;
-                Ok(scratch.insert(buffer).clone())
-            }
-        }
     }
 
     /// Submits one picture. The returned point completes it; the target's uses are extended by it.

@@ -13,6 +13,8 @@ use crate::queue::VideoQueue;
 use crate::status::{self, DecodeStatus, PictureFault, STATUS_BYTES};
 use crate::upload::UploadRing;
 
+/// Errors kept for a caller who does not take them.
+const MAX_ERRORS: usize = 1024;
 /// Pictures whose status memory exists at once.
 const STATUS_SLOTS: u64 = 64;
 /// How long a picture may take before its engine counts as stuck. The engine's own timer ends a picture long
@@ -182,6 +184,9 @@ impl Session {
             self.finished.engine_cycles += 16 * u64::from(status.cycle_count);
             if let Err(fault) = verdict {
                 self.finished.pictures_in_error += 1;
+                if self.failed.len() == MAX_ERRORS {
+                    self.failed.pop_front();
+                }
                 self.failed.push_back(Error::Picture { number: record.number, poc: record.poc, fault });
             }
             self.free_slots.push(*slot);

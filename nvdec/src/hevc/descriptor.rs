@@ -295,3 +295,6 @@ fn write_references(w: &mut Words, poc: i32, place: u8, references: &References)
         fill(pic::initreflistidxl1, &mut std::iter::repeat(place));
     }
 }
+
+#[cfg(test)]
+mod tests;

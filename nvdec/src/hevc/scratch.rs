@@ -40,7 +40,7 @@ fn aligned(sps: &Sps) -> (u64, u64) {
 impl Scratch {
     pub(crate) fn new(sps: &Sps, pps: &Pps, class: &VideoClass) -> Scratch {
         let sizes = match class.scratch {
-            ScratchSizes::Traced => traced(sps),
+            ScratchSizes::Traced => traced(sps, pps),
             ScratchSizes::Measured => measured(sps, pps),
         };
         let mut at = 0;
@@ -63,10 +63,13 @@ impl Scratch {
     }
 }
 
-/// What NVIDIA's own driver reserves on Ada for 8-bit 4:2:0.
-fn traced(sps: &Sps) -> [u64; 5] {
+/// What NVIDIA's own driver reserves on Ada for 8-bit 4:2:0, or what was measured on Hopper where that is more:
+/// in 4:4:4 above 8 bits it is.
+fn traced(sps: &Sps, pps: &Pps) -> [u64; 5] {
     let (width, height) = aligned(sps);
-    [608 * height, 4864 * height, 152 * height, (width + 16) * height, width * height / 2]
+    let traced = [608 * height, 4864 * height, 152 * height, (width + 16) * height, width * height / 2];
+    let measured = measured(sps, pps);
+    std::array::from_fn(|i| traced[i].max(measured[i]))
 }
 
 /// Bounds on what the engine was seen to write, by coding tree block size, chroma format and depth.
