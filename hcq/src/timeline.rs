@@ -22,9 +22,9 @@ use crate::rm::RmObject;
 pub const SEMAPHORE_BYTES: u64 = 16;
 /// How long a host wait polls memory before it sleeps.
 const SPIN: Duration = Duration::from_micros(20);
-/// First and longest sleep before memory and the error notifier are looked at again. An event ends a sleep
-/// early; where there is none, doubling naps stand in, late by at most their own length.
-const SLICES: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(10));
+/// Shortest and longest sleep before memory and the error notifier are looked at again. An event ends a sleep
+/// early; where there is none, sleeps are as long as the timeline's pace lets expect, or double.
+const SLICES: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(10));
 
 /// A timeline semaphore: 32 bits in device-visible memory, 64 bits to the host.
 ///
@@ -43,6 +43,8 @@ pub struct Timeline {
     channel: OnceLock<Weak<Channel>>,
     /// Highest value that some submission will release.
     submitted: AtomicU64,
+    /// Nanoseconds that a step took when a wait last looked, 0 before that.
+    pace: AtomicU64,
     /// Timelines that the queue's work has acquired: their death would block this one for ever.
     upstream: Mutex<Vec<Weak<Timeline>>>,
     dead: OnceLock<Death>,
@@ -86,6 +88,7 @@ impl Timeline {
             awake: Condvar::new(),
             channel: OnceLock::new(),
             submitted: AtomicU64::new(0),
+            pace: AtomicU64::new(0),
             upstream: Mutex::default(),
             dead: OnceLock::new(),
             device: device.clone(),
@@ -202,9 +205,11 @@ impl Timeline {
             }
             std::hint::spin_loop();
         }
+        let first = self.reached();
         let mut slice = SLICES.0;
         loop {
-            if self.reached() >= value {
+            let reached = self.reached();
+            if reached >= value {
                 return self.verdict(value).unwrap_or(Ok(()));
             }
             if self.fault().is_some() {
@@ -220,9 +225,20 @@ impl Timeline {
                     waited,
                 });
             };
-            self.sleep(value, left.min(slice))?;
-            slice = (2 * slice).min(SLICES.1);
+            let nap = self.expect(reached, value).unwrap_or(slice).clamp(SLICES.0, SLICES.1);
+            self.sleep(value, left.min(nap))?;
+            slice = 2 * nap;
+            let steps = self.reached() - first;
+            if let Some(pace) = (start.elapsed().as_nanos() as u64).checked_div(steps) {
+                self.pace.store(pace, Ordering::Relaxed);
+            }
         }
+    }
+
+    /// How long to sleep until `value` is nearly reached: a little less than the last steps would have taken.
+    fn expect(&self, reached: u64, value: u64) -> Option<Duration> {
+        let pace = self.pace.load(Ordering::Relaxed);
+        (pace > 0).then(|| Duration::from_nanos(pace.saturating_mul(value - reached) / 8 * 7))
     }
 
     /// Sleeps for at most `slice`, or until something happened on the engine.
