@@ -14,8 +14,10 @@ use memmap2::MmapRaw;
 
 pub mod emulated;
 mod linux;
+mod trace;
 
 pub use linux::LinuxKernel;
+pub use trace::TracingKernel;
 
 /// A device node of the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
