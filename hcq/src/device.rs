@@ -3,6 +3,7 @@
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use nvkernel_sys::class;
 use nvkernel_sys::ctrl::{self, *};
@@ -13,7 +14,7 @@ use nvkernel_sys::rm::*;
 use zerocopy::FromZeros;
 
 use crate::error::{Error, Result};
-use crate::kernel::KernelInterface;
+use crate::kernel::{EventWait, KernelInterface};
 use crate::mapping::Mapping;
 use crate::memory::{DeviceBuffer, Placement};
 use crate::rm::{RmClient, RmObject, text_of};
@@ -93,8 +94,8 @@ pub(crate) struct DeviceInner {
     pub(crate) vaspace: Arc<RmObject>,
     pub(crate) subdevice: Arc<RmObject>,
     pub(crate) device: Arc<RmObject>,
-    /// Keeps the GPU initialised.
-    _node: OwnedFd,
+    /// Keeps the GPU initialised, and hangs up when it is lost.
+    node: OwnedFd,
     pub(crate) client: Arc<RmClient>,
     pub(crate) info: GpuInfo,
     va: Mutex<VaAllocator>,
@@ -140,7 +141,7 @@ impl Device {
             vaspace,
             subdevice,
             device,
-            _node: node,
+            node,
             client,
             info,
             va: Mutex::new(VaAllocator::default()),
@@ -294,6 +295,12 @@ impl DeviceInner {
         let map =
             self.map_for_cpu(&object, Some(self.info.minor), host::USERMODE_SIZE, "the usermode registers")?;
         Ok(&self.usermode.get_or_init(|| (map, object)).0)
+    }
+
+    /// Whether the driver has given the GPU up.
+    pub(crate) fn is_lost(&self) -> bool {
+        let state = self.client.kernel().wait_event(self.node.as_fd(), Duration::ZERO);
+        matches!(state, Ok(EventWait::Lost))
     }
 
     pub(crate) fn ring_doorbell(&self, token: u32) -> Result<()> {

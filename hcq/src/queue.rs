@@ -108,6 +108,15 @@ impl Queue {
         submitted.saturating_sub(self.timeline.reached())
     }
 
+    /// Lets go of the buffers of submissions that are done, which otherwise happens with the next submission.
+    pub fn trim(&self) {
+        let reached = self.timeline.reached();
+        let mut state = self.lock();
+        while state.inflight.front().is_some_and(|f| f.value <= reached) {
+            state.inflight.pop_front();
+        }
+    }
+
     /// Why the queue is dead, if it is: everything on it is lost, and a new queue must take its place.
     pub fn fault(&self) -> Option<ChannelFault> {
         self.timeline.fault()

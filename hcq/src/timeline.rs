@@ -22,6 +22,8 @@ use crate::rm::RmObject;
 pub const SEMAPHORE_BYTES: u64 = 16;
 /// How long a host wait polls memory before it sleeps.
 const SPIN: Duration = Duration::from_micros(20);
+/// How long a wait goes on before it asks whether the GPU is still there.
+const LOSS: Duration = Duration::from_millis(20);
 /// Shortest and longest sleep before memory and the error notifier are looked at again. An event ends a sleep
 /// early; where there is none, sleeps are as long as the timeline's pace lets expect, or double.
 const SLICES: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(10));
@@ -164,11 +166,22 @@ impl Timeline {
         Some(death.fault.clone())
     }
 
-    /// Looks whether a timeline that this one's work waits for has died.
+    /// Looks whether a timeline that this one's work waits for has died, or one that those wait for.
     fn look_upstream(&self) {
-        let upstream = self.upstream.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for timeline in upstream.iter().filter_map(Weak::upgrade) {
+        let upstream =
+            |timeline: &Timeline| timeline.upstream.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // Queues wait for each other in circles: each is looked at once.
+        let mut seen: Vec<Weak<Timeline>> = upstream(self);
+        let mut next = 0;
+        while let Some(timeline) = seen.get(next).map(Weak::upgrade) {
+            next += 1;
+            let Some(timeline) = timeline else { continue };
             timeline.fault();
+            for further in upstream(&timeline) {
+                if seen.iter().all(|known| !Weak::ptr_eq(known, &further)) {
+                    seen.push(further);
+                }
+            }
         }
     }
 
@@ -225,6 +238,9 @@ impl Timeline {
                     waited,
                 });
             };
+            if waited > LOSS && self.device.is_lost() {
+                return Err(Error::GpuLost);
+            }
             let nap = self.expect(reached, value).unwrap_or(slice).clamp(SLICES.0, SLICES.1);
             self.sleep(value, left.min(nap))?;
             slice = 2 * nap;

@@ -65,6 +65,13 @@ impl Context {
         Ok(self.copy.get_or_init(|| copy))
     }
 
+    /// Lets go of what finished copies held.
+    pub(crate) fn trim(&self) {
+        if let Some(copy) = self.copy.get() {
+            copy.queue().trim();
+        }
+    }
+
     /// GPU memory filled with a repeated word, with the point at which it is. Fresh memory may hold what another
     /// program left there.
     pub(crate) fn allocate_filled(&self, size: u64, word: u32) -> Result<(DeviceBuffer, SyncPoint)> {

@@ -306,8 +306,7 @@ impl HevcDecoder {
         self.decode(&current.picture, current.pts, surface, place, &references, table, hash)
     }
 
-    /// Ends the stream: the last picture is submitted and all frames become due. Another stream may follow; it
-    /// brings its own parameter sets.
+    /// Ends the stream: the last picture is submitted and all frames become due. Another stream may follow.
     pub fn flush(&mut self) -> Result<Sent> {
         self.reader.finish();
         if self.pump()? == Sent::NoSurface {

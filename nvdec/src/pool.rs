@@ -129,3 +129,6 @@ impl PoolInner {
         state.free.push_back((memory, uses));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -100,3 +100,6 @@ fn write_methods(words: &mut PushBuffer, job: &PictureJob) {
     }
     method(video::EXECUTE, 0);
 }
+
+#[cfg(test)]
+mod tests;

@@ -194,3 +194,14 @@ impl Session {
         }
     }
 }
+
+impl Drop for Session {
+    /// The queues outlive the session; what it had on them does not.
+    fn drop(&mut self) {
+        self.queue.queue().trim();
+        self.context.trim();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -129,3 +129,6 @@ pub(crate) fn read(view: View<'_>, expected: u32) -> (DecodeStatus, Result<(), P
     };
     (status, verdict)
 }
+
+#[cfg(test)]
+mod tests;

@@ -114,8 +114,8 @@ impl Engine for RecordingEngine {
         let at = |method| methods.iter().find(|(m, _)| *m == method).map(|&(_, page)| u64::from(page) << 8);
         let read = |method, bytes: usize| -> Result<Vec<u8>, EngineFault> {
             let mut data = vec![0; bytes];
-            let address = at(method)
-                .ok_or_else(|| EngineFault::Exception(format!("method {method:#x} is missing")))?;
+            let address =
+                at(method).ok_or_else(|| EngineFault::Exception(format!("method {method:#x} is missing")))?;
             context.memory().read(address, &mut data)?;
             Ok(data)
         };

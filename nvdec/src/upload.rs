@@ -137,3 +137,6 @@ impl UploadRing {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

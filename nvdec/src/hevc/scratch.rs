@@ -101,3 +101,6 @@ pub(crate) fn collocated_slot_bytes(sps: &Sps) -> u64 {
 pub(crate) fn blocks(sps: &Sps) -> u32 {
     sps.pic_width_in_luma_samples.div_ceil(16) * sps.pic_height_in_luma_samples.div_ceil(16)
 }
+
+#[cfg(test)]
+mod tests;

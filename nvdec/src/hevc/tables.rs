@@ -62,3 +62,6 @@ pub(crate) fn scaling_lists(lists: &ScalingList) -> [u8; SCALING_LIST_BYTES] {
     debug_assert_eq!(at, SCALING_LIST_BYTES);
     out
 }
+
+#[cfg(test)]
+mod tests;

@@ -281,7 +281,8 @@ impl BlockLinear {
         let block = row.wrapping_mul(self.blocks_wide).wrapping_add(x / GOB_WIDTH);
         let gob = (block << self.log2_depth | layer_in_block) << self.log2_height | gob_in_block;
         let (x, y) = (x % GOB_WIDTH, y % GOB_HEIGHT);
-        let within = x / 32 * 256 + y / 2 * 64 + x % 32 / 16 * 32 + y % 2 * 16 + x % 16;
+        // Address bits, from the lowest: x0 x1 x2 x3 y0 y1 x4 y2 x5.
+        let within = x / 32 * 256 + y / 4 * 128 + x % 32 / 16 * 64 + y % 4 * 16 + x % 16;
         gob.wrapping_mul(GOB_BYTES).wrapping_add(within)
     }
 }
@@ -427,7 +428,7 @@ mod tests {
             }
         }
         // Second GOB column of the first block row, second GOB of that block, line 1, byte 17.
-        assert_eq!(block.offset(64 + 17, 8 + 1), 1024 + 512 + 32 + 16 + 1);
+        assert_eq!(block.offset(64 + 17, 8 + 1), 1024 + 512 + 64 + 16 + 1);
     }
 
     #[test]

@@ -175,10 +175,12 @@ impl Descriptors {
         Some(descriptor)
     }
 
-    /// Hangs up every descriptor that events of GPU `gpu` were attached to. They serve nothing else.
+    /// Hangs up the descriptors of a lost GPU: those of its node, and those that its events were attached to.
     pub(super) fn hang_up_events(&self, gpu: usize) {
         let mut table = lock(&self.table);
-        let attached = |d: &Descriptor| lock(&d.state).os_events.iter().any(|e| e.gpu == Some(gpu));
+        let attached = |d: &Descriptor| {
+            d.node == Node::Gpu(gpu as u32) || lock(&d.state).os_events.iter().any(|e| e.gpu == Some(gpu))
+        };
         let events: Vec<u64> = table.open.values().filter(|d| attached(d)).map(|d| d.id).collect();
         for id in events {
             if let Some(descriptor) = self.take(&mut table, id) {

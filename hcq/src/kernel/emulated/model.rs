@@ -77,7 +77,15 @@ impl GpuModel {
             revision: 0xa1,
             vidmem_mib: 143_771,
             bar1_mib: 262_144,
-            engines: engines(&[(Graphics, 0..1), (Copy, 0..10), (Nvdec, 1..8), (Nvjpg, 0..1), (Ofa, 0..1)]),
+            // As read from one board; which engines are missing differs from board to board.
+            engines: engines(&[
+                (Graphics, 0..1),
+                (Copy, 0..5),
+                (Nvdec, 1..8),
+                (Nvjpg, 0..1),
+                (Nvjpg, 2..8),
+                (Ofa, 0..1),
+            ]),
             classes: classes(&[
                 HOPPER_CHANNEL_GPFIFO_A,
                 AMPERE_CHANNEL_GPFIFO_A,

@@ -1,0 +1,232 @@
+use hcq::kernel::emulated::EmulatedKernel;
+use hcq::{CopyCommands, CopyQueue, EngineType};
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing::Machine;
+
+/// Points that are reached when the test says so: those of a queue whose engine is stalled, and whose semaphore the
+/// test writes.
+struct Clock {
+    kernel: EmulatedKernel,
+    queue: CopyQueue,
+    engine: EngineType,
+    points: VecDeque<SyncPoint>,
+    device: Device,
+}
+
+impl Clock {
+    fn new() -> Clock {
+        let machine = Machine::h200();
+        let device = machine.context.device().clone();
+        let queue = CopyQueue::new(&device, None).unwrap();
+        let engine = queue.queue().engine();
+        machine.kernel.faults().stall(0, engine);
+        Clock { kernel: machine.kernel, queue, engine, points: VecDeque::new(), device }
+    }
+
+    fn point(&mut self) -> SyncPoint {
+        let point = self.queue.submit(&[], CopyCommands::new()).unwrap();
+        self.points.push_back(point.clone());
+        point
+    }
+
+    /// Reaches the oldest point that is not.
+    fn tick(&mut self) {
+        if let Some(point) = self.points.pop_front() {
+            self.queue.timeline().buffer().view().unwrap().store(0, point.value() as u32);
+            assert!(point.is_reached());
+        }
+    }
+}
+
+impl Drop for Clock {
+    fn drop(&mut self) {
+        self.kernel.faults().resume(0, self.engine);
+    }
+}
+
+/// A chunk in flight: its memory, what must be in it, when it ends.
+struct InFlight {
+    memory: DeviceBuffer,
+    bytes: Vec<u8>,
+    point: SyncPoint,
+}
+
+fn read(memory: &DeviceBuffer) -> Vec<u8> {
+    let mut bytes = vec![0; memory.size() as usize];
+    memory.view().unwrap().copy_out(0, &mut bytes);
+    bytes
+}
+
+fn check(ring: &UploadRing, open: Option<&Vec<u8>>, flying: &[InFlight]) {
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    if let Some(bytes) = open {
+        assert_eq!(ring.length(), bytes.len() as u64);
+        if !bytes.is_empty() {
+            let chunk = ring.chunk();
+            assert_eq!(chunk.gpu_address() % ALIGNMENT, 0);
+            assert!(read(&chunk) == *bytes, "the open chunk was damaged");
+            ranges.push((chunk.gpu_address(), chunk.size()));
+        }
+    }
+    for chunk in flying.iter().filter(|f| !f.point.is_reached()) {
+        assert!(read(&chunk.memory) == chunk.bytes, "a chunk in flight was overwritten");
+        ranges.push((chunk.memory.gpu_address(), chunk.memory.size()));
+    }
+    ranges.sort_unstable();
+    for pair in ranges.windows(2) {
+        assert!(pair[0].0 + pair[0].1 <= pair[1].0, "chunks overlap: {pair:#x?}");
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Open(usize),
+    Append(Vec<usize>),
+    Write(prop::sample::Index, usize),
+    Close,
+    Reach,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    // Sizes that make a ring of 2 MiB wrap and grow within a few dozen steps.
+    let size = || prop_oneof![4 => 0usize..5000, 3 => 5000usize..200_000, 1 => 200_000usize..1_500_000];
+    let step = prop_oneof![
+        1 => (0usize..10_000).prop_map(Step::Open),
+        4 => prop::collection::vec(size(), 1..4).prop_map(Step::Append),
+        1 => (any::<prop::sample::Index>(), 1usize..600).prop_map(|(at, length)| Step::Write(at, length)),
+        3 => Just(Step::Close),
+        3 => Just(Step::Reach),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn chunks_stay_whole_and_apart(steps in steps()) {
+        let mut clock = Clock::new();
+        let mut ring = UploadRing::new(&clock.device).unwrap();
+        let mut open: Option<Vec<u8>> = None;
+        let mut flying: Vec<InFlight> = Vec::new();
+        let mut seed = 0u8;
+        let mut pattern = |length: usize| -> Vec<u8> {
+            seed = seed.wrapping_add(41);
+            (0..length).map(|i| (i as u8).wrapping_mul(3).wrapping_add((i >> 8) as u8 ^ seed)).collect()
+        };
+        for step in steps {
+            match step {
+                Step::Open(length) => {
+                    ring.open(length as u64).unwrap();
+                    let bytes = pattern(length);
+                    ring.write(0, &bytes).unwrap();
+                    open = Some(bytes);
+                }
+                Step::Append(parts) => if let Some(bytes) = &mut open {
+                    let parts: Vec<Vec<u8>> = parts.into_iter().map(&mut pattern).collect();
+                    let slices: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+                    ring.append(&slices).unwrap();
+                    bytes.extend(parts.concat());
+                },
+                Step::Write(at, length) => if let Some(bytes) = open.as_mut().filter(|b| b.len() >= length) {
+                    let at = at.index(bytes.len() - length + 1);
+                    let new = pattern(length);
+                    ring.write(at as u64, &new).unwrap();
+                    bytes[at..at + length].copy_from_slice(&new);
+                },
+                Step::Close => if let Some(bytes) = open.take() {
+                    let memory = ring.chunk();
+                    let point = clock.point();
+                    ring.close(point.clone());
+                    flying.push(InFlight { memory, bytes, point });
+                },
+                Step::Reach => {
+                    clock.tick();
+                    flying.retain(|f| !f.point.is_reached());
+                }
+            }
+            check(&ring, open.as_ref(), &flying);
+        }
+    }
+}
+
+#[test]
+fn memory_is_used_again_rather_than_grown() {
+    let mut clock = Clock::new();
+    let mut ring = UploadRing::new(&clock.device).unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    for i in 0..100u8 {
+        ring.open(0).unwrap();
+        ring.append(&[&vec![i; 700_000]]).unwrap();
+        seen.insert(ring.chunk().gpu_address());
+        ring.close(clock.point());
+        clock.tick();
+    }
+    assert_eq!(ring.memory.size(), INITIAL_BYTES);
+    assert!(seen.len() < 10, "{seen:x?}");
+}
+
+#[test]
+fn an_abandoned_chunk_takes_no_room() {
+    let clock = Clock::new();
+    let mut ring = UploadRing::new(&clock.device).unwrap();
+    for _ in 0..20 {
+        ring.open(1 << 20).unwrap();
+    }
+    assert_eq!((ring.memory.size(), ring.chunk().gpu_address()), (INITIAL_BYTES, ring.memory.gpu_address()));
+}
+
+#[test]
+fn chunks_in_flight_keep_the_old_ring_alive() {
+    let mut clock = Clock::new();
+    let mut ring = UploadRing::new(&clock.device).unwrap();
+    ring.open(0).unwrap();
+    ring.append(&[&[7; 1000]]).unwrap();
+    let old = ring.chunk();
+    ring.close(clock.point());
+    ring.open(0).unwrap();
+    ring.append(&[b"head"]).unwrap();
+    ring.append(&[&vec![9; 3 << 20]]).unwrap();
+    assert!(ring.memory.size() > INITIAL_BYTES);
+    assert_eq!(read(&old), [7; 1000]);
+    let chunk = read(&ring.chunk());
+    assert!(chunk.starts_with(b"head") && chunk[4..].iter().all(|&b| b == 9) && chunk.len() == (3 << 20) + 4);
+}
+
+#[test]
+fn too_large_a_picture_is_refused_and_the_ring_goes_on() {
+    let clock = Clock::new();
+    let mut ring = UploadRing::new(&clock.device).unwrap();
+    let error = ring.open(MAX_BYTES + 1).unwrap_err();
+    assert!(matches!(error, Error::PictureTooLarge { bytes, limit: MAX_BYTES } if bytes == MAX_BYTES + 1));
+    assert!(error.is_picture_error());
+    ring.open(0).unwrap();
+    ring.append(&[b"small"]).unwrap();
+    assert_eq!(read(&ring.chunk()), b"small");
+    ring.open(MAX_BYTES).unwrap();
+    let error = ring.append(&[b"x"]).unwrap_err();
+    assert!(matches!(error, Error::PictureTooLarge { .. }));
+    ring.open(10).unwrap();
+}
+
+/// At its largest, the ring is waited for.
+#[test]
+fn a_full_ring_waits_for_its_oldest_chunk() {
+    let mut clock = Clock::new();
+    let mut ring = UploadRing::new(&clock.device).unwrap();
+    ring.open(MAX_BYTES / 2).unwrap();
+    let first = clock.point();
+    ring.close(first.clone());
+    ring.open(MAX_BYTES / 2).unwrap();
+    ring.close(clock.point());
+    assert_eq!(ring.memory.size(), MAX_BYTES);
+    assert!(!first.is_reached());
+    let (faults, engine) = (clock.kernel.faults(), clock.engine);
+    let helper = std::thread::spawn(move || faults.resume(0, engine));
+    // Two halves are in flight: the third finds room only behind the older of them.
+    ring.open(MAX_BYTES / 2 - 1000).unwrap();
+    assert!(first.is_reached());
+    helper.join().unwrap();
+}
