@@ -11,6 +11,8 @@
 pub mod class;
 mod context;
 mod download;
+#[cfg(feature = "emulated")]
+pub mod emulated;
 mod error;
 mod frame;
 pub mod hevc;

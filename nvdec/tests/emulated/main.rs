@@ -1,0 +1,8 @@
+//! The driver against the emulated engine: `Context`, `HevcDecoder` and `Downloader` on an emulated H200.
+
+#![cfg(feature = "emulated")]
+
+mod contract;
+mod mutations;
+mod streams;
+mod support;
