@@ -3,7 +3,6 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use hcq::kernel::emulated::EmulatedKernel;
 use hcq::{Device, EngineKind, EngineType, KernelInterface, LinuxKernel};
 use nvdec::Context;
 
@@ -92,9 +91,6 @@ impl EngineChoice {
     }
 }
 
-/// What the emulated GPU is good for.
-pub const EMULATED_IS_NO_DECODER: &str = "the emulated GPU carries out submissions but decodes no pictures";
-
 /// The way to the GPUs that a choice means.
 pub fn kernel(choice: DeviceChoice) -> Result<Arc<dyn KernelInterface>, Failure> {
     match choice {
@@ -103,10 +99,9 @@ pub fn kernel(choice: DeviceChoice) -> Result<Arc<dyn KernelInterface>, Failure>
     }
 }
 
-/// The emulated GPU, an H200. No decoder is attached to its NVDEC engines: submissions are carried out up to the
-/// method that would start a picture.
+/// The emulated GPU, an H200 with video engines that decode.
 fn emulated_kernel() -> Result<Arc<dyn KernelInterface>, Failure> {
-    let kernel = EmulatedKernel::builder().build().map_err(|error| Failure::Device {
+    let kernel = nvdec::emulated::h200().map_err(|error| Failure::Device {
         message: format!("cannot set up the emulated GPU: {error}"),
         exit: Exit::Fault,
     })?;
@@ -115,9 +110,6 @@ fn emulated_kernel() -> Result<Arc<dyn KernelInterface>, Failure> {
 
 /// Opens the GPU that `choice` means for decoding. Errors say what is wrong on this machine and what to do.
 pub fn open(choice: DeviceChoice) -> Result<Arc<Context>, Failure> {
-    if choice == DeviceChoice::Emulated {
-        return Err(Failure::Device { message: EMULATED_IS_NO_DECODER.to_owned(), exit: Exit::Unavailable });
-    }
     let kernel = kernel(choice)?;
     match choice {
         DeviceChoice::Nv(index) => open_index(&kernel, index),
@@ -156,7 +148,7 @@ fn explain(error: &nvdec::Error, choice: DeviceChoice) -> Failure {
     if choice == DeviceChoice::Auto
         && let Failure::Device { message, exit: Exit::Unavailable } = &mut failure
     {
-        message.push_str("; --device emulated carries out submissions but decodes no pictures");
+        message.push_str("; --device emulated decodes in software");
     }
     failure
 }
@@ -182,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_emulated_gpu_does_not_pretend() {
-        assert_eq!(open(DeviceChoice::Emulated).unwrap_err().exit(), Exit::Unavailable);
+    fn the_emulated_gpu_opens() {
+        assert_eq!(open(DeviceChoice::Emulated).unwrap().class().generation, "Hopper");
     }
 }

@@ -16,15 +16,21 @@ use crate::exit::Failure;
 struct Clip {
     name: &'static str,
     what: &'static str,
+    /// It needs a chroma format other than 4:2:0, which the emulated engines do not have.
+    other_chroma: bool,
     stream: &'static [u8],
     sums: &'static str,
 }
 
 macro_rules! clip {
     ($name:literal, $what:literal) => {
+        clip!($name, $what, false)
+    };
+    ($name:literal, $what:literal, $other_chroma:literal) => {
         Clip {
             name: $name,
             what: $what,
+            other_chroma: $other_chroma,
             stream: include_bytes!(concat!("../clips/", $name, ".hevc")),
             sums: include_str!(concat!("../clips/", $name, ".hevc.framemd5")),
         }
@@ -35,7 +41,7 @@ static CLIPS: [Clip; 4] = [
     clip!("x_size_202x150", "8-bit 4:2:0, IPB, conformance window"),
     clip!("k_10b_tiles", "10-bit 4:2:0, tiles"),
     clip!("x_wpp", "8-bit 4:2:0, wavefronts"),
-    clip!("x_444_cqp", "8-bit 4:4:4"),
+    clip!("x_444_cqp", "8-bit 4:4:4", true),
 ];
 
 /// One clip on one engine. Field names are those of the JSON output.
@@ -77,7 +83,7 @@ impl fmt::Display for ClipResult {
     }
 }
 
-/// Decodes every clip on every engine of GPU `index`, or on one of them. `progress` gets a line for each result.
+/// Decodes every clip that the engines can decode on every engine of GPU `index`, or on one of them. `progress` gets a line for each result.
 pub fn run(
     kernel: &Arc<dyn KernelInterface>,
     index: usize,
@@ -92,7 +98,7 @@ pub fn run(
     };
     let mut results = Vec::new();
     for engine in engines {
-        for clip in &CLIPS {
+        for clip in CLIPS.iter().filter(|clip| !(clip.other_chroma && kernel.is_emulated())) {
             let expected = Expected::parse(clip.sums).expect("tested below");
             let settings = Settings { engine: Some(engine), ..Settings::default() };
             let result = check_stream(&context, clip.name, &mut &clip.stream[..], settings, &expected);

@@ -122,18 +122,31 @@ fn the_probe_has_one_verdict_in_both_forms() {
 
 #[test]
 fn without_a_gpu_decoding_says_so() {
-    let path = clip("x_wpp.hevc");
-    let output = run(DECODE, &[path.to_str().unwrap(), "--device", "emulated"]);
-    assert_eq!(code(&output), 69);
     if has_gpu() {
         return;
     }
+    let path = clip("x_wpp.hevc");
     for args in [&[path.to_str().unwrap()][..], &["--check", path.to_str().unwrap()]] {
         let output = run(DECODE, args);
         assert!([69, 77].contains(&code(&output)), "{}", stderr(&output));
         assert!(output.stdout.is_empty());
         assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
     }
+}
+
+#[test]
+fn the_emulated_gpu_decodes() {
+    let clips = ["x_size_202x150.hevc", "k_10b_tiles.hevc", "x_wpp.hevc"].map(clip);
+    let mut arguments = vec!["--device", "emulated", "--check"];
+    arguments.extend(clips.iter().map(|path| path.to_str().unwrap()));
+    let output = run(DECODE, &arguments);
+    assert_eq!(code(&output), 0, "{}{}", stdout(&output), stderr(&output));
+    assert!(stdout(&output).contains("3 bit-exact, 0 differ"), "{}", stdout(&output));
+    let output = run(DECODE, &[arguments[5], "--device", "emulated", "-f", "null", "--verify"]);
+    assert!(stderr(&output).contains("bit-exact 16/16"), "{}", stderr(&output));
+    let output = run(PROBE, &["--device", "emulated", "--selftest"]);
+    assert_eq!(code(&output), 0, "{}{}", stdout(&output), stderr(&output));
+    assert!(stdout(&output).contains("7 NVDEC engines, self-test passed"), "{}", stdout(&output));
 }
 
 #[test]

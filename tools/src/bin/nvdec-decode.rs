@@ -30,7 +30,7 @@ struct Args {
     #[arg(short, long, value_enum, conflicts_with_all = ["check", "parse"])]
     format: Option<Format>,
 
-    /// auto (the first GPU that can decode), nv:N, or emulated (carries out submissions, decodes no pictures)
+    /// auto (the first GPU that can decode), nv:N, or emulated (an H200 in software)
     #[arg(long, default_value = "auto", value_name = "DEVICE", conflicts_with = "parse")]
     device: DeviceChoice,
 

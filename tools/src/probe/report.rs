@@ -5,7 +5,6 @@ use nvkernel_sys::layout::{self, DriverVersion, Match};
 use serde::Serialize;
 
 use super::permissions::Finding;
-use crate::device::EMULATED_IS_NO_DECODER;
 use crate::exit::Exit;
 use crate::selftest::ClipResult;
 
@@ -238,9 +237,6 @@ impl Report {
 }
 
 fn conclude(report: &Report) -> (Exit, String) {
-    if report.emulated && report.gpus.iter().all(|gpu| gpu.usable) {
-        return (Exit::Unavailable, EMULATED_IS_NO_DECODER.to_owned());
-    }
     let results = || report.gpus.iter().flat_map(|gpu| gpu.selftest.iter().flatten());
     let wrong = results().filter(|r| !r.passed).count();
     if wrong > 0 {
