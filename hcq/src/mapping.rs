@@ -1,7 +1,7 @@
 //! [`Mapping`]: device-visible memory as this process sees it.
 
 use memmap2::MmapRaw;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Memory that a device reads and writes at any time, mapped into this process.
 ///
@@ -82,9 +82,12 @@ impl Mapping {
         self.word(offset).store(value, Ordering::Release);
     }
 
-    /// Reads the 64-bit word at `offset` as two halves, low first.
+    /// Reads the 64-bit word at `offset` in one load, with acquire order.
     pub fn load_u64(&self, offset: usize) -> u64 {
-        u64::from(self.load(offset)) | u64::from(self.load(offset + 4)) << 32
+        assert!(offset.is_multiple_of(8), "64-bit word at unaligned offset {offset}");
+        let at = self.at(offset, 8).cast::<u64>();
+        // SAFETY: as in `word`.
+        unsafe { AtomicU64::from_ptr(at) }.load(Ordering::Acquire)
     }
 
     fn word(&self, offset: usize) -> &AtomicU32 {

@@ -240,7 +240,7 @@ impl View<'_> {
         self.mapping.store(self.at(offset, 4), value);
     }
 
-    /// Reads two words at `offset` as one 64-bit value, low first.
+    /// Reads the 64-bit word at `offset`, a multiple of 8, in one load, acquire order.
     pub fn load_u64(&self, offset: usize) -> u64 {
         self.mapping.load_u64(self.at(offset, 8))
     }

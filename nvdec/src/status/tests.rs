@@ -29,14 +29,7 @@ fn with(changes: &[(usize, u32)]) -> [u32; 14] {
 fn a_good_picture() {
     let (status, verdict) = verdict(with(&[(0x10, 11), (0x14, 22), (0x18, 33)]), 100);
     assert_eq!(verdict, Ok(()));
-    let expected = DecodeStatus {
-        mbs_correctly_decoded: 100,
-        cycle_count: 5000,
-        intra_cnt: 11,
-        inter_cnt: 22,
-        skip_cnt: 33,
-        ..DecodeStatus::default()
-    };
+    let expected = DecodeStatus { mbs_correctly_decoded: 100, cycle_count: 5000, ..DecodeStatus::default() };
     assert_eq!(status, expected);
 }
 
