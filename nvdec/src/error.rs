@@ -16,7 +16,7 @@ pub enum Error {
     /// The hardware lacks what was asked for, whatever the stream.
     #[error("{0}")]
     Hardware(String),
-    /// The stream needs what the engine cannot do.
+    /// The stream needs what the engine, or this library on it, cannot do.
     #[error("the {class} engine cannot decode this stream: {element} = {value}, {limit}")]
     CannotDecode {
         /// Generation of the engine's class.

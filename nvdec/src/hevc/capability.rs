@@ -79,7 +79,7 @@ pub fn check(sps: &Sps, class: &VideoClass) -> Result<()> {
         return refuse(
             "bit_depth_chroma_minus8",
             (sps.bit_depth_chroma - 8).to_string(),
-            format!("luma and chroma must have the same depth, luma has {} bits", sps.bit_depth_luma),
+            format!("surfaces here have one depth, luma has {} bits", sps.bit_depth_luma),
         );
     }
     let (width, height) = (sps.pic_width_in_luma_samples, sps.pic_height_in_luma_samples);
