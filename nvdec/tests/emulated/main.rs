@@ -2,6 +2,7 @@
 
 #![cfg(feature = "emulated")]
 
+mod answers;
 mod contract;
 mod mutations;
 mod streams;

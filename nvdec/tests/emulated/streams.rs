@@ -30,7 +30,7 @@ exact! {
     k_lp_temporal h_ld_b h_ra_cra
     h_10b_ra x_fmt_yuv420p12le
     h_tiles_non h_tiles_slices
-    h_wpp h_depslice_wpp s_hdr_ext_wpp
+    h_wpp x_wpp h_depslice_wpp s_hdr_ext_wpp
     h_slice_ctu h_depslice_ctu
     h_wp_p h_wp_ra
     h_sl_file x_slist_file

@@ -20,6 +20,11 @@ use super::memory::Memory;
 use super::objects::{Client, Kind, RmResult, is_root_class};
 use super::{Shared, lock, user};
 
+/// RM keeps the first MiB of an address space that it sizes itself.
+const VA_BASE: u64 = 1 << 20;
+/// `NV_MMU_PTE_KIND_GENERIC_MEMORY`, in which RM makes uncompressed memory on Turing and later.
+const PAGE_KIND_GENERIC: u32 = 6;
+
 /// The arguments of RM_ALLOC.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AllocRequest {
@@ -139,11 +144,13 @@ impl Shared {
         if params.flags & NV_VASPACE_ALLOCATION_FLAGS_IS_EXTERNALLY_OWNED != 0 {
             return Err(RmStatus::NV_ERR_NOT_SUPPORTED);
         }
+        let space = AddressSpace::new(if params.vaSize == 0 { limit } else { params.vaSize });
         if params.vaSize == 0 {
-            params.vaSize = limit;
+            params.vaBase = VA_BASE;
+            params.vaSize = limit - VA_BASE;
         }
         self.answer(request, &params)?;
-        let kind = Kind::VaSpace(AddressSpace::new(params.vaSize));
+        let kind = Kind::VaSpace(space);
         client.add(handle, request.parent, request.class, kind);
         Ok(handle)
     }
@@ -191,6 +198,15 @@ impl Shared {
         params.limit = memory.size() - 1;
         params.alignment = page;
         params.offset = memory.physical();
+        params.format = PAGE_KIND_GENERIC;
+        // What was left to RM comes back decided.
+        if PHYSICALITY.get(params.attr) == PHYSICALITY_ALLOW_NONCONTIGUOUS {
+            let decided = if vidmem { PHYSICALITY_CONTIGUOUS } else { PHYSICALITY_NONCONTIGUOUS };
+            params.attr = PHYSICALITY.set(params.attr, decided);
+        }
+        if PAGE_SIZE.get(params.attr) == PAGE_SIZE_DEFAULT && !vidmem {
+            params.attr = PAGE_SIZE.set(params.attr, PAGE_SIZE_4KB);
+        }
         self.answer(request, &params)?;
         add_memory(client, request.parent, handle, request.class, memory)
     }

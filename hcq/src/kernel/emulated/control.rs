@@ -29,6 +29,10 @@ mod fb_info {
     pub(super) const HEAP_FREE: u32 = 0x16;
 }
 
+/// Bits of `sliStatus` (`NV0000_CTRL_SLI_STATUS`, ctrl0000gpu.h): a single GPU of a kind that is not linked.
+const SLI_INVALID_GPU_COUNT: u32 = 0x1;
+const SLI_GPU_NOT_SUPPORTED: u32 = 0x40;
+
 /// Index of `NV0041_CTRL_SURFACE_INFO` (ctrl0041.h): the physical size in units of 4 KiB.
 const SURFACE_INFO_PHYS_SIZE: u32 = 3;
 /// Lists of queries that are longer are refused.
@@ -115,6 +119,7 @@ impl Shared {
                     p.deviceInstance = gpu.index as u32;
                     p.subDeviceInstance = 0;
                     p.gpuInstance = gpu.index as u32;
+                    p.sliStatus = SLI_GPU_NOT_SUPPORTED | SLI_INVALID_GPU_COUNT;
                     p.boardId = gpu.id();
                     p.numaId = -1;
                     Ok(())
@@ -291,7 +296,7 @@ impl Shared {
                     p.architecture = gpu.model.architecture;
                     p.implementation = gpu.model.implementation;
                     p.revision = gpu.model.revision;
-                    p.subRevision = 0;
+                    p.subRevision = gpu.model.sub_revision;
                     Ok(())
                 })
             }

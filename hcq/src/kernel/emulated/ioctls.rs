@@ -227,6 +227,7 @@ impl Shared {
             card.pci_info.vendor_id = VENDOR;
             card.pci_info.device_id = gpu.model.pci_device_id;
             card.gpu_id = gpu.id();
+            card.reg_size = 16 << 20;
             card.fb_size = gpu.model.bar1_mib << 20;
             card.minor_number = gpu.index as u32;
             bytes.copy_from_slice(card.as_bytes());

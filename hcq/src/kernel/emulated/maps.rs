@@ -28,6 +28,16 @@ fn linear_address(memory: &Memory, offset: u64) -> u64 {
     base + memory.physical() + offset
 }
 
+/// What RM adds to the `flags` of a mapping: the way it took and the caching it chose.
+fn map_flags(location: Location) -> u32 {
+    use nvos33_flags::*;
+    match location {
+        Location::Vidmem => MAPPING.of(MAPPING_REFLECTED) | CACHING_TYPE.of(CACHING_TYPE_WRITECOMBINED),
+        Location::Sysmem => MAPPING.of(MAPPING_DIRECT) | CACHING_TYPE.of(CACHING_TYPE_DEFAULT),
+        Location::Registers => CACHING_TYPE.of(CACHING_TYPE_DEFAULT),
+    }
+}
+
 /// `NV_ERR_GPU_IS_LOST` if the GPU above `handle` is.
 pub(super) fn check_present(client: &Client, handle: u32) -> RmResult<()> {
     match client.gpu_of(handle) {
@@ -81,12 +91,14 @@ impl Shared {
             return Err(RmStatus::NV_ERR_NO_MEMORY);
         }
         let linear = linear_address(&memory, params.offset);
+        let flags = map_flags(memory.location());
         state.mapping =
             Some(MapContext { memory, offset: params.offset, length: params.length, registers_of });
         if let Kind::Memory { mappings, .. } = &mut client.get_mut(params.hMemory)?.kind {
             mappings.push(CpuMapping { linear, bar1 });
         }
         params.pLinearAddress = linear;
+        params.flags |= flags;
         Ok(())
     }
 

@@ -19,6 +19,8 @@ pub struct GpuModel {
     pub implementation: u32,
     /// `revision` of it.
     pub revision: u32,
+    /// `subRevision` of it.
+    pub sub_revision: u8,
     /// GPU memory in MiB.
     pub vidmem_mib: u64,
     /// What the CPU can map of it at a time, in MiB (BAR1).
@@ -75,6 +77,7 @@ impl GpuModel {
             architecture: 0x180,
             implementation: 0,
             revision: 0xa1,
+            sub_revision: 3,
             vidmem_mib: 143_771,
             bar1_mib: 262_144,
             // As read from one board; which engines are missing differs from board to board.
@@ -114,6 +117,7 @@ impl GpuModel {
             architecture: 0x160,
             implementation: 4,
             revision: 0xa1,
+            sub_revision: 0,
             vidmem_mib: 15_360,
             bar1_mib: 256,
             engines: engines(&[(Graphics, 0..1), (Copy, 0..9), (Nvdec, 0..2), (Nvenc, 0..1)]),
@@ -139,6 +143,7 @@ impl GpuModel {
             architecture: 0x170,
             implementation: 0,
             revision: 0xa1,
+            sub_revision: 0,
             vidmem_mib: 81_920,
             bar1_mib: 131_072,
             engines: engines(&[(Graphics, 0..1), (Copy, 0..10), (Nvdec, 0..5), (Nvjpg, 0..1), (Ofa, 0..1)]),
@@ -175,6 +180,7 @@ impl GpuModel {
             architecture: 0x190,
             implementation,
             revision: 0xa1,
+            sub_revision: 0,
             vidmem_mib: memory,
             bar1_mib: bar1,
             engines: engines(&[
@@ -220,6 +226,7 @@ impl GpuModel {
             architecture: 0x1a0,
             implementation: 0,
             revision: 0xa1,
+            sub_revision: 0,
             vidmem_mib: 183_359,
             bar1_mib: 262_144,
             engines: engines(&[(Graphics, 0..1), (Copy, 0..20), (Nvdec, 0..7), (Nvjpg, 0..7), (Ofa, 0..1)]),
@@ -252,6 +259,7 @@ impl GpuModel {
             architecture: 0x1b0,
             implementation: 2,
             revision: 0xa1,
+            sub_revision: 0,
             vidmem_mib: 32_607,
             bar1_mib: 32_768,
             engines: engines(&[
