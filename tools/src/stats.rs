@@ -1,16 +1,13 @@
 //! `--stats`: what a run cost.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 use crate::decode::Summary;
 use crate::verify::Verification;
-
-/// Ticks per second of the times in `/proc/PID/stat`; the same on every architecture that NVIDIA's driver runs on.
-const USER_HZ: u64 = 100;
 
 /// Figures of one run. Field names are those of the JSON output.
 #[derive(Clone, Debug, Serialize)]
@@ -29,21 +26,22 @@ pub struct Stats {
     pub pictures_per_second: f64,
     /// Clock cycles of the engine, by its own count.
     pub engine_cycles: u64,
-    /// Processor time of the process for each picture, output included, in microseconds.
+    /// Processor time of the program for each picture, output included, in microseconds.
     pub cpu_us_per_picture: f64,
     /// GPU memory for surfaces and motion vectors, in bytes.
     pub gpu_memory: Option<u64>,
-    /// From the start of the process to the first picture, in seconds; exact to 0.01.
+    /// From the start of the program to the first picture, in seconds.
     pub first_picture_seconds: Option<f64>,
     /// Result of `--verify`.
     pub verification: Option<Verification>,
 }
 
 impl Stats {
-    /// From what decoding gave. `before` is the age of the process when decoding began.
+    /// From what decoding, which began at `begin`, gave.
     pub fn of(
         summary: &Summary,
-        before: Option<Duration>,
+        start: Start,
+        begin: Instant,
         errors: u64,
         verification: Option<Verification>,
     ) -> Stats {
@@ -58,9 +56,11 @@ impl Stats {
             seconds,
             pictures_per_second: if seconds > 0.0 { summary.pictures as f64 / seconds } else { 0.0 },
             engine_cycles: summary.statistics.engine_cycles,
-            cpu_us_per_picture: per_picture(cpu_time().as_secs_f64() * 1e6),
+            cpu_us_per_picture: per_picture(cpu_time().saturating_sub(start.cpu).as_secs_f64() * 1e6),
             gpu_memory: summary.budget,
-            first_picture_seconds: before.zip(summary.first_picture).map(|(a, b)| (a + b).as_secs_f64()),
+            first_picture_seconds: summary
+                .first_picture
+                .map(|first| (begin - start.at + first).as_secs_f64()),
             verification,
         }
     }
@@ -82,30 +82,30 @@ impl fmt::Display for Stats {
             )?;
         }
         if let Some(seconds) = self.first_picture_seconds {
-            writeln!(f, "first picture   {seconds:.2} s after the start of the process")?;
+            writeln!(f, "first picture   {seconds:.3} s after the start of the program")?;
         }
         Ok(())
     }
 }
 
+/// The moment at which `main` began, and what the process had used of a processor by then: another program, a
+/// shell or `cargo run`, may have become this one.
+#[derive(Clone, Copy, Debug)]
+pub struct Start {
+    at: Instant,
+    cpu: Duration,
+}
+
+impl Start {
+    /// Now.
+    pub fn now() -> Start {
+        Start { at: Instant::now(), cpu: cpu_time() }
+    }
+}
+
 /// Processor time of all threads of this process, ended ones included.
-pub fn cpu_time() -> Duration {
+fn cpu_time() -> Duration {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from).unwrap_or_default()
-}
-
-/// How long ago this process started, its loading included.
-pub fn process_age() -> Option<Duration> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    let now = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?);
-    now.checked_sub(start_time(&stat)?)
-}
-
-/// Time from boot to the start of a process, of a line of `/proc/PID/stat`.
-fn start_time(stat: &str) -> Option<Duration> {
-    // The second field is the program's name in parentheses and may hold anything.
-    let (_, rest) = stat.rsplit_once(')')?;
-    let ticks: u64 = rest.split_whitespace().nth(19)?.parse().ok()?;
-    Some(Duration::from_millis(ticks * 1000 / USER_HZ))
 }
 
 #[cfg(test)]
@@ -113,22 +113,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn start_time_is_the_22nd_field() {
-        let stat =
-            "20825 (a) b (c) R 20688 20688 12372 0 -1 4194304 100 0 0 0 1 2 0 0 20 0 1 0 204089 2998272 414";
-        assert_eq!(start_time(stat), Some(Duration::from_millis(2_040_890)));
-        assert_eq!(start_time("nonsense"), None);
-    }
-
-    #[test]
-    fn this_process_has_an_age_and_used_a_processor() {
-        assert!(process_age().is_some());
-        assert!(cpu_time() > Duration::ZERO);
+    fn times_count_from_the_start() {
+        let start = Start::now();
+        let begin = Instant::now();
+        let summary =
+            Summary { pictures: 1, first_picture: Some(Duration::from_secs(2)), ..Summary::default() };
+        let stats = Stats::of(&summary, start, begin, 0, None);
+        let before = (begin - start.at).as_secs_f64();
+        assert_eq!(stats.first_picture_seconds, Some(2.0 + before));
+        assert!(stats.cpu_us_per_picture <= (cpu_time() - start.cpu).as_secs_f64() * 1e6);
     }
 
     #[test]
     fn rates_of_nothing_are_zero() {
-        let stats = Stats::of(&Summary::default(), None, 0, None);
+        let stats = Stats::of(&Summary::default(), Start::now(), Instant::now(), 0, None);
         assert_eq!((stats.pictures_per_second, stats.cpu_us_per_picture), (0.0, 0.0));
         assert!(stats.to_string().contains("0 per picture"));
     }

@@ -7,6 +7,7 @@ use clap::{ArgGroup, Parser};
 use nvdec_tools::device::{DeviceChoice, EngineChoice};
 use nvdec_tools::exit::{Exit, Failure};
 use nvdec_tools::output::{self, Format};
+use nvdec_tools::stats::Start;
 use nvdec_tools::{check, decode, logger, parse};
 
 /// Decodes an HEVC byte stream (Annex B) on an NVDEC engine and writes its pictures, cropped, in output order.
@@ -30,7 +31,7 @@ struct Args {
     #[arg(short, long, value_enum, conflicts_with_all = ["check", "parse"])]
     format: Option<Format>,
 
-    /// auto (the first GPU that can decode), nv:N, or emulated (an H200 in software)
+    /// auto (the first GPU that can decode, else emulated), nv:N, or emulated (an H200 in software)
     #[arg(long, default_value = "auto", value_name = "DEVICE", conflicts_with = "parse")]
     device: DeviceChoice,
 
@@ -96,16 +97,17 @@ Exit codes:
   65  the stream is damaged or has no picture; each error is a warning on standard error, and what
       could be decoded is written
   66  the input cannot be read
-  69  no usable GPU, or it cannot decode this stream (the syntax element and the limit are named)
+  69  the GPU that --device names is not usable, or it cannot decode this stream (the syntax element and the limit are named)
   77  no permission to use the GPU";
 
 fn main() -> ExitCode {
+    let start = Start::now();
     let args = Args::parse();
     logger::install(args.verbose);
-    run(args).unwrap_or_else(|failure| failure.report("nvdec-decode")).into()
+    run(args, start).unwrap_or_else(|failure| failure.report("nvdec-decode")).into()
 }
 
-fn run(args: Args) -> Result<Exit, Failure> {
+fn run(args: Args, start: Start) -> Result<Exit, Failure> {
     if let Some(input) = &args.parse {
         return parse::run(input, args.json);
     }
@@ -127,6 +129,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
         engine: args.engine.unwrap_or_default(),
         frames: args.frames,
         verify: args.verify,
+        start,
         stats: args.stats,
         json: args.json,
     })

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -11,7 +11,7 @@ use super::{Consumer, Picture, Settings, Summary, costs_pictures, decode};
 use crate::device::{self, DeviceChoice, EngineChoice};
 use crate::exit::{self, Exit, Failure};
 use crate::output::{self, Format, Sink};
-use crate::stats::{self, Stats};
+use crate::stats::{Start, Stats};
 use crate::verify::Verification;
 
 /// Most warnings printed in full; the rest is counted.
@@ -34,6 +34,8 @@ pub struct Options {
     pub frames: Option<u64>,
     /// Check decoded picture hashes.
     pub verify: bool,
+    /// When the program began.
+    pub start: Start,
     /// Print figures.
     pub stats: bool,
     /// Print figures as JSON.
@@ -50,7 +52,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
         frames: options.frames,
         discard: options.format == Format::Null && !options.verify,
     };
-    let age = stats::process_age();
+    let begin = Instant::now();
     let mut job = Job {
         sink,
         verification: options.verify.then(Verification::default),
@@ -62,7 +64,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     let summary = decode(&context, &name, &mut *source, settings, &mut job)?;
     job.progress.finish_and_clear();
     job.sink.finish()?;
-    conclude(options, &name, summary, &job, age)
+    conclude(options, &name, summary, &job, begin)
 }
 
 /// Reports what is to be reported, the worst last.
@@ -71,14 +73,14 @@ fn conclude(
     name: &str,
     summary: Summary,
     job: &Job,
-    age: Option<Duration>,
+    begin: Instant,
 ) -> Result<Exit, Failure> {
     if job.warnings > WARNINGS_SHOWN {
         eprintln!("warning: and {} more", job.warnings - WARNINGS_SHOWN);
     }
     if options.stats || options.json {
         let errors = summary.statistics.pictures_in_error;
-        let stats = Stats::of(&summary, age, errors, job.verification.clone());
+        let stats = Stats::of(&summary, options.start, begin, errors, job.verification.clone());
         if options.json {
             let text = serde_json::to_string_pretty(&stats).expect("figures have string keys only");
             // Where pictures go to standard output, figures must not.
@@ -201,6 +203,7 @@ mod tests {
 
     fn options() -> Options {
         Options {
+            start: Start::now(),
             input: "x.hevc".into(),
             output: None,
             format: Format::Null,
@@ -225,7 +228,7 @@ mod tests {
     }
 
     fn exit(options: &Options, summary: Summary, job: &Job) -> Exit {
-        conclude(options, "x.hevc", summary, job, None).unwrap_or_else(|failure| failure.exit())
+        conclude(options, "x.hevc", summary, job, Instant::now()).unwrap_or_else(|failure| failure.exit())
     }
 
     #[test]
