@@ -23,15 +23,15 @@ echo "exit $?"
 tail -n 12 "$report/selftest.txt"
 
 echo "== corpus"
-"$bin/nvdec-decode" --check "$corpus" --engine all > "$report/check.txt" 2>&1
+"$bin/nvdec-decode" --device nv:0 --check "$corpus" --engine all > "$report/check.txt" 2>&1
 echo "exit $?"
 grep -v 'bit-exact' "$report/check.txt" | tail -n 60
-"$bin/nvdec-decode" --check "$corpus" --engine all --json > "$report/check.json" 2> /dev/null
+"$bin/nvdec-decode" --device nv:0 --check "$corpus" --engine all --json > "$report/check.json" 2> /dev/null
 
 if [ -n "$damaged" ]; then
     echo "== damaged"
     for stream in "$damaged"/*.hevc; do
-        timeout 30 "$bin/nvdec-decode" -f md5 "$stream" > "$report/last.txt" 2>&1
+        timeout 30 "$bin/nvdec-decode" --device nv:0 -f md5 "$stream" > "$report/last.txt" 2>&1
         code=$?
         echo "$code $(basename "$stream") $(tail -n 1 "$report/last.txt")"
     done > "$report/damaged.txt"
@@ -41,5 +41,5 @@ fi
 
 for clip in "$@"; do
     echo "== $clip, one engine"
-    "$bin/nvdec-decode" -f null --stats "$clip"
+    "$bin/nvdec-decode" --device nv:0 -f null --stats "$clip"
 done

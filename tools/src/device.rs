@@ -12,7 +12,7 @@ use crate::probe::{collect, permissions};
 /// What `--device` names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The first GPU that can decode.
+    /// The first GPU that can decode; the emulated one where there is none.
     #[default]
     Auto,
     /// A GPU by its position in the driver's list.
@@ -109,13 +109,22 @@ fn emulated_kernel() -> Result<Arc<dyn KernelInterface>, Failure> {
 }
 
 /// Opens the GPU that `choice` means for decoding. Errors say what is wrong on this machine and what to do.
+///
+/// Where there is no usable GPU, `auto` says so on standard error and takes the emulated one. A GPU that is
+/// there but forbidden is an error all the same: that is for its user to mend, not to work around.
 pub fn open(choice: DeviceChoice) -> Result<Arc<Context>, Failure> {
     let kernel = kernel(choice)?;
-    match choice {
+    let opened = match choice {
         DeviceChoice::Nv(index) => open_index(&kernel, index),
         DeviceChoice::Auto | DeviceChoice::Emulated => first_usable(&kernel),
+    };
+    match opened.map_err(|error| explain(&error)) {
+        Err(Failure::Device { message, exit: Exit::Unavailable }) if choice == DeviceChoice::Auto => {
+            eprintln!("{message}; decoding on the emulated GPU, in software");
+            open(DeviceChoice::Emulated)
+        }
+        opened => opened,
     }
-    .map_err(|error| explain(&error, choice))
 }
 
 fn open_index(kernel: &Arc<dyn KernelInterface>, index: usize) -> nvdec::Result<Arc<Context>> {
@@ -138,19 +147,13 @@ fn first_usable(kernel: &Arc<dyn KernelInterface>) -> nvdec::Result<Arc<Context>
     Err(first_error.unwrap_or_else(|| hcq::Error::NoGpu("the driver lists none".to_owned()).into()))
 }
 
-fn explain(error: &nvdec::Error, choice: DeviceChoice) -> Failure {
+fn explain(error: &nvdec::Error) -> Failure {
     let seen = collect::see();
     let finding = match error {
         nvdec::Error::Gpu(gpu) => permissions::explain_error(&seen, gpu),
         _ => None,
     };
-    let mut failure = Failure::device(error, finding.as_ref());
-    if choice == DeviceChoice::Auto
-        && let Failure::Device { message, exit: Exit::Unavailable } = &mut failure
-    {
-        message.push_str("; --device emulated decodes in software");
-    }
-    failure
+    Failure::device(error, finding.as_ref())
 }
 
 #[cfg(test)]

@@ -122,15 +122,23 @@ fn the_probe_has_one_verdict_in_both_forms() {
 
 #[test]
 fn without_a_gpu_decoding_says_so() {
-    if has_gpu() {
+    // With GPUs, usable or forbidden, there is nothing to see.
+    if code(&run(PROBE, &[])) != 69 {
         return;
     }
     let path = clip("x_wpp.hevc");
-    for args in [&[path.to_str().unwrap()][..], &["--check", path.to_str().unwrap()]] {
+    let path = path.to_str().unwrap();
+    for args in [&["--device", "nv:0", path][..], &["--device", "nv:0", "--check", path]] {
         let output = run(DECODE, args);
-        assert!([69, 77].contains(&code(&output)), "{}", stderr(&output));
+        assert_eq!(code(&output), 69, "{}", stderr(&output));
         assert!(output.stdout.is_empty());
         assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
+    }
+    for args in [&["-f", "framemd5", path][..], &["--check", path]] {
+        let output = run(DECODE, args);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        let line = stderr(&output).lines().next().unwrap_or_default().to_owned();
+        assert!(line.ends_with("decoding on the emulated GPU, in software"), "{line}");
     }
 }
 
