@@ -7,6 +7,7 @@
 #   CORPUS   folder of streams with a .framemd5 beside each
 #   DAMAGED  folder of streams that must not panic, hang or take the GPU down
 #   SPEED_CLIP  streams to time on one engine
+# Decoding names the first GPU, so that nothing falls back to the emulated one.
 # Keeps what it prints in ./hardware-report, or in $REPORT.
 set -u
 bin=$1 corpus=$2 damaged=${3:-}
