@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::frame::Frame;
 use crate::job::PictureJob;
 use crate::pool::SurfacePool;
-use crate::session::{PictureRecord, Session, Statistics};
+use crate::session::{Observer, PictureRecord, Session, Statistics};
 use crate::surface::{Surface, SurfaceFormat, SurfaceGeometry};
 
 mod capability;
@@ -317,6 +317,11 @@ impl HevcDecoder {
         self.bump(outputs);
         self.parser.reset();
         Ok(Sent::Accepted)
+    }
+
+    /// Has all further submissions watched.
+    pub fn observe(&mut self, observer: Box<dyn Observer>) {
+        self.session.observe(observer);
     }
 
     /// Waits until the engine has finished every picture submitted.

@@ -18,6 +18,16 @@ pub struct VideoQueue {
     words: Mutex<Words>,
 }
 
+/// A picture on its way through an engine.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Completes the picture, on the timeline of the engine that decodes it.
+    pub point: SyncPoint,
+    /// What the engine waits for before it starts. Points of its own timeline are there as well, which need no
+    /// semaphore.
+    pub waits: Vec<SyncPoint>,
+}
+
 #[derive(Debug, Default)]
 struct Words {
     buffer: PushBuffer,
@@ -45,8 +55,8 @@ impl VideoQueue {
         self.class
     }
 
-    /// Submits one picture. The returned point completes it; the target's uses are extended by it.
-    pub fn submit(&self, job: &PictureJob) -> Result<SyncPoint> {
+    /// Submits one picture behind everything that it depends on; the uses of its surfaces are extended by it.
+    pub fn submit(&self, job: &PictureJob) -> Result<Submission> {
         let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
         let words = &mut *words;
         words.buffer.clear();
@@ -76,7 +86,7 @@ impl VideoQueue {
         for reference in references() {
             reference.use_until(point.clone());
         }
-        Ok(point)
+        Ok(Submission { point, waits })
     }
 }
 

@@ -9,7 +9,7 @@ use hcq::{DeviceBuffer, EngineType, Placement, SyncPoint};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::job::PictureJob;
-use crate::queue::VideoQueue;
+use crate::queue::{Submission, VideoQueue};
 use crate::status::{self, DecodeStatus, PictureFault, STATUS_BYTES};
 use crate::upload::UploadRing;
 
@@ -33,6 +33,17 @@ pub struct Session {
     submitted: u64,
     finished: Statistics,
     failed: VecDeque<Error>,
+    observer: Option<Box<dyn Observer>>,
+}
+
+/// Watches what a session submits, for tools that record it.
+pub trait Observer: std::fmt::Debug + Send {
+    /// A picture was submitted.
+    ///
+    /// The host memory among the job's buffers keeps what the engine reads from it until this returns, and the
+    /// surfaces stay what they are for as long as the observer holds them and says until when it reads them
+    /// ([`Surface::use_until`](crate::Surface::use_until)).
+    fn submitted(&mut self, job: &PictureJob, submission: &Submission, record: &Arc<PictureRecord>);
 }
 
 /// Sums over the pictures of a session that are complete.
@@ -91,6 +102,7 @@ impl Session {
             submitted: 0,
             finished: Statistics::default(),
             failed: VecDeque::new(),
+            observer: None,
         })
     }
 
@@ -102,6 +114,11 @@ impl Session {
     /// The engine's queue.
     pub fn queue(&self) -> &Arc<VideoQueue> {
         &self.queue
+    }
+
+    /// Has all further submissions watched.
+    pub fn observe(&mut self, observer: Box<dyn Observer>) {
+        self.observer = Some(observer);
     }
 
     /// Sums over all complete pictures.
@@ -154,7 +171,11 @@ impl Session {
         record: &Arc<PictureRecord>,
         bytes: u64,
     ) -> Result<SyncPoint> {
-        let point = self.queue.submit(job)?;
+        let submission = self.queue.submit(job)?;
+        if let Some(observer) = &mut self.observer {
+            observer.submitted(job, &submission, record);
+        }
+        let point = submission.point;
         self.upload.close(point.clone());
         record.point.set(point.clone()).expect("a record is submitted once");
         self.inflight.push_back((slot, record.clone()));

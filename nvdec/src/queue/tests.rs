@@ -110,7 +110,7 @@ fn a_change_of_control_is_sent() {
     let mut job = job(&machine, &surfaces);
     for params in [0x4_2057, 0x4_2057, 0x5_2057, 0x4_2057, 0x4_2057] {
         job.control_params = params;
-        queue.submit(&job).unwrap().wait(LONG).unwrap();
+        queue.submit(&job).unwrap().point.wait(LONG).unwrap();
     }
     let executions = machine.recorder.executions();
     let sent: Vec<_> = executions
@@ -192,7 +192,7 @@ fn submissions_write_and_read_their_surfaces() {
     machine.kernel.faults().stall(0, engine);
     let mut job = job(&machine, &surfaces);
     job.buffers.push((0x414, job.buffers[0].1.clone()));
-    let point = queue.submit(&job).unwrap();
+    let point = queue.submit(&job).unwrap().point;
     let value = |p: Option<SyncPoint>| p.map(|p| (p.timeline().engine(), p.value()));
     assert_eq!(value(surfaces[0].pending_write()), Some((engine, point.value())));
     for reference in &surfaces[1..] {
