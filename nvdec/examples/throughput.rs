@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let cpu = cpu_nanoseconds() - cpu;
     let statistics = decoder.statistics();
     let busy = statistics.engine_cycles as f64 / seconds / 1e6;
-    println!("{pictures} pictures on {}, {} in error", decoder.engine(), statistics.pictures_in_error);
+    println!("{pictures} pictures on {:?}, {} in error", decoder.engines(), statistics.pictures_in_error);
     println!("{:.0} pictures/s, {busy:.0} million engine cycles/s", pictures as f64 / seconds);
     println!("device {opened:.1?}, decoder {created:.1?}, first picture {:.1?}", first.unwrap_or_default());
     println!("CPU {:.1} us a picture, {}", cpu as f64 / 1e3 / pictures as f64, peak_memory());

@@ -8,8 +8,20 @@ use hcq::{CopyCommands, CopyQueue, Device, DeviceBuffer, EngineKind, EngineType,
 use crate::class::{VIDEO_CLASSES, VideoClass};
 use crate::error::{Error, Result};
 use crate::queue::VideoQueue;
+use crate::scheduler::{EngineLoad, EngineSet, Scheduler};
 
-/// A GPU with its video class, one queue per engine in use, and a copy queue. Sessions share all of them;
+/// Which of an engine's two queues a session submits to. The engine takes turns between them, so that nobody who
+/// wants a picture soon stands behind hundreds that were submitted ahead of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// For sessions that look far ahead.
+    #[default]
+    Bulk,
+    /// For sessions that do not.
+    Prompt,
+}
+
+/// A GPU with its video class, up to two queues per engine in use, and a copy queue. Sessions share all of them;
 /// each is made when first needed.
 #[derive(Debug)]
 pub struct Context {
@@ -17,7 +29,26 @@ pub struct Context {
     class: &'static VideoClass,
     engines: Vec<EngineType>,
     copy: OnceLock<CopyQueue>,
-    queues: Mutex<BTreeMap<EngineType, Arc<VideoQueue>>>,
+    queues: Mutex<BTreeMap<(EngineType, Lane), Arc<VideoQueue>>>,
+    scheduler: Scheduler,
+    /// Sessions that chose a single engine, by engine.
+    settled: Mutex<BTreeMap<EngineType, usize>>,
+}
+
+/// A session's stay on the engine that it chose.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    context: Arc<Context>,
+    engine: EngineType,
+}
+
+impl Drop for Settled {
+    fn drop(&mut self) {
+        let mut settled = self.context.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = settled.get_mut(&self.engine) {
+            *count -= 1;
+        }
+    }
 }
 
 impl Context {
@@ -38,7 +69,15 @@ impl Context {
                 offered.len()
             ))
         })?;
-        Ok(Arc::new(Context { device, class, engines, copy: OnceLock::new(), queues: Mutex::default() }))
+        Ok(Arc::new(Context {
+            device,
+            class,
+            scheduler: Scheduler::new(engines.iter().copied()),
+            engines,
+            copy: OnceLock::new(),
+            queues: Mutex::default(),
+            settled: Mutex::default(),
+        }))
     }
 
     /// The GPU.
@@ -82,32 +121,57 @@ impl Context {
         Ok((memory, filled))
     }
 
-    /// The queue of `engine`, or of the engine with the least work if none is named.
-    pub fn video_queue(&self, engine: Option<EngineType>) -> Result<Arc<VideoQueue>> {
-        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        let engine = match engine {
-            Some(engine) if self.engines.contains(&engine) => engine,
-            Some(engine) => {
-                let present: Vec<_> = self.engines.iter().map(|e| e.to_string()).collect();
-                return Err(Error::Hardware(format!(
-                    "the GPU has no {engine}; it has {}",
-                    present.join(", ")
-                )));
+    /// What each engine has to do for the sessions of this context.
+    pub fn load(&self) -> BTreeMap<EngineType, EngineLoad> {
+        self.scheduler.load()
+    }
+
+    pub(crate) fn scheduler(&self) -> &Scheduler {
+        &self.scheduler
+    }
+
+    /// All engines of `wanted`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Hardware`] if one of them does not exist, or there is none.
+    pub(crate) fn check_engines(&self, wanted: EngineSet) -> Result<EngineSet> {
+        let missing = wanted.iter().find(|engine| !self.engines.contains(engine));
+        let present = || self.engines.iter().map(|e| e.to_string()).collect::<Vec<_>>().join(", ");
+        match missing {
+            Some(engine) => Err(Error::Hardware(format!("the GPU has no {engine}; it has {}", present()))),
+            None if wanted.is_empty() => {
+                Err(Error::Hardware(format!("no engine to decode on was named; the GPU has {}", present())))
             }
-            None => *self
-                .engines
-                .iter()
-                .min_by_key(|e| {
-                    queues.get(e).map_or((0, 0), |q| (Arc::strong_count(q), q.queue().depth() as usize))
-                })
-                .expect("a context has at least one engine"),
-        };
+            None => Ok(wanted),
+        }
+    }
+
+    /// The engine with the least to do for this process, for as long as the second value lives.
+    pub(crate) fn settle(self: &Arc<Self>) -> (EngineType, Settled) {
+        let load = self.load();
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        let sessions = |engine: &EngineType| settled.get(engine).copied().unwrap_or(0);
+        let best = self.engines.iter().min_by_key(|e| (sessions(e), load.get(e).map_or(0, |l| l.cycles)));
+        let engine = *best.expect("a context has at least one engine");
+        *settled.entry(engine).or_insert(0) += 1;
+        (engine, Settled { context: self.clone(), engine })
+    }
+
+    /// A queue of `engine`, opened if it is not yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Hardware`] if the GPU has no such engine, [`Error::Gpu`] if the channel cannot be made.
+    pub fn video_queue(&self, engine: EngineType, lane: Lane) -> Result<Arc<VideoQueue>> {
+        self.check_engines(EngineSet::default().with(engine))?;
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         // A dead queue is replaced: the channel is lost, the engine is not.
-        if let Some(queue) = queues.get(&engine).filter(|queue| queue.queue().fault().is_none()) {
+        if let Some(queue) = queues.get(&(engine, lane)).filter(|queue| queue.queue().fault().is_none()) {
             return Ok(queue.clone());
         }
         let queue = Arc::new(VideoQueue::new(&self.device, engine, self.class)?);
-        queues.insert(engine, queue.clone());
+        queues.insert((engine, lane), queue.clone());
         Ok(queue)
     }
 }

@@ -50,6 +50,12 @@ pub enum Error {
         /// Picture order count.
         poc: i32,
     },
+    /// The slices of a picture take motion vectors from several pictures, where the standard allows one (7.4.7.1).
+    #[error("picture with POC {poc}: collocated_ref_idx names more than 4 pictures, the standard allows one")]
+    TooManyCollocated {
+        /// Picture order count.
+        poc: i32,
+    },
     /// A picture was decoded, but not to what its encoder meant.
     #[error("picture {number} (POC {poc}): {fault}")]
     Picture {
@@ -70,6 +76,7 @@ impl Error {
             Error::Bitstream { .. }
                 | Error::PictureTooLarge { .. }
                 | Error::TooManyReferences { .. }
+                | Error::TooManyCollocated { .. }
                 | Error::Picture { .. }
         )
     }

@@ -1,10 +1,10 @@
 //! [`HevcDecoder`]: an HEVC byte stream in, frames in output order out.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hcq::{DeviceBuffer, EngineType, SyncPoint};
-use hevc::dpb::{DecodedPictureBuffer, Marking, Output, RefEntry};
+use hevc::dpb::{DecodedPictureBuffer, Marking, Output, RefEntry, ResolvedRps};
 use hevc::nal::{AnnexBReader, NalHeader};
 use hevc::picture_hash::PictureHash;
 use hevc::sei::SeiPayload;
@@ -12,22 +12,26 @@ use hevc::{Parser, Picture, Pps, SliceSegment, Sps, Unit};
 use nvkernel_sys::video;
 
 use crate::class::Chroma;
-use crate::context::Context;
+use crate::context::{Context, Lane};
 use crate::error::{Error, Result};
 use crate::frame::Frame;
 use crate::job::PictureJob;
-use crate::pool::SurfacePool;
-use crate::session::{Observer, PictureRecord, Session, Statistics};
+use crate::motion::{MotionSlot, MotionStore, PLACES};
+use crate::pool::{Reuse, SurfacePool};
+use crate::scheduler::EngineSet;
+use crate::session::{Engines, Observer, Session, Statistics};
 use crate::surface::{Surface, SurfaceFormat, SurfaceGeometry};
 
 mod capability;
 mod descriptor;
 mod scratch;
+mod table;
 mod tables;
 
 pub use capability::{check, check_pps};
-use descriptor::{DESCRIPTOR_BYTES, LIST_ENTRIES, PlacedReference, References, Template};
-use scratch::{COLLOCATED_SLOTS, collocated_slot_bytes};
+use descriptor::{DESCRIPTOR_BYTES, Template};
+use scratch::collocated_slot_bytes;
+use table::PictureTable;
 use tables::{SCALING_LIST_BYTES, TILE_TABLE_BYTES};
 
 /// Zero bytes behind the slice data: how far the engine reads ahead is not documented.
@@ -36,6 +40,11 @@ const BITSTREAM_SLACK: [u8; 256] = [0; 256];
 const MAX_ERRORS: usize = 1024;
 /// Most bytes of slice data that any picture may have.
 const MAX_PICTURE_BYTES: u64 = 128 << 20;
+/// Most pictures whose motion the slices of one picture may take; the standard allows one (7.4.7.1,
+/// `collocated_ref_idx`), and decoders in software do not look.
+const MAX_COLLOCATED: usize = 4;
+/// Pictures that are in flight at least before the host waits for the engines, however few surfaces there are.
+const MIN_IN_FLIGHT: usize = 64;
 /// Start code put in front of every slice segment.
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
 /// Offsets within a picture's chunk of the upload ring.
@@ -43,11 +52,47 @@ const SCALING_LIST_AT: u64 = DESCRIPTOR_BYTES as u64;
 const TILE_TABLE_AT: u64 = (SCALING_LIST_AT + SCALING_LIST_BYTES as u64).next_multiple_of(256);
 const BITSTREAM_AT: u64 = TILE_TABLE_AT + TILE_TABLE_BYTES as u64;
 
+/// What a decoder is to be good at, where that contradicts itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Pictures a second, whatever memory that takes: looks as far ahead as 256 surfaces reach.
+    Throughput,
+    /// Looks ahead as far as 64 surfaces reach.
+    #[default]
+    Balanced,
+    /// Each picture as soon as can be, and little memory: no more than 24 surfaces, and a queue of the engines that
+    /// those who look ahead do not use.
+    LowLatency,
+}
+
+impl Mode {
+    /// Surfaces of a decoder that spreads over several engines.
+    fn surfaces(self) -> usize {
+        match self {
+            Mode::Throughput => 256,
+            Mode::Balanced => 64,
+            Mode::LowLatency => 24,
+        }
+    }
+
+    fn lane(self) -> Lane {
+        match self {
+            Mode::Throughput | Mode::Balanced => Lane::Bulk,
+            Mode::LowLatency => Lane::Prompt,
+        }
+    }
+}
+
 /// How a decoder works.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DecoderOptions {
-    /// Engine to use; the one with the least work if `None`.
-    pub engine: Option<EngineType>,
+    /// Engines to spread the stream over.
+    pub engines: Engines,
+    /// What to be good at.
+    pub mode: Mode,
+    /// Most surfaces to use, but never fewer than the stream itself needs to go on. By default, as [`Mode`] says for
+    /// several engines; for one, what the stream needs and `held_frames` more, since looking ahead gains nothing there.
+    pub surfaces: Option<usize>,
     /// Frames that the caller may hold while decoding goes on, beyond what the stream itself needs.
     /// [`DecoderOptions::DEFAULT_HELD_FRAMES`] if `None`.
     pub held_frames: Option<usize>,
@@ -56,6 +101,20 @@ pub struct DecoderOptions {
 impl DecoderOptions {
     /// Enough to keep one engine busy while a consumer works on the frames before.
     pub const DEFAULT_HELD_FRAMES: usize = 6;
+
+    /// The defaults, on one engine alone.
+    pub fn on(engine: EngineType) -> Self {
+        DecoderOptions { engines: engine.into(), ..DecoderOptions::default() }
+    }
+
+    /// Most surfaces for a stream whose DPB holds `dpb` pictures with the current one.
+    fn capacity(&self, dpb: usize, engines: usize) -> usize {
+        // The DPB with the current picture, and the one to come.
+        let needed = dpb + 1;
+        let held = needed + self.held_frames.unwrap_or(Self::DEFAULT_HELD_FRAMES);
+        let usual = if engines > 1 { held.max(self.mode.surfaces()) } else { held };
+        self.surfaces.unwrap_or(usual).max(needed)
+    }
 }
 
 /// What became of a NAL unit that was sent.
@@ -96,8 +155,14 @@ pub struct HevcDecoder {
 #[derive(Debug)]
 struct Stored {
     frame: Frame,
-    /// Its place in the engine's picture table, which also names its collocated motion vectors.
-    place: u8,
+    /// While it is a reference.
+    motion: Mutex<Option<MotionSlot>>,
+}
+
+impl Stored {
+    fn motion(&self) -> MutexGuard<'_, Option<MotionSlot>> {
+        self.motion.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What pictures of one format share.
@@ -105,11 +170,11 @@ struct Stored {
 struct Sequence {
     sps: Arc<Sps>,
     pool: SurfacePool,
-    collocated: DeviceBuffer,
-    /// What the engine works in for the length of a picture. Not shared with other sessions: a damaged stream
-    /// may make the engine read what it did not write.
-    scratch: Option<DeviceBuffer>,
-    /// When the memory above is cleared.
+    motion: MotionStore,
+    /// What each engine works in for the length of a picture. Not shared with other sessions: a damaged stream may make
+    /// an engine read what it did not write.
+    scratch: BTreeMap<EngineType, DeviceBuffer>,
+    /// When the scratch memory is cleared.
     cleared: Vec<SyncPoint>,
     template: Option<Template>,
     /// Stands in for missing references (8.3.3). Never written after it was cleared.
@@ -134,13 +199,18 @@ struct Current {
 enum Work {
     /// Its slices are dropped: a skipped RASL picture, or one that could not be started.
     Drop,
-    Decode {
-        surface: Surface,
-        place: u8,
-        references: References,
-        table: Vec<(u8, Surface)>,
-        hash: Option<PictureHash>,
-    },
+    Decode(Decode),
+}
+
+#[derive(Debug)]
+struct Decode {
+    surface: Surface,
+    rps: ResolvedRps,
+    /// The pictures that it names, in the order of initial list 0; `None` if missing.
+    references: Vec<Option<Arc<Stored>>>,
+    /// Which of these slices take motion from: one, in a stream that conforms.
+    collocated: Vec<usize>,
+    hash: Option<PictureHash>,
 }
 
 impl HevcDecoder {
@@ -149,7 +219,7 @@ impl HevcDecoder {
         Ok(HevcDecoder {
             context: context.clone(),
             options,
-            session: Session::new(context, options.engine)?,
+            session: Session::new(context, options.engines, options.mode.lane())?,
             parser: Parser::new(),
             dpb: DecodedPictureBuffer::new(),
             sequence: None,
@@ -164,9 +234,16 @@ impl HevcDecoder {
         })
     }
 
-    /// The engine that decodes.
-    pub fn engine(&self) -> EngineType {
-        self.session.queue().engine()
+    /// The engines that decode.
+    pub fn engines(&self) -> EngineSet {
+        self.session.engines()
+    }
+
+    /// Pictures that a picture may have to wait for after it is decoded, since they come before it in output order
+    /// (`sps_max_num_reorder_pics` of the highest sub-layer): the delay that the stream itself asks for.
+    pub fn reorder(&self) -> Option<usize> {
+        let sequence = self.sequence.as_ref()?;
+        Some(usize::from(sequence.sps.highest_sub_layer_ordering().max_num_reorder_pics))
     }
 
     /// The parameter sets of the picture started last.
@@ -184,7 +261,7 @@ impl HevcDecoder {
     pub fn budget(&self) -> Option<u64> {
         self.sequence
             .as_ref()
-            .map(|s| s.pool.budget() + s.collocated.size() + s.scratch.as_ref().map_or(0, DeviceBuffer::size))
+            .map(|s| s.pool.budget() + s.motion.size() + s.scratch.values().map(DeviceBuffer::size).sum::<u64>())
     }
 
     /// The next error of a picture or NAL unit that did not end the stream.
@@ -280,11 +357,9 @@ impl HevcDecoder {
                     SeiPayload::DecodedPictureHash(hash) => Some(hash),
                     _ => None,
                 });
-                if let (Some(new), Some(Current { work: Work::Decode { hash, .. }, .. })) =
-                    (hash, &mut self.current)
-                {
+                if let (Some(new), Some(Current { work: Work::Decode(decode), .. })) = (hash, &mut self.current) {
                     // Where sub-layers were removed, hashes of theirs may follow the picture's own.
-                    hash.get_or_insert(new);
+                    decode.hash.get_or_insert(new);
                 }
             }
             // All of these begin an access unit or end a sequence (7.4.2.4.4).
@@ -302,8 +377,8 @@ impl HevcDecoder {
     /// one begins.
     pub fn end_access_unit(&mut self) -> Result<()> {
         let Some(current) = self.current.take() else { return Ok(()) };
-        let Work::Decode { surface, place, references, table, hash } = current.work else { return Ok(()) };
-        self.decode(&current.picture, current.pts, surface, place, &references, table, hash)
+        let Work::Decode(decode) = current.work else { return Ok(()) };
+        self.decode(&current.picture, current.pts, decode)
     }
 
     /// Ends the stream: the last picture is submitted and all frames become due. Another stream may follow.
@@ -355,7 +430,12 @@ impl HevcDecoder {
             let work = self.begin(picture)?;
             self.current = Some(Current { picture: picture.clone(), pts, work });
         }
-        let Some(Current { work: Work::Decode { .. }, .. }) = &self.current else { return Ok(()) };
+        let Some(Current { work: Work::Decode(decode), .. }) = &mut self.current else { return Ok(()) };
+        if let Some(collocated) = decode.rps.collocated(&slice.header)
+            && !decode.collocated.contains(&collocated)
+        {
+            decode.collocated.push(collocated);
+        }
         let limit = self.sequence.as_ref().map_or(0, Sequence::picture_limit);
         let bytes = self.session.upload.length() + slice.nal.data.len() as u64;
         let appended = match bytes > limit {
@@ -397,42 +477,13 @@ impl HevcDecoder {
             Some(surface) => surface,
             None => sequence.pool.take()?.expect("a new pool has a surface"),
         };
-        let references = self.dpb.iter().filter(|(_, e)| e.marking != Marking::Unused);
-        let used = references.fold(0u32, |used, (_, e)| used | 1 << e.payload.place);
-        let place = (!used).trailing_zeros() as u8;
-        if usize::from(place) >= LIST_ENTRIES {
-            self.note(Error::TooManyReferences { poc: picture.pic_order_cnt_val });
-            return Ok(Work::Drop);
-        }
-        let mut table = vec![(place, surface.clone())];
-        let mut taken = used | 1 << place;
-        let mut placed = |entries: &[RefEntry]| -> Result<Vec<PlacedReference>> {
-            let mut list = Vec::with_capacity(entries.len());
-            for entry in entries {
-                let found = entry.index.and_then(|index| self.dpb.get(index));
-                let (place, surface) = match found {
-                    Some(stored) => (stored.payload.place, stored.payload.frame.surface.clone()),
-                    None => {
-                        // 8.3.3: a generated picture, mid-grey everywhere, in a place of its own.
-                        let free = ((!taken).trailing_zeros() as u8).min(LIST_ENTRIES as u8 - 1);
-                        taken |= 1 << free;
-                        (free, sequence.grey()?)
-                    }
-                };
-                if table.iter().all(|(known, _)| *known != place) {
-                    table.push((place, surface));
-                }
-                list.push(PlacedReference { place, poc: entry.poc, long_term: entry.long_term });
-            }
-            Ok(list)
+        let stored = |entry: &RefEntry| {
+            let found = entry.index.and_then(|index| self.dpb.get(index));
+            found.map(|entry| entry.payload.clone())
         };
-        let references = References {
-            st_curr_before: placed(&begin.rps.st_curr_before)?,
-            st_curr_after: placed(&begin.rps.st_curr_after)?,
-            lt_curr: placed(&begin.rps.lt_curr)?,
-        };
+        let references = begin.rps.initial_list0().map(stored).collect();
         self.session.upload.open(BITSTREAM_AT)?;
-        Ok(Work::Decode { surface, place, references, table, hash: None })
+        Ok(Work::Decode(Decode { surface, rps: begin.rps, references, collocated: Vec::new(), hash: None }))
     }
 
     /// Whether the hardware cannot decode the picture: an error the first time that its parameter sets are seen.
@@ -460,18 +511,18 @@ impl HevcDecoder {
         let format = SurfaceFormat { chroma, bit_depth: sps.bit_depth_luma };
         let geometry =
             SurfaceGeometry::new(format, sps.pic_width_in_luma_samples, sps.pic_height_in_luma_samples);
-        let held = self.options.held_frames.unwrap_or(DecoderOptions::DEFAULT_HELD_FRAMES);
-        // The DPB with the current picture, the one to come, and what the caller holds.
-        let capacity = sps.max_dec_pic_buffering() + 1 + held;
-        let slots = collocated_slot_bytes(sps) * COLLOCATED_SLOTS;
-        let (collocated, cleared) = self.context.allocate_filled(slots, 0)?;
+        let engines = self.session.engines().len();
+        let capacity = self.options.capacity(sps.max_dec_pic_buffering(), engines);
+        let reuse = if engines > 1 { Reuse::Last } else { Reuse::First };
+        // Room for a full DPB, and for the groups of pictures that engines work on side by side.
+        let slots = PLACES * engines;
         self.spare = None;
         self.sequence = Some(Sequence {
             sps: sps.clone(),
-            pool: SurfacePool::new(&self.context, geometry, capacity),
-            collocated,
-            scratch: None,
-            cleared: vec![cleared],
+            pool: SurfacePool::new(&self.context, geometry, capacity, reuse),
+            motion: MotionStore::new(&self.context, slots, collocated_slot_bytes(sps))?,
+            scratch: BTreeMap::new(),
+            cleared: Vec::new(),
             template: None,
             grey: None,
         });
@@ -479,30 +530,59 @@ impl HevcDecoder {
     }
 
     /// Submits a picture whose slices are all uploaded, and puts it into the DPB.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one `Current`, taken apart")]
-    fn decode(
-        &mut self,
-        picture: &Arc<Picture>,
-        pts: Option<i64>,
-        surface: Surface,
-        place: u8,
-        references: &References,
-        table: Vec<(u8, Surface)>,
-        hash: Option<PictureHash>,
-    ) -> Result<()> {
+    fn decode(&mut self, picture: &Arc<Picture>, pts: Option<i64>, decode: Decode) -> Result<()> {
         let sequence = self.sequence.as_mut().expect("a picture was begun in it");
         let session = &mut self.session;
-        let stream_len = session.upload.length() - BITSTREAM_AT;
-        session.upload.append(&[&BITSTREAM_SLACK])?;
-
         let class = self.context.class();
+        let poc = picture.pic_order_cnt_val;
+        let Decode { surface, rps, references, collocated, hash } = decode;
+
+        if collocated.len() > MAX_COLLOCATED {
+            self.note(Error::TooManyCollocated { poc });
+            return Ok(());
+        }
+        let sources = collocated.iter().map(|&at| references[at].as_ref().and_then(|stored| stored.motion().clone()));
+        let sources: Vec<_> = sources.collect();
+        for (_, entry) in self.dpb.iter().filter(|(_, entry)| entry.marking == Marking::Unused) {
+            *entry.payload.motion() = None;
+        }
+        // No later picture refers to one before an IRAP picture, but for those that lead it in output order.
+        let placed = sequence.motion.place(&self.context, &sources, picture.is_irap())?;
+        let Some(motion) = placed else {
+            self.note(Error::TooManyReferences { poc });
+            return Ok(());
+        };
+        let fixed = collocated.iter().copied().zip(motion.sources.iter().map(|&(_, place)| place));
+        let fixed: Vec<_> = fixed.collect();
+        let surfaces: Vec<_> =
+            references.iter().map(|stored| stored.as_ref().map(|s| s.frame.surface.clone())).collect();
+        let target = (&surface, motion.target.1);
+        let Some(table) = PictureTable::new(target, &rps, &surfaces, &fixed, || sequence.grey())? else {
+            self.note(Error::TooManyReferences { poc });
+            return Ok(());
+        };
+        let mut job = PictureJob {
+            application_id: video::APPLICATION_ID_HEVC,
+            control_params: CONTROL_PARAMS,
+            buffers: Vec::new(),
+            target: surface.clone(),
+            pictures: table.pictures,
+            motion: Some(motion.target.0.clone()),
+            collocated: motion.sources.into_iter().map(|(slot, _)| slot).collect(),
+            waits: Vec::new(),
+        };
+
+        let stream_len = session.upload.length() - BITSTREAM_AT;
+        let blocks = scratch::blocks(&picture.sps);
+        let plan = session.plan(&job, blocks, stream_len);
         let template = match sequence.template.take() {
             Some(template) if template.is_for(&picture.sps, &picture.pps) => template,
             _ => Template::new(&picture.sps, &picture.pps, class, surface.geometry()),
         };
-        let descriptor = template.picture(picture, place, references, stream_len as u32);
+        let descriptor = template.picture(picture, motion.target.1, &table.references, stream_len as u32);
         let scratch = *template.scratch();
         sequence.template = Some(template);
+        session.upload.append(&[&BITSTREAM_SLACK])?;
         session.upload.write(0, &descriptor)?;
         if let Some(lists) = picture.pps.scaling_list(&picture.sps) {
             session.upload.write(SCALING_LIST_AT, &tables::scaling_lists(&lists))?;
@@ -511,71 +591,53 @@ impl HevcDecoder {
         tables::tile_table(&picture.pps.tile_layout(&picture.sps), &picture.sps, &mut tiles);
         session.upload.write(TILE_TABLE_AT, &tiles)?;
 
-        let (slot, record) = session.record(picture.pic_order_cnt_val, scratch::blocks(&picture.sps))?;
+        let records = references.iter().flatten().map(|stored| stored.frame.record.clone()).collect();
+        let limit = MIN_IN_FLIGHT.max(sequence.pool.capacity());
+        let record = session.record(poc, blocks, records, limit)?;
         let chunk = session.upload.chunk();
-        let scratch_memory = sequence.scratch(&self.context, scratch.size)?;
+        let scratch_memory = sequence.scratch(&self.context, plan.engine, scratch.size)?;
         let part = |offset: u64| scratch_memory.slice(offset, scratch_memory.size() - offset);
         let at = |offset: u64| chunk.slice(offset, chunk.size() - offset);
-        let mut buffers = vec![
+        job.buffers = vec![
             (video::SET_DRV_PIC_SETUP_OFFSET, at(0)),
             (video::SET_IN_BUF_BASE_OFFSET, at(BITSTREAM_AT)),
-            (video::SET_COLOC_DATA_OFFSET, sequence.collocated.clone()),
+            (video::SET_COLOC_DATA_OFFSET, motion.window),
             (video::SET_NVDEC_STATUS_OFFSET, Session::status_buffer(&record)),
             (video::HEVC_SET_TILE_SIZES_OFFSET, at(TILE_TABLE_AT)),
             (video::HEVC_SET_FILTER_BUFFER_OFFSET, part(0)),
         ];
         if picture.sps.scaling_list_enabled_flag {
-            buffers.push((video::HEVC_SET_SCALING_LIST_OFFSET, at(SCALING_LIST_AT)));
+            job.buffers.push((video::HEVC_SET_SCALING_LIST_OFFSET, at(SCALING_LIST_AT)));
         }
         if class.intra_top {
-            buffers.push((video::SET_INTRA_TOP_BUF_OFFSET, part(scratch.intra_top)));
+            job.buffers.push((video::SET_INTRA_TOP_BUF_OFFSET, part(scratch.intra_top)));
         }
         if class.scratch_4dc > 0 {
-            buffers.push((video::UNNAMED_SCRATCH_OFFSET_4DC, part(scratch.unnamed_4dc)));
+            job.buffers.push((video::UNNAMED_SCRATCH_OFFSET_4DC, part(scratch.unnamed_4dc)));
         }
-        let job = PictureJob {
-            application_id: video::APPLICATION_ID_HEVC,
-            control_params: CONTROL_PARAMS,
-            buffers,
-            target: surface.clone(),
-            pictures: table,
-            waits: sequence.cleared.clone(),
-        };
-        let ready = match session.submit(&job, slot, &record, stream_len) {
+        job.waits = sequence.cleared.clone();
+        let ready = match session.submit(&job, plan, &record, stream_len) {
             Ok(point) => point,
             Err(error) => {
-                session.abandon(slot);
+                session.abandon(&record);
                 return Err(error);
             }
         };
-        self.store(picture, pts, surface, place, ready, record, hash);
-        Ok(())
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the fields of a frame")]
-    fn store(
-        &mut self,
-        picture: &Arc<Picture>,
-        pts: Option<i64>,
-        surface: Surface,
-        place: u8,
-        ready: hcq::SyncPoint,
-        record: Arc<PictureRecord>,
-        hash: Option<PictureHash>,
-    ) {
         let frame = Frame {
             surface,
             ready,
             crop: picture.sps.crop(),
             pts,
-            poc: picture.pic_order_cnt_val,
+            poc,
             colour: picture.sps.colour(),
             sps: picture.sps.clone(),
             hash,
             record,
         };
-        let outputs = self.dpb.insert(picture, Arc::new(Stored { frame, place }));
+        let stored = Arc::new(Stored { frame, motion: Mutex::new(Some(motion.target.0)) });
+        let outputs = self.dpb.insert(picture, stored);
         self.bump(outputs);
+        Ok(())
     }
 }
 
@@ -587,15 +649,16 @@ impl Sequence {
                 && sps.max_dec_pic_buffering() <= self.sps.max_dec_pic_buffering())
     }
 
-    /// Scratch of at least `size` bytes. Pictures in flight keep an older, smaller one alive.
-    fn scratch(&mut self, context: &Context, size: u64) -> Result<DeviceBuffer> {
+    /// Scratch of at least `size` bytes for `engine`. Pictures in flight keep an older, smaller one alive.
+    fn scratch(&mut self, context: &Context, engine: EngineType, size: u64) -> Result<DeviceBuffer> {
         self.cleared.retain(|point| !point.is_reached());
-        match &self.scratch {
+        match self.scratch.get(&engine) {
             Some(scratch) if scratch.size() >= size => Ok(scratch.clone()),
             _ => {
                 let (scratch, cleared) = context.allocate_filled(size, 0)?;
                 self.cleared.push(cleared);
-                Ok(self.scratch.insert(scratch).clone())
+                self.scratch.insert(engine, scratch.clone());
+                Ok(scratch)
             }
         }
     }

@@ -17,20 +17,26 @@ mod error;
 mod frame;
 pub mod hevc;
 pub mod job;
+mod motion;
 pub mod pool;
 #[allow(unsafe_code)]
 pub mod queue;
+mod scheduler;
 pub mod session;
 pub mod status;
 pub mod surface;
 #[cfg(test)]
 mod testing;
 mod upload;
+mod uses;
 
-pub use context::Context;
+pub use context::{Context, Lane};
 pub use download::{Download, Downloader, HostFrame};
 pub use error::{Error, Result};
 pub use frame::Frame;
-pub use hevc::{DecoderOptions, HevcDecoder, Sent};
+pub use hevc::{DecoderOptions, HevcDecoder, Mode, Sent};
+pub use motion::MotionSlot;
+pub use scheduler::{EngineLoad, EngineSet};
+pub use session::Engines;
 pub use status::{DecodeStatus, PictureFault};
 pub use surface::{Surface, SurfaceFormat, SurfaceGeometry};

@@ -6,15 +6,16 @@ use hcq::pushbuf::Decoder;
 
 use super::*;
 use crate::class::Chroma;
-use crate::pool::SurfacePool;
+use crate::pool::{Reuse, SurfacePool};
 use crate::surface::{Surface, SurfaceFormat, SurfaceGeometry};
-use crate::testing::{Execution, Machine, stream};
+use crate::context::Lane;
+use crate::testing::{Execution, Machine, pending_uses, pending_write, stream};
 
 const LONG: Duration = Duration::from_secs(60);
 
 fn surfaces(machine: &Machine, count: usize) -> Vec<Surface> {
     let format = SurfaceFormat { chroma: Chroma::C420, bit_depth: 8 };
-    let pool = SurfacePool::new(&machine.context, SurfaceGeometry::new(format, 208, 120), count);
+    let pool = SurfacePool::new(&machine.context, SurfaceGeometry::new(format, 208, 120), count, Reuse::First);
     (0..count).map(|_| pool.take().unwrap().unwrap()).collect()
 }
 
@@ -34,6 +35,8 @@ fn job(machine: &Machine, surfaces: &[Surface]) -> PictureJob {
         ],
         target: surfaces[0].clone(),
         pictures: vec![(1, surfaces[0].clone()), (2, surfaces[1].clone()), (0, surfaces[2].clone())],
+        motion: None,
+        collocated: Vec::new(),
         waits: Vec::new(),
     }
 }
@@ -105,7 +108,7 @@ fn control_words_are_sent_again_only_where_the_engine_forgets() {
 #[test]
 fn a_change_of_control_is_sent() {
     let machine = Machine::h200();
-    let queue = machine.context.video_queue(None).unwrap();
+    let queue = machine.context.video_queue(machine.context.engines()[0], Lane::Bulk).unwrap();
     let surfaces = surfaces(&machine, 3);
     let mut job = job(&machine, &surfaces);
     for params in [0x4_2057, 0x4_2057, 0x5_2057, 0x4_2057, 0x4_2057] {
@@ -181,11 +184,11 @@ fn places_in_use_are_named_and_no_others() {
 #[test]
 fn submissions_write_and_read_their_surfaces() {
     let machine = Machine::h200();
-    let queue = machine.context.video_queue(None).unwrap();
+    let queue = machine.context.video_queue(machine.context.engines()[0], Lane::Bulk).unwrap();
     let engine = queue.engine();
     let surfaces = surfaces(&machine, 3);
     for surface in &surfaces {
-        for point in surface.pending_uses() {
+        for point in pending_uses(surface) {
             point.wait(LONG).unwrap();
         }
     }
@@ -194,10 +197,10 @@ fn submissions_write_and_read_their_surfaces() {
     job.buffers.push((0x414, job.buffers[0].1.clone()));
     let point = queue.submit(&job).unwrap().point;
     let value = |p: Option<SyncPoint>| p.map(|p| (p.timeline().engine(), p.value()));
-    assert_eq!(value(surfaces[0].pending_write()), Some((engine, point.value())));
+    assert_eq!(value(pending_write(&surfaces[0])), Some((engine, point.value())));
     for reference in &surfaces[1..] {
-        assert_eq!(value(reference.pending_write()), None);
-        assert_eq!(value(reference.pending_uses().pop()), Some((engine, point.value())));
+        assert_eq!(value(pending_write(reference)), None);
+        assert_eq!(value(pending_uses(reference).pop()), Some((engine, point.value())));
     }
     machine.kernel.faults().resume(0, engine);
     point.wait(LONG).unwrap();

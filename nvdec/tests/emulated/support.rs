@@ -54,7 +54,7 @@ fn run(
     decoded: &mut Decoded,
 ) -> nvdec::Result<()> {
     let context = Context::new(Device::open(Arc::new(kernel.clone()), 0)?)?;
-    let options = DecoderOptions { engine, ..DecoderOptions::default() };
+    let options = engine.map_or_else(DecoderOptions::default, DecoderOptions::on);
     let mut decoder = HevcDecoder::new(&context, options)?;
     let downloader = Downloader::new(&context);
     let mut pending = VecDeque::new();

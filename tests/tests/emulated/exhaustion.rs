@@ -73,7 +73,7 @@ fn everything(kernel: Arc<dyn KernelInterface>) -> Result<usize, Error> {
     device.timestamp()?;
     let engines = device.engines_of(EngineKind::Nvdec)?;
     let context: Arc<Context> = Context::new(device)?;
-    let options = DecoderOptions { engine: Some(engines[1]), held_frames: Some(1) };
+    let options = DecoderOptions { held_frames: Some(1), ..DecoderOptions::on(engines[1]) };
     let mut player = Player::new(&context, options)?;
     player.play(find("x_size_202x150").data)?;
     Ok(player.shown.len())
@@ -185,7 +185,7 @@ fn a_full_gpu_refuses_one_session_only() {
     let mut sessions = Vec::new();
     let error = loop {
         let mut player =
-            Player::new(&context, DecoderOptions { engine: None, held_frames: Some(8) }).unwrap();
+            Player::new(&context, DecoderOptions { held_frames: Some(8), ..DecoderOptions::default() }).unwrap();
         match player.play(find("k_10b_tiles").data) {
             Ok(()) => sessions.push(player),
             Err(error) => break error,
