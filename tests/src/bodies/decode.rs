@@ -4,7 +4,7 @@ use std::any::Any;
 
 use hevc::NalHeader;
 use hevc::nal::split_annex_b;
-use nvdec::{DecoderOptions, Downloader, Error, Frame, HevcDecoder, Sent};
+use nvdec::{DecoderOptions, Downloader, Error, Frame, HevcDecoder, Lane, Sent};
 
 use super::pattern;
 use crate::Backend;
@@ -308,7 +308,7 @@ pub fn dropped_in_every_order(on: &Backend) {
         let frame = decoder.receive().expect("a frame");
         let downloader = Downloader::new(&context);
         let download = downloader.start(frame.clone()).unwrap();
-        let queue = context.video_queue(None).unwrap();
+        let queue = context.video_queue(context.engines()[0], Lane::Bulk).unwrap();
         let parts: [Box<dyn Any>; 5] = [
             Box::new(decoder),
             Box::new(context),

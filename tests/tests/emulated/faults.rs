@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hcq::EngineType;
 use hcq::kernel::emulated::{Faults, LaunchFault};
 use hevc::nal::split_annex_b;
-use nvdec::{Context, DecoderOptions, Downloader, Error, Frame, HevcDecoder, Result, Sent};
+use nvdec::{Context, DecoderOptions, Downloader, Error, Frame, HevcDecoder, Lane, Result, Sent};
 use nvdec_tests::Machine;
 use nvdec_tests::bodies::LONG;
 use nvdec_tests::player::{Player, play};
@@ -169,7 +169,7 @@ fn a_new_session_gets_a_new_queue() {
     let context = machine.context();
     let engine = context.engines()[0];
     let expected = play(&context, find("k_10b_tiles").data).unwrap();
-    let old = context.video_queue(Some(engine)).unwrap();
+    let old = context.video_queue(engine, Lane::Bulk).unwrap();
     let (mut decoder, frames) =
         fault_in_the_middle(&context, &machine.kernel.faults(), engine, LaunchFault::Engine);
     // Until the engine gets there, nobody knows of the fault.
@@ -180,7 +180,7 @@ fn a_new_session_gets_a_new_queue() {
         player.play(find("k_10b_tiles").data).unwrap();
         assert!(player.shown == expected && player.errors().is_empty());
     }
-    let new = context.video_queue(Some(engine)).unwrap();
+    let new = context.video_queue(engine, Lane::Bulk).unwrap();
     assert!(!Arc::ptr_eq(&old, &new) && old.queue().fault().is_some() && new.queue().fault().is_none());
     // The dead session beside it changes nothing.
     drop((decoder, frames, old));
