@@ -4,7 +4,6 @@
 //! cargo run --release --example throughput -- clip.hevc 10
 //! ```
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use nvdec::{Context, DecoderOptions, HevcDecoder, Sent};
@@ -16,9 +15,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let loops: u32 = args.next().map_or(Ok(1), |n| n.parse())?;
     let data = std::fs::read(path)?;
 
-    let device = hcq::Device::open(Arc::new(hcq::LinuxKernel::new()), 0)?;
+    let context = Context::open_default()?;
     let opened = start.elapsed();
-    let context = Context::new(device)?;
     let mut decoder = HevcDecoder::new(&context, DecoderOptions::default())?;
     let created = start.elapsed();
     let mut first = None;

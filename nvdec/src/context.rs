@@ -85,6 +85,11 @@ impl Context {
         &self.device
     }
 
+    /// Whether the GPU is a model in this process, which decodes in software.
+    pub fn is_emulated(&self) -> bool {
+        self.device.is_emulated()
+    }
+
     /// Row of the GPU's video class.
     pub fn class(&self) -> &'static VideoClass {
         self.class

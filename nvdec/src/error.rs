@@ -1,5 +1,8 @@
 //! What can go wrong between a stream and its pictures.
 
+use std::io;
+
+use crate::choice::{DeviceChoice, ParseDeviceError};
 use crate::status::PictureFault;
 
 /// The result of every fallible call of this crate.
@@ -16,6 +19,21 @@ pub enum Error {
     /// The hardware lacks what was asked for, whatever the stream.
     #[error("{0}")]
     Hardware(String),
+    /// The environment names no device.
+    #[error("the environment variable {}: {source}", DeviceChoice::VARIABLE)]
+    Variable {
+        /// What is wrong with its value.
+        source: ParseDeviceError,
+    },
+    /// The emulated GPU is not part of this build.
+    #[error("this build of nvdec has no emulated GPU: its feature `emulated` is off")]
+    NoEmulation,
+    /// The operating system has not what the emulated GPU needs.
+    #[error("cannot set up the emulated GPU: {source}")]
+    Emulation {
+        /// What it said.
+        source: io::Error,
+    },
     /// The stream needs what the engine, or this library on it, cannot do.
     #[error("the {class} engine cannot decode this stream: {element} = {value}, {limit}")]
     CannotDecode {
@@ -84,7 +102,7 @@ impl Error {
     /// Whether the hardware is at its limit, rather than the stream or the program at fault.
     pub fn is_unsupported(&self) -> bool {
         match self {
-            Error::Hardware(_) | Error::CannotDecode { .. } => true,
+            Error::Hardware(_) | Error::NoEmulation | Error::CannotDecode { .. } => true,
             Error::Gpu(error) => {
                 matches!(
                     error,

@@ -1,6 +1,6 @@
 //! Decoded video in GPU memory, straight from the NVDEC engines.
 //!
-//! A [`Context`] is one GPU opened for decoding. An [`HevcDecoder`] takes a byte stream and gives [`Frame`]s in
+//! A [`Context`] is one GPU opened for decoding, real or emulated ([`Context::open_default`]). An [`HevcDecoder`] takes a byte stream and gives [`Frame`]s in
 //! output order; a frame is a [`Surface`] in GPU memory and the [`SyncPoint`](hcq::SyncPoint) at which its
 //! samples are final. Nothing here waits for the GPU on the data path: copy and compute queues do, by acquire.
 //!
@@ -8,6 +8,7 @@
 
 #![deny(unsafe_code)]
 
+mod choice;
 pub mod class;
 mod context;
 mod download;
@@ -30,6 +31,7 @@ mod testing;
 mod upload;
 mod uses;
 
+pub use choice::{DeviceChoice, ParseDeviceError};
 pub use context::{Context, Lane};
 pub use download::{Download, Downloader, HostFrame};
 pub use error::{Error, Result};

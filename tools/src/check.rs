@@ -15,11 +15,11 @@ use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use nvdec::Context;
+use nvdec::{Context, DeviceChoice};
 use serde::Serialize;
 
 use crate::decode::{Consumer, Picture, Settings, costs_pictures, decode};
-use crate::device::{self, DeviceChoice, EngineChoice};
+use crate::device::{self, EngineChoice};
 use crate::exit::{Exit, Failure};
 use crate::output;
 
@@ -168,6 +168,7 @@ impl fmt::Display for Totals {
 struct Document<'a> {
     schema: u32,
     device: String,
+    emulated: bool,
     streams: &'a [StreamResult],
     totals: &'a Totals,
     seconds: f64,
@@ -193,7 +194,8 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     let seconds = start.elapsed().as_secs_f64();
     if options.json {
         let device = context.device().name().unwrap_or_else(|_| "NVIDIA GPU".to_owned());
-        let document = Document { schema: 1, device, streams: &results, totals: &totals, seconds };
+        let emulated = context.is_emulated();
+        let document = Document { schema: 1, device, emulated, streams: &results, totals: &totals, seconds };
         printed(&serde_json::to_string_pretty(&document).expect("results have string keys only"))?;
     } else {
         printed(&format!("{totals} in {seconds:.1} s on {jobs} threads"))?;

@@ -12,7 +12,11 @@ fn clip(name: &str) -> PathBuf {
 }
 
 fn run(program: &str, args: &[&str]) -> Output {
-    Command::new(program).args(args).stdin(Stdio::null()).output().unwrap()
+    Command::new(program).args(args).stdin(Stdio::null()).env_remove("NVDEC_DEVICE").output().unwrap()
+}
+
+fn run_on(device: &str, program: &str, args: &[&str]) -> Output {
+    Command::new(program).args(args).stdin(Stdio::null()).env("NVDEC_DEVICE", device).output().unwrap()
 }
 
 fn stdout(output: &Output) -> String {
@@ -35,8 +39,8 @@ fn has_gpu() -> bool {
 #[test]
 fn help_teaches() {
     for (program, words) in [
-        (DECODE, ["Examples:", "Exit codes:", "--verify"]),
-        (PROBE, ["Examples:", "Exit codes:", "--selftest"]),
+        (DECODE, ["Examples:", "Exit codes:", "--verify", "NVDEC_DEVICE"]),
+        (PROBE, ["Examples:", "Exit codes:", "--selftest", "NVDEC_DEVICE"]),
     ] {
         let output = run(program, &["--help"]);
         assert_eq!(code(&output), 0);
@@ -155,6 +159,26 @@ fn the_emulated_gpu_decodes() {
     let output = run(PROBE, &["--device", "emulated", "--selftest"]);
     assert_eq!(code(&output), 0, "{}{}", stdout(&output), stderr(&output));
     assert!(stdout(&output).contains("7 NVDEC engines, self-test passed"), "{}", stdout(&output));
+}
+
+#[test]
+fn the_environment_gives_the_default_device() {
+    let path = clip("x_size_202x150.hevc");
+    let path = path.to_str().unwrap();
+    let output = run_on("emulated", DECODE, &[path, "-f", "null", "--verify"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(stderr(&output).lines().count(), 1, "no word of a GPU: {}", stderr(&output));
+    // The option is stronger.
+    assert_eq!(code(&run_on("nv:31", DECODE, &["--device", "emulated", path])), 0);
+    let output = run_on("emulated", DECODE, &["--device", "nv:31", path]);
+    assert!([69, 77].contains(&code(&output)), "{}", stderr(&output));
+    for (program, args) in [(DECODE, &[path][..]), (DECODE, &["--check", path]), (PROBE, &[])] {
+        let output = run_on("cuda:0", program, args);
+        assert_eq!(code(&output), 2, "{}", stderr(&output));
+        assert!(stderr(&output).contains("NVDEC_DEVICE: \"cuda:0\" is none of auto"), "{}", stderr(&output));
+    }
+    // What needs no device does not look.
+    assert_eq!(code(&run_on("cuda:0", DECODE, &["--parse", path])), 0);
 }
 
 #[test]

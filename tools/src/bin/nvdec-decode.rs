@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Parser};
-use nvdec_tools::device::{DeviceChoice, EngineChoice};
+use nvdec::DeviceChoice;
+use nvdec_tools::device::{self, EngineChoice};
 use nvdec_tools::exit::{Exit, Failure};
 use nvdec_tools::output::{self, Format};
 use nvdec_tools::stats::Start;
@@ -31,9 +32,10 @@ struct Args {
     #[arg(short, long, value_enum, conflicts_with_all = ["check", "parse"])]
     format: Option<Format>,
 
-    /// auto (the first GPU that can decode, else emulated), nv:N, or emulated (an H200 in software)
-    #[arg(long, default_value = "auto", value_name = "DEVICE", conflicts_with = "parse")]
-    device: DeviceChoice,
+    /// auto (the first GPU that can decode, else emulated), nv:N, or emulated (an H200 in software); by default what the
+    /// environment variable NVDEC_DEVICE says, auto without it
+    #[arg(long, value_name = "DEVICE", conflicts_with = "parse")]
+    device: Option<DeviceChoice>,
 
     /// NVDEC by its number; by default the least busy one. With --check, all spreads the streams
     #[arg(long, value_name = "N", conflicts_with = "parse")]
@@ -111,11 +113,12 @@ fn run(args: Args, start: Start) -> Result<Exit, Failure> {
     if let Some(input) = &args.parse {
         return parse::run(input, args.json);
     }
+    let device = device::choose(args.device)?;
     let Some(input) = args.input else {
         return check::run(&check::Options {
             paths: args.check,
             jobs: args.jobs.map(usize::from),
-            device: args.device,
+            device,
             engine: args.engine.unwrap_or(EngineChoice::All),
             json: args.json,
         });
@@ -125,7 +128,7 @@ fn run(args: Args, start: Start) -> Result<Exit, Failure> {
         input,
         output: args.output,
         format,
-        device: args.device,
+        device,
         engine: args.engine.unwrap_or_default(),
         frames: args.frames,
         verify: args.verify,

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use nvdec::DeviceChoice;
 
 use super::{Consumer, Picture, Settings, Summary, costs_pictures, decode};
-use crate::device::{self, DeviceChoice, EngineChoice};
+use crate::device::{self, EngineChoice};
 use crate::exit::{self, Exit, Failure};
 use crate::output::{self, Format, Sink};
 use crate::stats::{Start, Stats};
