@@ -181,6 +181,29 @@ fn the_environment_gives_the_default_device() {
     assert_eq!(code(&run_on("cuda:0", DECODE, &["--parse", path])), 0);
 }
 
+/// Both forms of the report say that the GPU is none, however it was asked for.
+#[test]
+fn the_probe_shows_emulated_devices_as_such() {
+    for output in [run(PROBE, &["--device", "emulated"]), run_on("emulated", PROBE, &[])] {
+        let text = stdout(&output);
+        assert_eq!(code(&output), 0, "{text}");
+        for line in
+            ["Driver    580.159.04 (emulated)", "GPU 0     NVIDIA H200 (emulated)  ", "Verdict   usable: "]
+        {
+            assert!(text.contains(line), "{line:?} is not in\n{text}");
+        }
+        let verdict = text.lines().last().unwrap();
+        assert!(verdict.contains("NVIDIA H200 (emulated) with 7 NVDEC engines"), "{verdict}");
+    }
+    for output in [run(PROBE, &["--device", "emulated", "--json"]), run_on("emulated", PROBE, &["--json"])] {
+        let report: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!((&report["emulated"], &report["gpus"][0]["emulated"]), (&true.into(), &true.into()));
+        assert_eq!(report["gpus"][0]["name"], "NVIDIA H200", "the name is the driver's");
+    }
+    let output = run_on("emulated", PROBE, &["--gpu", "31"]);
+    assert_ne!(code(&output), 0, "--gpu means a real one: {}", stdout(&output));
+}
+
 #[test]
 fn with_a_gpu_the_clips_are_bit_exact() {
     if !has_gpu() {

@@ -187,6 +187,7 @@ fn add_finding(report: &mut Report, finding: Option<permissions::Finding>) {
 fn gpu(kernel: &Arc<dyn KernelInterface>, info: GpuInfo) -> GpuReport {
     let mut report = GpuReport {
         index: info.index,
+        emulated: kernel.is_emulated(),
         name: None,
         pci_address: info.pci_address(),
         pci_id: format!("{:04x}:{:04x}", info.pci_id.0, info.pci_id.1),
