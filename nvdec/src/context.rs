@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use hcq::{CopyCommands, CopyQueue, Device, DeviceBuffer, EngineKind, EngineType, Placement, SyncPoint};
 
-use crate::class::{VIDEO_CLASSES, VideoClass};
+use crate::class::{Capability, Chroma, Codec, EngineLimits, VIDEO_CLASSES, VideoClass};
 use crate::error::{Error, Result};
 use crate::queue::VideoQueue;
 use crate::scheduler::{EngineLoad, EngineSet, Scheduler};
@@ -27,6 +27,7 @@ pub enum Lane {
 pub struct Context {
     device: Device,
     class: &'static VideoClass,
+    limits: Option<EngineLimits>,
     engines: Vec<EngineType>,
     copy: OnceLock<CopyQueue>,
     queues: Mutex<BTreeMap<(EngineType, Lane), Arc<VideoQueue>>>,
@@ -69,9 +70,12 @@ impl Context {
                 offered.len()
             ))
         })?;
+        let limits = device.client().kernel().engine_limits(EngineKind::Nvdec);
+        let limits = limits.and_then(|limits| limits.downcast_ref::<EngineLimits>()).copied();
         Ok(Arc::new(Context {
             device,
             class,
+            limits,
             scheduler: Scheduler::new(engines.iter().copied()),
             engines,
             copy: OnceLock::new(),
@@ -93,6 +97,18 @@ impl Context {
     /// Row of the GPU's video class.
     pub fn class(&self) -> &'static VideoClass {
         self.class
+    }
+
+    /// What the engines lack of their class; `None` on hardware.
+    pub fn limits(&self) -> Option<&EngineLimits> {
+        self.limits.as_ref()
+    }
+
+    /// What the engines decode of `codec`: what the class does, within their [limits](Self::limits).
+    pub fn capability(&self, codec: Codec) -> Option<Capability> {
+        let capability = *self.class.capability(codec)?;
+        let chroma = self.limits.map_or(Chroma::all(), |limits| limits.chroma(codec)) & capability.chroma;
+        (!chroma.is_empty()).then_some(Capability { chroma, ..capability })
     }
 
     /// The NVDEC engines that exist, in ascending order. Numbers may start above 0 and have holes.

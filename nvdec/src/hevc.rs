@@ -28,7 +28,7 @@ mod scratch;
 mod table;
 mod tables;
 
-pub use capability::{check, check_pps};
+pub use capability::{check, check_limits, check_pps};
 use descriptor::{DESCRIPTOR_BYTES, Template};
 use scratch::collocated_slot_bytes;
 use table::PictureTable;
@@ -492,8 +492,7 @@ impl HevcDecoder {
         if self.refused.as_ref().is_some_and(|(s, p)| Arc::ptr_eq(s, sps) && Arc::ptr_eq(p, pps)) {
             return Ok(true);
         }
-        let class = self.context.class();
-        let verdict = check(sps, class).and_then(|()| check_pps(pps, sps, class));
+        let verdict = capability::check_picture(sps, pps, &self.context);
         self.refused = None;
         if let Err(error) = verdict {
             // What came before is not held back by a sequence that does not come.

@@ -156,6 +156,18 @@ fn the_emulated_gpu_decodes() {
     assert!(stdout(&output).contains("3 bit-exact, 0 differ"), "{}", stdout(&output));
     let output = run(DECODE, &[arguments[5], "--device", "emulated", "-f", "null", "--verify"]);
     assert!(stderr(&output).contains("bit-exact 16/16"), "{}", stderr(&output));
+    // What the engine in software lacks is refused by name, and nobody takes it for the hardware's limit.
+    let path = clip("x_444_cqp.hevc");
+    let path = path.to_str().unwrap();
+    let reason = "the emulated engine cannot decode this stream: chroma_format_idc = 3 (4:4:4)";
+    let output = run(DECODE, &[path, "--device", "emulated", "-f", "null"]);
+    assert_eq!(code(&output), 69, "{}", stderr(&output));
+    assert!(stderr(&output).contains(reason), "{}", stderr(&output));
+    assert_eq!(stderr(&output).lines().count(), 1, "no word of single pictures: {}", stderr(&output));
+    let output = run(DECODE, &["--device", "emulated", "--check", path]);
+    assert_eq!(code(&output), 69, "{}", stdout(&output));
+    let line = stdout(&output).lines().next().unwrap_or_default().to_owned();
+    assert!(line.starts_with("refused ") && line.contains(reason), "{line}");
     let output = run(PROBE, &["--device", "emulated", "--selftest"]);
     assert_eq!(code(&output), 0, "{}{}", stdout(&output), stderr(&output));
     assert!(stdout(&output).contains("7 NVDEC engines, self-test passed"), "{}", stdout(&output));

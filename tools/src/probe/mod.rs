@@ -71,6 +71,10 @@ mod tests {
         // NVDEC0 does not exist on this GPU.
         let nvdec: Vec<_> = gpu.engines.iter().filter(|e| e.kind == "NVDEC").map(|e| e.number).collect();
         assert_eq!(nvdec, [1, 2, 3, 4, 5, 6, 7]);
+        // The class decodes more; the engine in software does not.
+        let codecs: Vec<_> =
+            gpu.video.as_ref().unwrap().codecs.iter().map(|c| (c.codec, c.chroma.clone())).collect();
+        assert_eq!(codecs, [("HEVC", vec!["4:2:0"])]);
         assert_eq!(report.exit(), Exit::Success);
         assert!(text::render(&report).contains("(emulated)"));
     }
