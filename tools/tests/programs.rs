@@ -174,6 +174,46 @@ fn the_emulated_gpu_decodes() {
 }
 
 #[test]
+fn a_preview_comes_beside_everything_else() {
+    let directory = std::env::temp_dir().join(format!("nvdec-programs-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let preview = directory.join("x.png");
+    let [path, png] = [clip("x_wpp.hevc"), preview.clone()].map(|path| path.to_str().unwrap().to_owned());
+    let size = || {
+        let reader = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(&preview).unwrap()));
+        let mut reader = reader.read_info().unwrap();
+        let mut samples = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut samples).unwrap();
+        assert!(samples.windows(2).any(|pair| pair[0] != pair[1]), "one colour");
+        (info.width, info.height)
+    };
+    // The same, with pictures on standard output and without.
+    for format in ["framemd5", "null"] {
+        let args = [&path, "--device", "emulated", "-f", format, "--verify", "--preview", &png];
+        let output = run(DECODE, &args);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        assert_eq!(
+            stdout(&output).lines().filter(|line| !line.starts_with('#')).count() == 16,
+            format != "null"
+        );
+        let text = stderr(&output);
+        assert!(text.contains("bit-exact 16/16"), "{text}");
+        assert_eq!(text.lines().last(), Some(format!("{path}: picture 8 is in {png}").as_str()));
+        assert_eq!(size(), (416, 240));
+        std::fs::remove_file(&preview).unwrap();
+    }
+    // Alone: pictures are fetched for it.
+    let output = run(DECODE, &[&path, "--device", "emulated", "-f", "null", "-n", "3", "--preview", &png]);
+    assert_eq!((code(&output), size()), (0, (416, 240)), "{}", stderr(&output));
+    for (wrong, exit) in [("x.jpg", 2), ("/nonexistent/x.png", 1)] {
+        let output = run(DECODE, &[&path, "--device", "emulated", "--preview", wrong]);
+        assert_eq!(code(&output), exit, "{}", stderr(&output));
+        assert!(output.stdout.is_empty() && stderr(&output).contains(wrong));
+    }
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
 fn the_environment_gives_the_default_device() {
     let path = clip("x_size_202x150.hevc");
     let path = path.to_str().unwrap();

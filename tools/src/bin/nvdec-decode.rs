@@ -45,6 +45,10 @@ struct Args {
     #[arg(short = 'n', long, value_name = "N", conflicts_with_all = ["check", "parse"])]
     frames: Option<u64>,
 
+    /// Write one picture from about the middle to FILE.png as well, to look at
+    #[arg(long, value_name = "FILE.png", conflicts_with_all = ["check", "parse"])]
+    preview: Option<PathBuf>,
+
     /// Check each picture against the hash that its encoder sent with it (decoded picture hash SEI)
     #[arg(long, conflicts_with_all = ["check", "parse"])]
     verify: bool,
@@ -80,7 +84,9 @@ Examples:
   nvdec-decode film.hevc                        MD5 of each picture, as ffmpeg -f framemd5
   nvdec-decode film.hevc -o film.yuv            raw planar samples
   nvdec-decode film.hevc -f y4m -o - | mpv -    watch it
-  nvdec-decode film.hevc -n 1 -o first.png      one picture
+  nvdec-decode film.hevc -n 1 -o first.png      the first picture
+  nvdec-decode film.hevc -f null --verify --preview film.png
+                                                checked, and one picture to look at
   nvdec-decode film.hevc -f null --verify       bit-exact by the stream's own hashes?
   nvdec-decode film.hevc -f null --stats        how fast?
   nvdec-decode --check conformance/ --jobs 14   a whole corpus, over all engines
@@ -131,6 +137,7 @@ fn run(args: Args, start: Start) -> Result<Exit, Failure> {
         device,
         engine: args.engine.unwrap_or_default(),
         frames: args.frames,
+        preview: args.preview,
         verify: args.verify,
         start,
         stats: args.stats,

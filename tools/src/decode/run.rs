@@ -11,6 +11,7 @@ use nvdec::DeviceChoice;
 use super::{Consumer, Picture, Settings, Summary, costs_pictures, decode};
 use crate::device::{self, EngineChoice};
 use crate::exit::{self, Exit, Failure};
+use crate::output::preview::Preview;
 use crate::output::{self, Format, Sink};
 use crate::stats::{Start, Stats};
 use crate::verify::Verification;
@@ -33,6 +34,8 @@ pub struct Options {
     pub engine: EngineChoice,
     /// Stop after so many pictures.
     pub frames: Option<u64>,
+    /// Where to write one picture as PNG, beside the output.
+    pub preview: Option<PathBuf>,
     /// Check decoded picture hashes.
     pub verify: bool,
     /// When the program began.
@@ -48,14 +51,16 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     let Input { name, mut source, size } = open(&options.input)?;
     let context = device::open(options.device)?;
     let sink = output::open(options.format, options.output.as_deref(), options.frames)?;
+    let preview = options.preview.as_deref().map(Preview::create).transpose()?;
     let settings = Settings {
         engine: options.engine.for_job(&context, 0),
         frames: options.frames,
-        discard: options.format == Format::Null && !options.verify,
+        discard: options.format == Format::Null && !options.verify && preview.is_none(),
     };
     let begin = Instant::now();
     let mut job = Job {
         sink,
+        preview,
         verification: options.verify.then(Verification::default),
         progress: bar(size),
         warnings: 0,
@@ -65,6 +70,9 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     let summary = decode(&context, &name, &mut *source, settings, &mut job)?;
     job.progress.finish_and_clear();
     job.sink.finish()?;
+    if let Some(preview) = &mut job.preview {
+        preview.finish()?;
+    }
     conclude(options, &name, summary, &job, begin)
 }
 
@@ -96,6 +104,11 @@ fn conclude(
     }
     if let Some(verification) = &job.verification {
         eprintln!("{name}: {verification}");
+    }
+    if let Some(preview) = &job.preview
+        && let Some(number) = preview.shown()
+    {
+        eprintln!("{name}: picture {number} is in {}", preview.path().display());
     }
     let pictures = summary.pictures;
     if let Some(error) = summary.stopped {
@@ -161,6 +174,7 @@ fn bar(size: Option<u64>) -> ProgressBar {
 
 struct Job {
     sink: Box<dyn Sink>,
+    preview: Option<Preview>,
     verification: Option<Verification>,
     progress: ProgressBar,
     /// Errors that did not end the stream.
@@ -177,6 +191,9 @@ impl Consumer for Job {
             verification.check(picture);
         }
         self.progress.set_message(format!("{} pictures", picture.index + 1));
+        if let Some(preview) = &mut self.preview {
+            preview.picture(picture)?;
+        }
         self.sink.picture(picture)
     }
 
@@ -211,6 +228,7 @@ mod tests {
             device: DeviceChoice::Auto,
             engine: EngineChoice::LeastBusy,
             frames: None,
+            preview: None,
             verify: false,
             stats: false,
             json: false,
@@ -220,6 +238,7 @@ mod tests {
     fn job() -> Job {
         Job {
             sink: output::open(Format::Null, None, None).unwrap(),
+            preview: None,
             verification: None,
             progress: ProgressBar::hidden(),
             warnings: 0,
