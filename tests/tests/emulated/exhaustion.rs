@@ -133,6 +133,22 @@ fn memory_runs_out_at_every_allocation() {
     assert!(errors.len() + 2 >= count, "{} of {count} allocations can be done without", count - errors.len());
 }
 
+/// A status that no call expects, at every call that has one.
+#[test]
+fn an_invalid_state_is_named_at_every_call() {
+    let failure = Failure::Status(RmStatus::NV_ERR_INVALID_STATE);
+    for call in [
+        ioctl::NV_ESC_RM_ALLOC,
+        ioctl::NV_ESC_RM_CONTROL,
+        ioctl::NV_ESC_RM_MAP_MEMORY_DMA,
+        ioctl::NV_ESC_RM_MAP_MEMORY,
+    ] {
+        let (count, errors) = fail_each(Call::Ioctl(call), failure);
+        assert!(count > 3 && !errors.is_empty(), "{count} of {call:#x}");
+        assert!(errors.iter().all(|e| e.starts_with("NV_ERR_INVALID_STATE (0x40) from ")), "{errors:#?}");
+    }
+}
+
 #[test]
 fn every_control_call_fails_once() {
     let failure = Failure::Status(RmStatus::NV_ERR_INSUFFICIENT_PERMISSIONS);
