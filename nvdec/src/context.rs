@@ -1,7 +1,7 @@
 //! [`Context`]: one GPU opened for decoding, with what its sessions share.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hcq::{CopyCommands, CopyQueue, Device, DeviceBuffer, EngineKind, EngineType, Placement, SyncPoint};
 
@@ -34,6 +34,42 @@ pub struct Context {
     scheduler: Scheduler,
     /// Sessions that chose a single engine, by engine.
     settled: Mutex<BTreeMap<EngineType, usize>>,
+    budget: Mutex<Budget>,
+}
+
+/// GPU memory promised to sessions, in bytes.
+#[derive(Debug, Default)]
+struct Budget {
+    limit: Option<u64>,
+    reserved: u64,
+}
+
+/// A session's share of the budget.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    context: Arc<Context>,
+    bytes: u64,
+}
+
+impl Reservation {
+    /// Makes it `bytes` large. `false` and unchanged if the budget does not allow that.
+    pub(crate) fn resize(&mut self, bytes: u64) -> bool {
+        let mut budget = self.context.budget();
+        let reserved = (budget.reserved - self.bytes).saturating_add(bytes);
+        if bytes > self.bytes && budget.limit.is_some_and(|limit| reserved > limit) {
+            return false;
+        }
+        budget.reserved = reserved;
+        drop(budget);
+        self.bytes = bytes;
+        true
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.context.budget().reserved -= self.bytes;
+    }
 }
 
 /// A session's stay on the engine that it chose.
@@ -81,6 +117,7 @@ impl Context {
             copy: OnceLock::new(),
             queues: Mutex::default(),
             settled: Mutex::default(),
+            budget: Mutex::default(),
         }))
     }
 
@@ -140,6 +177,31 @@ impl Context {
         commands.fill(&memory, word)?;
         let filled = self.copy_queue()?.submit(&[], commands)?;
         Ok((memory, filled))
+    }
+
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Limits the GPU memory, in bytes, of all decoders together; none to begin with. A sequence that would exceed it
+    /// is not begun: its decoder answers [`Sent::NoMemory`](crate::Sent::NoMemory) until others have ended. What was
+    /// begun goes on. The channels of the engines, a few MiB each, do not count.
+    pub fn set_memory_limit(&self, bytes: Option<u64>) {
+        self.budget().limit = bytes;
+    }
+
+    /// The limit, if one is set.
+    pub fn memory_limit(&self) -> Option<u64> {
+        self.budget().limit
+    }
+
+    /// Bytes of GPU memory that decoders may take by their [`Price`](crate::Price)s.
+    pub fn reserved_memory(&self) -> u64 {
+        self.budget().reserved
+    }
+
+    pub(crate) fn reserve(self: &Arc<Self>) -> Reservation {
+        Reservation { context: self.clone(), bytes: 0 }
     }
 
     /// What each engine has to do for the sessions of this context.

@@ -3,6 +3,8 @@
 use std::io;
 
 use crate::choice::{DeviceChoice, ParseDeviceError};
+use nvkernel_sys::status::RmStatus;
+
 use crate::status::PictureFault;
 
 /// The result of every fallible call of this crate.
@@ -45,6 +47,14 @@ pub enum Error {
         value: String,
         /// What the engine can do instead.
         limit: String,
+    },
+    /// A stream takes more GPU memory than all decoders together may.
+    #[error("the stream takes up to {price} bytes of GPU memory, the limit for all decoders is {limit}")]
+    TooExpensive {
+        /// Bytes that it takes at most.
+        price: u64,
+        /// [`Context::memory_limit`](crate::Context::memory_limit).
+        limit: u64,
     },
     /// A NAL unit could not be parsed; the stream goes on without it.
     #[error("NAL unit at byte {offset}: {source}")]
@@ -97,6 +107,11 @@ impl Error {
                 | Error::TooManyCollocated { .. }
                 | Error::Picture { .. }
         )
+    }
+
+    /// Whether the GPU, or the host, has no memory left.
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(self, Error::Gpu(error) if error.rm_status() == Some(RmStatus::NV_ERR_NO_MEMORY))
     }
 
     /// Whether the hardware is at its limit, rather than the stream or the program at fault.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hcq::{DeviceBuffer, EngineType, SyncPoint};
+use hcq::{DeviceBuffer, EngineType, Placement, SyncPoint, allocation_size};
 use hevc::dpb::{DecodedPictureBuffer, Marking, Output, RefEntry, ResolvedRps};
 use hevc::nal::{AnnexBReader, NalHeader};
 use hevc::picture_hash::PictureHash;
@@ -12,14 +12,14 @@ use hevc::{Parser, Picture, Pps, SliceSegment, Sps, Unit};
 use nvkernel_sys::video;
 
 use crate::class::Chroma;
-use crate::context::{Context, Lane};
+use crate::context::{Context, Lane, Reservation};
 use crate::error::{Error, Result};
 use crate::frame::Frame;
 use crate::job::PictureJob;
 use crate::motion::{MotionSlot, MotionStore, PLACES};
 use crate::pool::{Reuse, SurfacePool};
 use crate::scheduler::EngineSet;
-use crate::session::{Engines, Observer, Session, Statistics};
+use crate::session::{Engines, Observer, Session, Statistics, StatusMemory};
 use crate::surface::{Surface, SurfaceFormat, SurfaceGeometry};
 
 mod capability;
@@ -30,7 +30,7 @@ mod tables;
 
 pub use capability::{check, check_limits, check_pps};
 use descriptor::{DESCRIPTOR_BYTES, Template};
-use scratch::collocated_slot_bytes;
+use scratch::{Scratch, collocated_slot_bytes};
 use table::PictureTable;
 use tables::{SCALING_LIST_BYTES, TILE_TABLE_BYTES};
 
@@ -125,6 +125,29 @@ pub enum Sent {
     Accepted,
     /// It was not: it begins a picture and no surface is free. Receive and drop frames, then send it again.
     NoSurface,
+    /// It was not: it begins a sequence for which the limit of [`Context::set_memory_limit`] leaves no memory now. Send it
+    /// again when another decoder has ended.
+    NoMemory,
+}
+
+/// Most GPU memory that a stream takes, in bytes, known before any of it is allocated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Price {
+    /// Surfaces, and one more to stand in for missing references.
+    pub surfaces: u64,
+    /// Motion vectors.
+    pub motion: u64,
+    /// What the engines work in.
+    pub scratch: u64,
+    /// Status memory.
+    pub status: u64,
+}
+
+impl Price {
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.surfaces + self.motion + self.scratch + self.status
+    }
 }
 
 /// A decoder for one stream. It has no threads: it works while it is called, and never waits for the GPU
@@ -140,6 +163,9 @@ pub struct HevcDecoder {
     /// Parameter sets that the hardware cannot decode: reported once, their pictures are dropped.
     refused: Option<(Arc<Sps>, Arc<Pps>)>,
     current: Option<Current>,
+    /// The share of the context's budget, and the parameter sets that it is for.
+    reservation: Reservation,
+    admitted: Option<Arc<Sps>>,
     /// A surface for the picture to come, taken before its slice header is parsed.
     spare: Option<Surface>,
     output: VecDeque<Frame>,
@@ -169,6 +195,7 @@ impl Stored {
 #[derive(Debug)]
 struct Sequence {
     sps: Arc<Sps>,
+    price: Price,
     pool: SurfacePool,
     motion: MotionStore,
     /// What each engine works in for the length of a picture. Not shared with other sessions: a damaged stream may make
@@ -224,6 +251,8 @@ impl HevcDecoder {
             dpb: DecodedPictureBuffer::new(),
             sequence: None,
             refused: None,
+            reservation: context.reserve(),
+            admitted: None,
             current: None,
             spare: None,
             output: VecDeque::new(),
@@ -256,12 +285,25 @@ impl HevcDecoder {
         self.session.statistics()
     }
 
-    /// Most bytes of GPU memory that the stream's surfaces, motion vectors and scratch take, once the first
-    /// picture told their size.
-    pub fn budget(&self) -> Option<u64> {
-        self.sequence
-            .as_ref()
-            .map(|s| s.pool.budget() + s.motion.size() + s.scratch.values().map(DeviceBuffer::size).sum::<u64>())
+    /// What pictures with these parameter sets will cost. Other picture parameter sets with more tiles may make scratch
+    /// memory grow beyond it.
+    pub fn price_of(&self, sps: &Sps, pps: &Pps) -> Price {
+        let engines = self.session.engines().len();
+        let capacity = self.options.capacity(sps.max_dec_pic_buffering(), engines);
+        let surface = allocation_size(geometry(sps).bytes(), Placement::Vidmem);
+        let motion = MotionStore::bytes(motion_slots(engines), collocated_slot_bytes(sps));
+        let scratch = Scratch::new(sps, pps, self.context.class()).size;
+        Price {
+            surfaces: (capacity as u64 + 1) * surface,
+            motion: allocation_size(motion, Placement::Vidmem),
+            scratch: engines as u64 * allocation_size(scratch, Placement::Vidmem),
+            status: StatusMemory::bytes(in_flight_limit(capacity)),
+        }
+    }
+
+    /// What the present sequence costs, once its first picture told.
+    pub fn price(&self) -> Option<Price> {
+        self.sequence.as_ref().map(|sequence| sequence.price)
     }
 
     /// The next error of a picture or NAL unit that did not end the stream.
@@ -276,14 +318,15 @@ impl HevcDecoder {
 
     /// Sends bytes of an Annex B stream, cut anywhere.
     ///
-    /// [`Sent::NoSurface`] means that nothing of `data` was taken.
+    /// [`Sent::NoSurface`] and [`Sent::NoMemory`] mean that nothing of `data` was taken.
     ///
     /// # Errors
     ///
     /// As [`send_nal`](Self::send_nal).
     pub fn send(&mut self, data: &[u8]) -> Result<Sent> {
-        if self.pump()? == Sent::NoSurface {
-            return Ok(Sent::NoSurface);
+        match self.pump()? {
+            Sent::Accepted => {}
+            refusal => return Ok(refusal),
         }
         self.feed(data);
         // What does not fit now waits inside; the next call says so.
@@ -306,20 +349,21 @@ impl HevcDecoder {
     }
 
     fn pump(&mut self) -> Result<Sent> {
-        if let Some(nal) = self.stalled.take()
-            && self.send_nal(&nal, None)? == Sent::NoSurface
-        {
-            self.stalled = Some(nal);
-            return Ok(Sent::NoSurface);
+        if let Some(nal) = self.stalled.take() {
+            let sent = self.send_nal(&nal, None)?;
+            if sent != Sent::Accepted {
+                self.stalled = Some(nal);
+                return Ok(sent);
+            }
         }
         let mut reader = std::mem::take(&mut self.reader);
         let mut result = Ok(Sent::Accepted);
         while let Some(nal) = reader.next_nal() {
             match self.send_nal(nal, None) {
                 Ok(Sent::Accepted) => {}
-                Ok(Sent::NoSurface) => {
+                Ok(refusal) => {
                     self.stalled = Some(nal.to_vec());
-                    result = Ok(Sent::NoSurface);
+                    result = Ok(refusal);
                     break;
                 }
                 Err(error) => {
@@ -342,8 +386,13 @@ impl HevcDecoder {
     /// [`Error::CannotDecode`] when parameter sets come into force that the hardware cannot decode. It is given
     /// once for them; a caller who sends on gets the pictures of later sequences that it can.
     pub fn send_nal(&mut self, nal: &[u8], pts: Option<i64>) -> Result<Sent> {
-        if begins_picture(nal) && !self.have_spare()? {
-            return Ok(Sent::NoSurface);
+        if begins_picture(nal) {
+            if !self.is_admitted(nal)? {
+                return Ok(Sent::NoMemory);
+            }
+            if !self.have_spare()? {
+                return Ok(Sent::NoSurface);
+            }
         }
         let offset = self.offset;
         self.offset += nal.len() as u64;
@@ -357,7 +406,9 @@ impl HevcDecoder {
                     SeiPayload::DecodedPictureHash(hash) => Some(hash),
                     _ => None,
                 });
-                if let (Some(new), Some(Current { work: Work::Decode(decode), .. })) = (hash, &mut self.current) {
+                if let (Some(new), Some(Current { work: Work::Decode(decode), .. })) =
+                    (hash, &mut self.current)
+                {
                     // Where sub-layers were removed, hashes of theirs may follow the picture's own.
                     decode.hash.get_or_insert(new);
                 }
@@ -384,8 +435,9 @@ impl HevcDecoder {
     /// Ends the stream: the last picture is submitted and all frames become due. Another stream may follow.
     pub fn flush(&mut self) -> Result<Sent> {
         self.reader.finish();
-        if self.pump()? == Sent::NoSurface {
-            return Ok(Sent::NoSurface);
+        match self.pump()? {
+            Sent::Accepted => {}
+            refusal => return Ok(refusal),
         }
         self.end_access_unit()?;
         let outputs = self.dpb.flush();
@@ -406,6 +458,30 @@ impl HevcDecoder {
 
     fn bump(&mut self, outputs: Vec<Output<Arc<Stored>>>) {
         self.output.extend(outputs.into_iter().map(|o| o.payload.frame.clone()));
+    }
+
+    /// Whether the budget has room for the sequence that a picture begins, if it begins one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooExpensive`] if it has none even for this sequence alone.
+    fn is_admitted(&mut self, nal: &[u8]) -> Result<bool> {
+        let Some(limit) = self.context.memory_limit() else { return Ok(true) };
+        let Some((pps, sps)) = self.parser.parameter_sets_of(nal) else { return Ok(true) };
+        let known = self.admitted.as_ref().is_some_and(|admitted| Arc::ptr_eq(admitted, &sps));
+        if known
+            || self.sequence.as_ref().is_some_and(|s| s.fits(&sps))
+            || capability::check_picture(&sps, &pps, &self.context).is_err()
+        {
+            return Ok(true);
+        }
+        let price = self.price_of(&sps, &pps).total();
+        if price > limit {
+            return Err(Error::TooExpensive { price, limit });
+        }
+        let admitted = self.reservation.resize(price);
+        self.admitted = admitted.then_some(sps);
+        Ok(admitted)
     }
 
     /// Whether a surface is at hand for a picture of the present format.
@@ -463,7 +539,7 @@ impl HevcDecoder {
             return Ok(Work::Drop);
         }
         if self.sequence.as_ref().is_none_or(|s| !s.fits(&picture.sps)) {
-            self.activate(&picture.sps)?;
+            self.activate(&picture.sps, &picture.pps)?;
         }
         let begin = self.dpb.begin(picture);
         self.bump(begin.output);
@@ -505,20 +581,22 @@ impl HevcDecoder {
     }
 
     /// Prepares for pictures of another format. Frames of the old one stay valid.
-    fn activate(&mut self, sps: &Arc<Sps>) -> Result<()> {
-        let chroma = Chroma::from_chroma_format_idc(sps.chroma_format_idc).expect("checked by the parser");
-        let format = SurfaceFormat { chroma, bit_depth: sps.bit_depth_luma };
-        let geometry =
-            SurfaceGeometry::new(format, sps.pic_width_in_luma_samples, sps.pic_height_in_luma_samples);
+    fn activate(&mut self, sps: &Arc<Sps>, pps: &Pps) -> Result<()> {
         let engines = self.session.engines().len();
+        let price = self.price_of(sps, pps);
+        if !self.reservation.resize(price.total()) {
+            // Its first picture was not seen to begin, or there was no limit yet.
+            log::debug!("a sequence that takes {} bytes exceeds the memory limit", price.total());
+        }
+        self.admitted = None;
         let capacity = self.options.capacity(sps.max_dec_pic_buffering(), engines);
         let reuse = if engines > 1 { Reuse::Last } else { Reuse::First };
-        // Room for a full DPB, and for the groups of pictures that engines work on side by side.
-        let slots = PLACES * engines;
+        let slots = motion_slots(engines);
         self.spare = None;
         self.sequence = Some(Sequence {
             sps: sps.clone(),
-            pool: SurfacePool::new(&self.context, geometry, capacity, reuse),
+            price,
+            pool: SurfacePool::new(&self.context, geometry(sps), capacity, reuse),
             motion: MotionStore::new(&self.context, slots, collocated_slot_bytes(sps))?,
             scratch: BTreeMap::new(),
             cleared: Vec::new(),
@@ -540,7 +618,8 @@ impl HevcDecoder {
             self.note(Error::TooManyCollocated { poc });
             return Ok(());
         }
-        let sources = collocated.iter().map(|&at| references[at].as_ref().and_then(|stored| stored.motion().clone()));
+        let sources =
+            collocated.iter().map(|&at| references[at].as_ref().and_then(|stored| stored.motion().clone()));
         let sources: Vec<_> = sources.collect();
         for (_, entry) in self.dpb.iter().filter(|(_, entry)| entry.marking == Marking::Unused) {
             *entry.payload.motion() = None;
@@ -591,7 +670,7 @@ impl HevcDecoder {
         session.upload.write(TILE_TABLE_AT, &tiles)?;
 
         let records = references.iter().flatten().map(|stored| stored.frame.record.clone()).collect();
-        let limit = MIN_IN_FLIGHT.max(sequence.pool.capacity());
+        let limit = in_flight_limit(sequence.pool.capacity());
         let record = session.record(poc, blocks, records, limit)?;
         let chunk = session.upload.chunk();
         let scratch_memory = sequence.scratch(&self.context, plan.engine, scratch.size)?;
@@ -674,6 +753,23 @@ impl Sequence {
         }
         Ok(self.grey.clone().expect("just made"))
     }
+}
+
+/// Layout of the surfaces of a sequence.
+fn geometry(sps: &Sps) -> SurfaceGeometry {
+    let chroma = Chroma::from_chroma_format_idc(sps.chroma_format_idc).expect("checked by the parser");
+    let format = SurfaceFormat { chroma, bit_depth: sps.bit_depth_luma };
+    SurfaceGeometry::new(format, sps.pic_width_in_luma_samples, sps.pic_height_in_luma_samples)
+}
+
+/// Room for a full DPB, and for the groups of pictures that engines work on side by side.
+fn motion_slots(engines: usize) -> usize {
+    PLACES * engines
+}
+
+/// Pictures in flight before the host waits for the engines.
+fn in_flight_limit(surfaces: usize) -> usize {
+    MIN_IN_FLIGHT.max(surfaces)
 }
 
 /// What NVIDIA's own driver sends for HEVC, less EVENT_TRACE_LOGGING_ON: the trace lands behind the status, says

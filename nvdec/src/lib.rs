@@ -36,7 +36,7 @@ pub use context::{Context, Lane};
 pub use download::{Download, Downloader, HostFrame};
 pub use error::{Error, Result};
 pub use frame::Frame;
-pub use hevc::{DecoderOptions, HevcDecoder, Mode, Sent};
+pub use hevc::{DecoderOptions, HevcDecoder, Mode, Price, Sent};
 pub use motion::MotionSlot;
 pub use scheduler::{EngineLoad, EngineSet};
 pub use session::Engines;

@@ -93,11 +93,6 @@ impl MotionStore {
         Ok(MotionStore { memory, slot_bytes, slots: slots.collect(), last: 0 })
     }
 
-    /// Bytes of GPU memory.
-    pub(crate) fn size(&self) -> u64 {
-        self.memory.size()
-    }
-
     fn memory_of(&self, slot: &MotionSlot) -> DeviceBuffer {
         self.memory.slice(slot.index() as u64 * self.slot_bytes, self.slot_bytes)
     }

@@ -40,6 +40,8 @@ pub(crate) struct PoolInner {
 #[derive(Default)]
 struct State {
     live: usize,
+    /// The GPU had no memory for another one.
+    exhausted: bool,
     /// In the order of their return.
     free: Vec<(DeviceBuffer, Uses)>,
 }
@@ -79,21 +81,28 @@ impl SurfacePool {
         self.inner.geometry.bytes() * self.inner.capacity as u64
     }
 
-    /// A surface to write to, or `None` while all are in use. What is still reading it, or still clearing it,
-    /// is in its uses.
+    /// A surface to write to, or `None` while all are in use, be that all of the capacity or all that the GPU has memory
+    /// for. What is still reading it, or still clearing it, is in its uses.
     pub fn take(&self) -> Result<Option<Surface>> {
         let mut state = self.lock();
         let first = state.free.iter().enumerate().min_by_key(|(_, (_, uses))| uses.free_time());
         let first = first.map(|(at, (_, uses))| (at, self.inner.reuse == Reuse::First || uses.is_idle()));
-        let may_grow = state.live < self.inner.capacity;
-        match first {
-            Some((at, suits)) if suits || !may_grow => {
-                let (memory, uses) = state.free.remove(at);
-                Ok(Some(self.surface(memory, uses)))
+        let may_grow = !state.exhausted && state.live < self.inner.capacity;
+        if may_grow && !first.is_some_and(|(_, suits)| suits) {
+            match self.grow(&mut state) {
+                Ok(surface) => return Ok(Some(surface)),
+                // What there is has to do.
+                Err(error) if error.is_out_of_memory() && state.live > 0 => {
+                    log::info!("{} surfaces are all that the GPU has memory for: {error}", state.live);
+                    state.exhausted = true;
+                }
+                Err(error) => return Err(error),
             }
-            _ if may_grow => self.grow(&mut state).map(Some),
-            _ => Ok(None),
         }
+        Ok(first.map(|(at, _)| {
+            let (memory, uses) = state.free.remove(at);
+            self.surface(memory, uses)
+        }))
     }
 
     /// A surface whatever the budget says. For streams that hold more pictures than they declared, which the

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use hcq::{DeviceBuffer, EngineType, Placement, SyncPoint};
+use hcq::{DeviceBuffer, EngineType, Placement, SyncPoint, allocation_size};
 
 use crate::context::{Context, Lane, Settled};
 use crate::error::{Error, Result};
@@ -69,7 +69,7 @@ struct InFlight {
 /// Where engines leave their verdicts. In GPU memory: an engine reads and writes it several times a picture, the host
 /// once.
 #[derive(Debug)]
-struct StatusMemory {
+pub(crate) struct StatusMemory {
     free: Vec<DeviceBuffer>,
 }
 
@@ -326,6 +326,12 @@ impl Session {
 }
 
 impl StatusMemory {
+    /// Bytes of GPU memory for `pictures` in flight.
+    pub(crate) fn bytes(pictures: usize) -> u64 {
+        let chunk = allocation_size(STATUS_SLOTS * STATUS_BYTES, Placement::Vidmem);
+        (pictures as u64).div_ceil(STATUS_SLOTS) * chunk
+    }
+
     fn new(context: &Context) -> Result<Self> {
         let mut status = StatusMemory { free: Vec::new() };
         status.grow(context)?;

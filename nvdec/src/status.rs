@@ -78,7 +78,9 @@ impl fmt::Display for PictureFault {
             PictureFault::Incomplete { decoded, expected } => {
                 write!(f, "only {decoded} of {expected} blocks are in the stream")
             }
-            PictureFault::ReferenceLost => f.write_str("a picture that it refers to was lost with its engine"),
+            PictureFault::ReferenceLost => {
+                f.write_str("a picture that it refers to was lost with its engine")
+            }
         }
     }
 }

@@ -4,55 +4,58 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use hcq::{EngineKind, EngineType};
-use nvdec::{Context, DeviceChoice};
+use nvdec::{Context, DeviceChoice, EngineSet, Engines};
 
 use crate::exit::{Exit, Failure};
 use crate::probe::{collect, permissions};
 
-/// An engine that is none.
+/// A text that names no engines.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is neither an NVDEC number (0 to 7) nor \"all\"")]
+#[error("{0:?} is none of all, one, each, and NVDEC numbers (0 to 7) such as 3 or 1,2,5")]
 pub struct ParseEngineError(String);
 
 /// What `--engine` names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EngineChoice {
-    /// The engine with the least work.
+    /// All engines for every stream.
     #[default]
-    LeastBusy,
-    /// NVDEC by its number.
-    Number(u32),
-    /// Every engine in turn.
     All,
+    /// The engine with the least to do.
+    One,
+    /// An engine for each of several streams, in turn.
+    Each,
+    /// NVDECs by their numbers.
+    Set(EngineSet),
 }
 
 impl FromStr for EngineChoice {
     type Err = ParseEngineError;
 
     fn from_str(text: &str) -> Result<Self, ParseEngineError> {
-        let error = || ParseEngineError(text.to_owned());
+        let engine = |text: &str| {
+            let digits = text.strip_prefix("NVDEC").unwrap_or(text);
+            digits.parse().ok().and_then(|number| EngineType::of(EngineKind::Nvdec, number))
+        };
         match text {
             "all" => Ok(EngineChoice::All),
+            "one" => Ok(EngineChoice::One),
+            "each" => Ok(EngineChoice::Each),
             _ => {
-                let digits = text.strip_prefix("NVDEC").unwrap_or(text);
-                let number = digits.parse().map_err(|_| error())?;
-                EngineType::of(EngineKind::Nvdec, number).ok_or_else(error)?;
-                Ok(EngineChoice::Number(number))
+                let set: Option<EngineSet> = text.split(',').map(engine).collect();
+                set.map(EngineChoice::Set).ok_or_else(|| ParseEngineError(text.to_owned()))
             }
         }
     }
 }
 
 impl EngineChoice {
-    /// The engine for the `job`th of several streams on `context`; `None` leaves it to the context.
-    pub fn for_job(self, context: &Context, job: usize) -> Option<EngineType> {
+    /// The engines for the `job`th of several streams on `context`.
+    pub fn for_job(self, context: &Context, job: usize) -> Engines {
         match self {
-            EngineChoice::LeastBusy => None,
-            EngineChoice::Number(number) => EngineType::of(EngineKind::Nvdec, number),
-            EngineChoice::All => {
-                let engines = context.engines();
-                Some(engines[job % engines.len()])
-            }
+            EngineChoice::All => Engines::All,
+            EngineChoice::One => Engines::LeastBusy,
+            EngineChoice::Each => context.engines()[job % context.engines().len()].into(),
+            EngineChoice::Set(set) => Engines::Set(set),
         }
     }
 }
@@ -103,10 +106,17 @@ mod tests {
 
     #[test]
     fn engines_parse() {
-        assert_eq!("4".parse(), Ok(EngineChoice::Number(4)));
-        assert_eq!("NVDEC7".parse(), Ok(EngineChoice::Number(7)));
+        let set = |numbers: &[u32]| {
+            let engines = numbers.iter().filter_map(|&n| EngineType::of(EngineKind::Nvdec, n));
+            Ok(EngineChoice::Set(engines.collect()))
+        };
+        assert_eq!("4".parse(), set(&[4]));
+        assert_eq!("NVDEC7".parse(), set(&[7]));
+        assert_eq!("1,NVDEC2,5".parse(), set(&[5, 2, 1]));
         assert_eq!("all".parse(), Ok(EngineChoice::All));
-        for wrong in ["8", "x", "-1", ""] {
+        assert_eq!("one".parse(), Ok(EngineChoice::One));
+        assert_eq!("each".parse(), Ok(EngineChoice::Each));
+        for wrong in ["8", "x", "-1", "", "1,", ",", "1,all", "1-3"] {
             assert_eq!(wrong.parse::<EngineChoice>(), Err(ParseEngineError(wrong.into())));
         }
     }

@@ -92,15 +92,16 @@ pub fn run(
     let device = Device::open(kernel.clone(), index).map_err(nvdec::Error::from)?;
     let context = Context::new(device)?;
     let engines = match engine {
-        EngineChoice::Number(_) => vec![engine.for_job(&context, 0).expect("an engine's number was parsed")],
-        EngineChoice::LeastBusy | EngineChoice::All => context.engines().to_vec(),
+        EngineChoice::Set(set) => set.iter().collect(),
+        EngineChoice::One => vec![context.engines()[0]],
+        EngineChoice::Each | EngineChoice::All => context.engines().to_vec(),
     };
     let chroma = context.capability(Codec::Hevc).map_or(Chroma::empty(), |capability| capability.chroma);
     let mut results = Vec::new();
     for engine in engines {
         for clip in CLIPS.iter().filter(|clip| chroma.contains(clip.chroma)) {
             let expected = Expected::parse(clip.sums).expect("tested below");
-            let settings = Settings { engine: Some(engine), ..Settings::default() };
+            let settings = Settings { engines: engine.into(), ..Settings::default() };
             let result = check_stream(&context, clip.name, &mut &clip.stream[..], settings, &expected);
             let result = ClipResult {
                 engine: engine.to_string(),

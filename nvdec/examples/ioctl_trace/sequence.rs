@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hcq::kernel::TracingKernel;
-use nvdec::{Context, DecoderOptions, Engines, Downloader, HevcDecoder, Sent};
+use nvdec::{Context, DecoderOptions, Downloader, Engines, HevcDecoder, Sent};
 
 const PICTURES: u64 = 2;
 

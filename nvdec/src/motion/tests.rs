@@ -36,7 +36,8 @@ impl Bench {
     fn place(&mut self, sources: &[Option<MotionSlot>], anywhere: bool) -> MotionSlot {
         let wanted: Vec<u32> =
             sources.iter().map(|s| s.as_ref().map_or(0, |slot| self.content(slot))).collect();
-        let placed = self.store.place(&self.machine.context, sources, anywhere).unwrap().expect("there is room");
+        let placed =
+            self.store.place(&self.machine.context, sources, anywhere).unwrap().expect("there is room");
         let (target, place) = placed.target;
         assert!(usize::from(place) < PLACES);
         assert_eq!(placed.window.size(), 17 * SLOT, "what the engine may look at");

@@ -6,16 +6,17 @@ use hcq::pushbuf::Decoder;
 
 use super::*;
 use crate::class::Chroma;
+use crate::context::Lane;
 use crate::pool::{Reuse, SurfacePool};
 use crate::surface::{Surface, SurfaceFormat, SurfaceGeometry};
-use crate::context::Lane;
 use crate::testing::{Execution, Machine, pending_uses, pending_write, stream};
 
 const LONG: Duration = Duration::from_secs(60);
 
 fn surfaces(machine: &Machine, count: usize) -> Vec<Surface> {
     let format = SurfaceFormat { chroma: Chroma::C420, bit_depth: 8 };
-    let pool = SurfacePool::new(&machine.context, SurfaceGeometry::new(format, 208, 120), count, Reuse::First);
+    let pool =
+        SurfacePool::new(&machine.context, SurfaceGeometry::new(format, 208, 120), count, Reuse::First);
     (0..count).map(|_| pool.take().unwrap().unwrap()).collect()
 }
 

@@ -150,7 +150,10 @@ fn load_is_what_is_not_done() {
 #[test]
 fn sets_hold_engines() {
     let set: EngineSet = [3, 1].map(nvdec).into_iter().collect();
-    assert_eq!((set.len(), set.is_empty(), set.contains(nvdec(1)), set.contains(nvdec(2))), (2, false, true, false));
+    assert_eq!(
+        (set.len(), set.is_empty(), set.contains(nvdec(1)), set.contains(nvdec(2))),
+        (2, false, true, false)
+    );
     assert_eq!(set.iter().collect::<Vec<_>>(), [1, 3].map(nvdec));
     assert_eq!(format!("{set:?}"), r#"{"NVDEC1", "NVDEC3"}"#);
     assert_eq!(set.with(EngineType::GR0), set);

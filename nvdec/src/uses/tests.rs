@@ -46,9 +46,11 @@ impl Access {
     fn all() -> impl Iterator<Item = Access> {
         (0..ENGINES).flat_map(|engine| {
             (0..BLOCKS).flat_map(move |writes| {
-                (0..1 << BLOCKS)
-                    .filter(move |reads| reads >> writes & 1 == 0)
-                    .map(move |reads| Access { engine, writes, reads })
+                (0..1 << BLOCKS).filter(move |reads| reads >> writes & 1 == 0).map(move |reads| Access {
+                    engine,
+                    writes,
+                    reads,
+                })
             })
         })
     }

@@ -129,8 +129,8 @@ fn memory_runs_out_at_every_allocation() {
     ] {
         assert!(errors.iter().any(|e| e.contains(class)), "no error names {class}: {errors:#?}");
     }
-    // What can be done without is the event that wakes a sleeper.
-    assert!(errors.len() + 2 >= count, "{} of {count} allocations can be done without", count - errors.len());
+    // What can be done without is the event that wakes a sleeper, and surfaces beside the first: those there are do.
+    assert!(errors.len() + 8 >= count, "{} of {count} allocations can be done without", count - errors.len());
 }
 
 /// A status that no call expects, at every call that has one.
@@ -201,7 +201,8 @@ fn a_full_gpu_refuses_one_session_only() {
     let mut sessions = Vec::new();
     let error = loop {
         let mut player =
-            Player::new(&context, DecoderOptions { held_frames: Some(8), ..DecoderOptions::default() }).unwrap();
+            Player::new(&context, DecoderOptions { held_frames: Some(8), ..DecoderOptions::default() })
+                .unwrap();
         match player.play(find("k_10b_tiles").data) {
             Ok(()) => sessions.push(player),
             Err(error) => break error,

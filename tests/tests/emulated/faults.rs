@@ -175,8 +175,7 @@ fn a_new_session_gets_a_new_queue() {
     // Until the engine gets there, nobody knows of the fault.
     assert!(decoder.finish().is_err());
     for _ in 0..2 {
-        let mut player =
-            Player::new(&context, DecoderOptions::on(engine)).unwrap();
+        let mut player = Player::new(&context, DecoderOptions::on(engine)).unwrap();
         player.play(find("k_10b_tiles").data).unwrap();
         assert!(player.shown == expected && player.errors().is_empty());
     }
@@ -195,8 +194,7 @@ fn sessions_on_other_engines_go_on() {
     let context = machine.context();
     let (broken, whole) = (context.engines()[0], context.engines()[4]);
     let expected = play(&context, find("x_wpp").data).unwrap();
-    let mut player =
-        Player::new(&context, DecoderOptions::on(whole)).unwrap();
+    let mut player = Player::new(&context, DecoderOptions::on(whole)).unwrap();
     let nals: Vec<&[u8]> = split_annex_b(find("x_wpp").data).collect();
     for (i, nal) in nals.iter().enumerate() {
         if i == nals.len() / 2 {
@@ -271,9 +269,8 @@ fn a_lost_gpu_is_an_error_everywhere() {
     let error = context.device().allocate(4096, hcq::Placement::Vidmem).unwrap_err();
     assert!(error.to_string().contains("NV_ERR_GPU_IS_LOST"), "{error}");
     assert!(hcq::Device::open(machine.backend().kernel, 0).is_err());
-    let error =
-        HevcDecoder::new(&context, DecoderOptions::on(context.engines()[1]))
-            .expect_err("a decoder on a lost GPU");
+    let error = HevcDecoder::new(&context, DecoderOptions::on(context.engines()[1]))
+        .expect_err("a decoder on a lost GPU");
     assert!(!error.is_picture_error());
     // What was complete stays known.
     for frame in frames(&mut decoder) {
@@ -316,8 +313,7 @@ fn slow_engines_lose_nothing() {
     let expected = play(&context, find("k_10b_tiles").data).unwrap();
     let engine = context.engines()[0];
     machine.kernel.faults().slow_down(0, engine, std::time::Duration::from_millis(2));
-    let mut player =
-        Player::new(&context, DecoderOptions::on(engine)).unwrap();
+    let mut player = Player::new(&context, DecoderOptions::on(engine)).unwrap();
     for (i, nal) in split_annex_b(find("k_10b_tiles").data).enumerate() {
         player.send_nal(nal, Some(i as i64)).unwrap();
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hcq::kernel::emulated::{Call, EmulatedKernel, Failure, GpuModel, LaunchFault, Usage};
 use hcq::{Device, EngineKind, EngineType};
 use hevc::nal::split_annex_b;
-use nvdec::{Context, DecoderOptions, Error, Frame, HevcDecoder, Sent};
+use nvdec::{Context, DecoderOptions, Error, Frame, HevcDecoder, Lane, Sent};
 use nvdec_tests::engine::Recorder;
 use nvdec_tests::player::{Player, Shown, play};
 use nvdec_tests::streams::find;
@@ -21,7 +21,7 @@ const STREAM: &str = "k_10b_tiles";
 const PICTURES: usize = 12;
 
 fn options(engine: EngineType) -> DecoderOptions {
-    DecoderOptions { engine: Some(engine), held_frames: Some(40) }
+    DecoderOptions { held_frames: Some(40), ..DecoderOptions::on(engine) }
 }
 
 fn nals() -> Vec<&'static [u8]> {
@@ -188,7 +188,7 @@ fn an_error_status_costs_one_picture() {
     let context = machine.context();
     let engine = context.engines()[0];
     let expected = play(&context, find(STREAM).data).unwrap();
-    let queue = context.video_queue(Some(engine)).unwrap();
+    let queue = context.video_queue(engine, Lane::Bulk).unwrap();
     let mut decoder = HevcDecoder::new(&context, options(engine)).unwrap();
     machine.kernel.faults().fault_launch(0, engine, 5, LaunchFault::Status(0x7104));
     let frames = decode(&mut decoder, &nals());
@@ -211,7 +211,7 @@ fn an_error_status_costs_one_picture() {
     assert!(decode(&mut decoder, &nals()).iter().all(|frame| frame.status().is_ok()));
     assert_plays(&context, engine, &expected);
     assert!(queue.queue().fault().is_none());
-    assert!(Arc::ptr_eq(&queue, &context.video_queue(Some(engine)).unwrap()));
+    assert!(Arc::ptr_eq(&queue, &context.video_queue(engine, Lane::Bulk).unwrap()));
     drop((decoder, frames, queue, context));
     machine.assert_content("error status");
     machine.assert_empty("error status");

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{ArgGroup, Parser};
+use clap::{ArgGroup, Parser, ValueEnum};
 use nvdec::DeviceChoice;
+use nvdec::Mode;
 use nvdec_tools::device::{self, EngineChoice};
 use nvdec_tools::exit::{Exit, Failure};
 use nvdec_tools::output::{self, Format};
@@ -37,9 +38,18 @@ struct Args {
     #[arg(long, value_name = "DEVICE", conflicts_with = "parse")]
     device: Option<DeviceChoice>,
 
-    /// NVDEC by its number; by default the least busy one. With --check, all spreads the streams
+    /// all (spread the stream over them), one (the least busy), or NVDEC numbers such as 3 or 1,2,5. With --check the
+    /// default is each: every stream on one engine, in turn
     #[arg(long, value_name = "N", conflicts_with = "parse")]
     engine: Option<EngineChoice>,
+
+    /// What to be good at
+    #[arg(long, value_enum, default_value_t = ModeChoice::Balanced, conflicts_with = "parse")]
+    mode: ModeChoice,
+
+    /// Most pictures in GPU memory, whatever the mode says; never fewer than the stream needs
+    #[arg(long, value_name = "N", conflicts_with_all = ["check", "parse"])]
+    surfaces: Option<usize>,
 
     /// Stop after N pictures
     #[arg(short = 'n', long, value_name = "N", conflicts_with_all = ["check", "parse"])]
@@ -77,6 +87,26 @@ struct Args {
     /// Say what the driver is asked
     #[arg(short, long)]
     verbose: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ModeChoice {
+    /// Pictures a second: looks as far ahead as 256 pictures in GPU memory reach
+    Throughput,
+    /// Looks ahead as far as 64 reach
+    Balanced,
+    /// Each picture as soon as can be, with 24 in GPU memory
+    LowLatency,
+}
+
+impl From<ModeChoice> for Mode {
+    fn from(choice: ModeChoice) -> Mode {
+        match choice {
+            ModeChoice::Throughput => Mode::Throughput,
+            ModeChoice::Balanced => Mode::Balanced,
+            ModeChoice::LowLatency => Mode::LowLatency,
+        }
+    }
 }
 
 const AFTER_HELP: &str = "\
@@ -125,7 +155,8 @@ fn run(args: Args, start: Start) -> Result<Exit, Failure> {
             paths: args.check,
             jobs: args.jobs.map(usize::from),
             device,
-            engine: args.engine.unwrap_or(EngineChoice::All),
+            engine: args.engine.unwrap_or(EngineChoice::Each),
+            mode: args.mode.into(),
             json: args.json,
         });
     };
@@ -136,6 +167,8 @@ fn run(args: Args, start: Start) -> Result<Exit, Failure> {
         format,
         device,
         engine: args.engine.unwrap_or_default(),
+        mode: args.mode.into(),
+        surfaces: args.surfaces,
         frames: args.frames,
         preview: args.preview,
         verify: args.verify,
@@ -176,6 +209,6 @@ mod tests {
         let args = parse(&["-", "-f", "p010", "-o", "-", "-n", "5", "--engine", "NVDEC3"]).unwrap();
         assert_eq!(args.input, Some("-".into()));
         assert_eq!((args.format, args.frames), (Some(Format::P010), Some(5)));
-        assert_eq!(args.engine, Some(EngineChoice::Number(3)));
+        assert_eq!(args.engine, Some("3".parse().unwrap()));
     }
 }

@@ -81,7 +81,7 @@ mod tests {
     fn options_are_understood() {
         let args =
             Args::try_parse_from(["nvdec-probe", "--selftest", "--engine", "4", "--gpu", "1"]).unwrap();
-        assert_eq!((args.engine, args.gpu), (EngineChoice::Number(4), Some(1)));
+        assert_eq!((args.engine, args.gpu), ("4".parse().unwrap(), Some(1)));
         for wrong in [&["--gpu", "0", "--device", "nv:1"][..], &["--engine", "1"], &["--device", "cuda"]] {
             assert!(Args::try_parse_from([&["nvdec-probe"], wrong].concat()).is_err(), "{wrong:?}");
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use nvdec::DeviceChoice;
+use nvdec::{DeviceChoice, Mode};
 
 use super::{Consumer, Picture, Settings, Summary, costs_pictures, decode};
 use crate::device::{self, EngineChoice};
@@ -30,8 +30,12 @@ pub struct Options {
     pub format: Format,
     /// Which device.
     pub device: DeviceChoice,
-    /// Which engine.
+    /// Which engines.
     pub engine: EngineChoice,
+    /// What the decoder is to be good at.
+    pub mode: Mode,
+    /// Most surfaces.
+    pub surfaces: Option<usize>,
     /// Stop after so many pictures.
     pub frames: Option<u64>,
     /// Where to write one picture as PNG, beside the output.
@@ -53,7 +57,9 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     let sink = output::open(options.format, options.output.as_deref(), options.frames)?;
     let preview = options.preview.as_deref().map(Preview::create).transpose()?;
     let settings = Settings {
-        engine: options.engine.for_job(&context, 0),
+        engines: options.engine.for_job(&context, 0),
+        mode: options.mode,
+        surfaces: options.surfaces,
         frames: options.frames,
         discard: options.format == Format::Null && !options.verify && preview.is_none(),
     };
@@ -226,7 +232,9 @@ mod tests {
             output: None,
             format: Format::Null,
             device: DeviceChoice::Auto,
-            engine: EngineChoice::LeastBusy,
+            engine: EngineChoice::One,
+            mode: Mode::default(),
+            surfaces: None,
             frames: None,
             preview: None,
             verify: false,
