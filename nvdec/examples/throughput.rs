@@ -36,7 +36,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 }
             }
         }
-        while decoder.flush()? == Sent::NoSurface {}
+        while decoder.flush()? == Sent::NoSurface {
+            pictures += u64::from(decoder.receive().is_some());
+        }
         while decoder.receive().is_some() {
             pictures += 1;
         }

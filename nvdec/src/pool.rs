@@ -111,6 +111,13 @@ impl SurfacePool {
         self.grow(&mut self.lock())
     }
 
+    /// Surfaces that could be taken.
+    pub(crate) fn spare(&self) -> usize {
+        let state = self.lock();
+        let growth = if state.exhausted { 0 } else { self.inner.capacity.saturating_sub(state.live) };
+        state.free.len() + growth
+    }
+
     /// Surfaces that are not free.
     pub(crate) fn in_use(&self) -> usize {
         let state = self.lock();

@@ -224,6 +224,23 @@ impl<P: Point> Scheduler<P> {
         }
     }
 
+    /// When the first of `engines` is expected to be free.
+    pub(crate) fn earliest(&self, engines: EngineSet) -> Time {
+        let mut state = self.lock();
+        state.look();
+        let now = state.now;
+        let allowed = state.engines.iter().filter(|(engine, _)| engines.contains(**engine));
+        allowed.map(|(_, e)| e.expected_free(now)).min().unwrap_or(0)
+    }
+
+    /// Whether one of `engines` has fewer than `depth` pictures to do.
+    pub(crate) fn is_idle(&self, engines: EngineSet, depth: usize) -> bool {
+        let mut state = self.lock();
+        state.look();
+        let mut allowed = state.engines.iter().filter(|(engine, _)| engines.contains(**engine));
+        allowed.any(|(_, e)| e.inflight.iter().map(VecDeque::len).sum::<usize>() < depth)
+    }
+
     /// What each engine has to do.
     pub(crate) fn load(&self) -> BTreeMap<EngineType, EngineLoad> {
         let mut state = self.lock();

@@ -53,7 +53,6 @@ pub struct Session {
     status: StatusMemory,
     costs: CostModel,
     inflight: VecDeque<InFlight>,
-    submitted: u64,
     finished: Statistics,
     failed: VecDeque<Error>,
     observer: Option<Box<dyn Observer>>,
@@ -172,7 +171,6 @@ impl Session {
             status: StatusMemory::new(context)?,
             costs: CostModel::new(),
             inflight: VecDeque::new(),
-            submitted: 0,
             finished: Statistics::default(),
             failed: VecDeque::new(),
             observer: None,
@@ -209,7 +207,7 @@ impl Session {
         self.finished
     }
 
-    /// The next picture that went wrong, in decoding order.
+    /// The next picture that went wrong, in the order of submission.
     pub fn take_error(&mut self) -> Option<Error> {
         self.retire();
         self.failed.pop_front()
@@ -219,6 +217,7 @@ impl Session {
     /// flight.
     pub(crate) fn record(
         &mut self,
+        number: u64,
         poc: i32,
         blocks: u32,
         references: Vec<Arc<PictureRecord>>,
@@ -237,7 +236,7 @@ impl Session {
         let memory = self.status.take(&self.context)?;
         status::clear(memory.view()?);
         Ok(Arc::new(PictureRecord {
-            number: self.submitted,
+            number,
             poc,
             blocks,
             memory,
@@ -259,7 +258,7 @@ impl Session {
         self.context.scheduler().plan(self.engines, job.ready(), cost)
     }
 
-    /// Submits a picture whose slice data is the open chunk of the upload ring.
+    /// Submits a picture on the engine that was planned for it.
     pub(crate) fn submit(
         &mut self,
         job: &PictureJob,
@@ -277,10 +276,8 @@ impl Session {
         }
         let point = submission.point;
         self.context.scheduler().submitted(plan, point.clone());
-        self.upload.close(point.clone());
         record.point.set(point.clone()).expect("a record is submitted once");
         self.inflight.push_back(InFlight { slot: record.memory.clone(), record: record.clone(), bytes });
-        self.submitted += 1;
         self.finished.bitstream_bytes += bytes;
         Ok(point)
     }
