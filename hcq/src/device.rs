@@ -225,6 +225,11 @@ impl Device {
         DeviceBuffer::allocate(&self.inner, size, placement)
     }
 
+    /// Bytes of GPU memory that nobody uses, by the driver's account; all programs on the GPU take of them.
+    pub fn free_memory(&self) -> Result<u64> {
+        Ok(u64::from(self.inner.client.free_memory(self.inner.subdevice.handle())?) << 10)
+    }
+
     /// The GPU's clock in nanoseconds (PTIMER), the one that semaphore time stamps are taken from.
     pub fn timestamp(&self) -> Result<u64> {
         let map = self.inner.usermode()?;

@@ -23,6 +23,7 @@ pub mod kernel;
 #[allow(unsafe_code)]
 pub mod mapping;
 pub mod memory;
+pub mod profile;
 pub mod pushbuf;
 #[allow(unsafe_code)]
 pub mod queue;
@@ -39,6 +40,7 @@ pub use kernel::{KernelInterface, LinuxKernel, Node};
 pub use memory::{DeviceBuffer, Placement, View, allocation_size};
 pub use nvkernel_sys::engine::{EngineKind, EngineType};
 pub use nvkernel_sys::layout::DriverVersion;
+pub use profile::{Profiler, Span};
 pub use pushbuf::{Method, PushBuffer};
 pub use queue::Queue;
 pub use rm::{RmClient, RmObject};

@@ -12,6 +12,7 @@ use crate::channel::{Channel, ChannelFault, ChannelMemory, NOTIFIER_BYTES};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::memory::{DeviceBuffer, Placement};
+use crate::profile::Profiler;
 use crate::pushbuf::{PushBuffer, SET_OBJECT, SUBCHANNEL_ENGINE, SUBCHANNEL_HOST};
 use crate::timeline::{SEMAPHORE_BYTES, SyncPoint, Timeline};
 
@@ -46,6 +47,7 @@ struct State {
     /// Kept to be written into again: what goes before and behind the caller's commands.
     before: PushBuffer,
     behind: PushBuffer,
+    profiler: Option<Arc<Profiler>>,
 }
 
 #[derive(Debug)]
@@ -135,6 +137,11 @@ impl Queue {
         }
     }
 
+    /// Has the times of all further submissions collected, or no longer.
+    pub fn profile(&self, profiler: Option<Arc<Profiler>>) {
+        self.lock().profiler = profiler;
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -177,7 +184,15 @@ impl Queue {
         }
         let value = state.submitted + 1;
         state.behind.clear();
-        self.release(&mut state.behind, value as u32);
+        let kind = self.engine().kind();
+        let stamps = state.profiler.as_ref().map(|profiler| profiler.stamps()).transpose()?;
+        if let Some(stamps) = &stamps {
+            let address = stamps.gpu_address();
+            release(&mut state.before, kind, address, value as u32, Wake::Nobody);
+            release(&mut state.behind, kind, address + SEMAPHORE_BYTES, value as u32, Wake::Nobody);
+            buffers.push(stamps.clone());
+        }
+        release(&mut state.behind, kind, self.timeline.gpu_address(), value as u32, Wake::Sleepers);
         let parts = [state.before.words(), commands.words(), state.behind.words()];
         let length = 4 * parts.iter().map(|p| p.len() as u64).sum::<u64>();
         if length > PUSH_BYTES / 2 {
@@ -217,44 +232,60 @@ impl Queue {
         state.head = end;
         state.submitted = value;
         state.inflight.push_back(InFlight { value, start, _buffers: buffers });
-        Ok(SyncPoint::new(&self.timeline, value))
+        let point = SyncPoint::new(&self.timeline, value);
+        if let (Some(profiler), Some(stamps)) = (&state.profiler, stamps) {
+            profiler.submitted(point.clone(), stamps);
+        }
+        Ok(point)
     }
+}
 
-    /// Ends a submission: a release by the engine's own class, which orders it behind the engine's writes,
-    /// with a time stamp, and with an interrupt for those who sleep where the engine raises one.
-    fn release(&self, pb: &mut PushBuffer, payload: u32) {
-        let address = self.timeline.gpu_address();
-        let (high, low) = ((address >> 32) as u32, address as u32);
-        match self.engine().kind() {
-            EngineKind::Nvdec => {
-                use video::semaphore_d as d;
-                pb.methods(SUBCHANNEL_ENGINE, video::SEMAPHORE_A, &[high, low, payload]);
-                pb.method(
-                    SUBCHANNEL_ENGINE,
-                    video::SEMAPHORE_D,
-                    // No AWAKEN: it costs the engine a seventh of its speed, and its interrupt arrives nowhere.
-                    d::STRUCTURE_SIZE.of(d::STRUCTURE_SIZE_FOUR) | d::OPERATION.of(d::OPERATION_RELEASE),
-                );
-            }
-            EngineKind::Copy => {
-                use copy::launch_dma as l;
-                pb.methods(SUBCHANNEL_ENGINE, copy::SET_SEMAPHORE_A, &[high, low, payload]);
-                pb.method(
-                    SUBCHANNEL_ENGINE,
-                    copy::LAUNCH_DMA,
-                    l::FLUSH_ENABLE.of(1)
-                        | l::SEMAPHORE_TYPE.of(l::SEMAPHORE_TYPE_RELEASE_FOUR_WORD_SEMAPHORE)
-                        | l::INTERRUPT_TYPE.of(l::INTERRUPT_TYPE_NON_BLOCKING),
-                );
-            }
-            _ => {
-                use host::sem_execute as e;
-                pb.methods(SUBCHANNEL_HOST, host::SEM_ADDR_LO, &[low, high, payload, 0]);
-                pb.method(
-                    SUBCHANNEL_HOST,
-                    host::SEM_EXECUTE,
-                    e::OPERATION.of(e::OPERATION_RELEASE) | e::RELEASE_WFI.of(1) | e::RELEASE_TIMESTAMP.of(1),
-                );
+/// Whom a release tells of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wake {
+    Nobody,
+    /// Those who sleep until then, by an interrupt, where the engine raises one that arrives.
+    Sleepers,
+}
+
+/// A release by the engine's own class, which orders it behind the engine's writes, with a time stamp.
+fn release(pb: &mut PushBuffer, kind: EngineKind, address: u64, payload: u32, wake: Wake) {
+    let (high, low) = ((address >> 32) as u32, address as u32);
+    match kind {
+        EngineKind::Nvdec => {
+            use video::semaphore_d as d;
+            pb.methods(SUBCHANNEL_ENGINE, video::SEMAPHORE_A, &[high, low, payload]);
+            pb.method(
+                SUBCHANNEL_ENGINE,
+                video::SEMAPHORE_D,
+                // No AWAKEN: it costs the engine a seventh of its speed, and its interrupt arrives nowhere.
+                d::STRUCTURE_SIZE.of(d::STRUCTURE_SIZE_FOUR) | d::OPERATION.of(d::OPERATION_RELEASE),
+            );
+        }
+        EngineKind::Copy => {
+            use copy::launch_dma as l;
+            let interrupt = match wake {
+                Wake::Nobody => l::INTERRUPT_TYPE_NONE,
+                Wake::Sleepers => l::INTERRUPT_TYPE_NON_BLOCKING,
+            };
+            pb.methods(SUBCHANNEL_ENGINE, copy::SET_SEMAPHORE_A, &[high, low, payload]);
+            pb.method(
+                SUBCHANNEL_ENGINE,
+                copy::LAUNCH_DMA,
+                l::FLUSH_ENABLE.of(1)
+                    | l::SEMAPHORE_TYPE.of(l::SEMAPHORE_TYPE_RELEASE_FOUR_WORD_SEMAPHORE)
+                    | l::INTERRUPT_TYPE.of(interrupt),
+            );
+        }
+        _ => {
+            use host::sem_execute as e;
+            pb.methods(SUBCHANNEL_HOST, host::SEM_ADDR_LO, &[low, high, payload, 0]);
+            pb.method(
+                SUBCHANNEL_HOST,
+                host::SEM_EXECUTE,
+                e::OPERATION.of(e::OPERATION_RELEASE) | e::RELEASE_WFI.of(1) | e::RELEASE_TIMESTAMP.of(1),
+            );
+            if wake == Wake::Sleepers {
                 pb.method(SUBCHANNEL_HOST, host::NON_STALL_INTERRUPT, 0);
             }
         }
@@ -287,3 +318,6 @@ impl Drop for Queue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -283,6 +283,16 @@ impl RmClient {
         self.list(subdevice, cmd.id, cmd.name, Some(engine))
     }
 
+    /// Free memory of the GPU behind a subdevice, in KiB (`NV2080_CTRL_CMD_FB_GET_INFO`).
+    pub(crate) fn free_memory(&self, subdevice: u32) -> Result<u32> {
+        let cmd = &ctrl::NV2080_CTRL_CMD_FB_GET_INFO;
+        let mut info = [ctrl::NV2080_CTRL_FB_INFO_INDEX_HEAP_FREE, 0];
+        // The count, padding, and the pointer to as many pairs of index and data.
+        let mut words = [1u64, info.as_mut_ptr() as u64];
+        self.control_raw(subdevice, cmd.id, cmd.name, words.as_mut_ptr() as u64, size_of_val(&words))?;
+        Ok(info[1])
+    }
+
     /// Maps `memory` into the address space behind `window` at `address`.
     pub(crate) fn map_dma(
         &self,

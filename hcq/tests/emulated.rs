@@ -442,6 +442,17 @@ fn every_gpu_serves() {
     }
 }
 
+#[test]
+fn free_memory_is_what_allocations_leave() {
+    let (_, device) = machine();
+    let before = device.free_memory().unwrap();
+    assert!(before > 100 << 30, "{before} bytes of an H200");
+    let buffer = device.allocate(5 << 20, Placement::Vidmem).unwrap();
+    assert_eq!(before - device.free_memory().unwrap(), allocation_size(5 << 20, Placement::Vidmem));
+    drop(buffer);
+    assert_eq!(device.free_memory().unwrap(), before);
+}
+
 fn video_queue(device: &Device) -> Arc<Queue> {
     let engine = device.engines_of(EngineKind::Nvdec).unwrap()[3];
     let class = device.pick_class("video", class::VIDEO_DECODER_CLASSES).unwrap();

@@ -116,6 +116,8 @@ commands! {
 
 /// `type` of [`NV0000_CTRL_OS_UNIX_EXPORT_OBJECT`]: an object of the resource manager.
 pub const NV0000_CTRL_OS_UNIX_EXPORT_OBJECT_TYPE_RM: u32 = 1;
+/// `index` of [`NV2080_CTRL_FB_INFO`]: free memory of the GPU, in KiB (ctrl2080fb.h).
+pub const NV2080_CTRL_FB_INFO_INDEX_HEAP_FREE: u32 = 0x16;
 /// `flags` of [`NV2080_CTRL_GPU_GET_GID_INFO_PARAMS`]: SHA-1 of the UUID as 16 bytes instead of text.
 pub const NV2080_GPU_CMD_GPU_GET_GID_FLAGS_FORMAT_BINARY: u32 = 2;
 

@@ -26,7 +26,7 @@ use crate::kernel::Node;
 mod fb_info {
     pub(super) const RAM_SIZE: u32 = 0x7;
     pub(super) const TOTAL_RAM_SIZE: u32 = 0x8;
-    pub(super) const HEAP_FREE: u32 = 0x16;
+    pub(super) use nvkernel_sys::ctrl::NV2080_CTRL_FB_INFO_INDEX_HEAP_FREE as HEAP_FREE;
 }
 
 /// Bits of `sliStatus` (`NV0000_CTRL_SLI_STATUS`, ctrl0000gpu.h): a single GPU of a kind that is not linked.
