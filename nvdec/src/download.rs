@@ -98,6 +98,11 @@ impl Download {
         &self.frame
     }
 
+    /// Completes the copy, on the timeline of the copy engine.
+    pub fn point(&self) -> &SyncPoint {
+        &self.point
+    }
+
     /// Whether [`wait`](Self::wait) would return at once.
     pub fn is_finished(&self) -> bool {
         self.point.is_reached()

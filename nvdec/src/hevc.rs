@@ -167,6 +167,11 @@ impl HevcDecoder {
         self.sequence.as_ref().map(|sequence| sequence.price)
     }
 
+    /// Surfaces that the present sequence has taken memory for so far.
+    pub fn surfaces(&self) -> usize {
+        self.sequence.as_ref().map_or(0, |sequence| sequence.pool.live())
+    }
+
     /// The next error of a picture or NAL unit that did not end the stream.
     pub fn take_error(&mut self) -> Option<Error> {
         self.errors.pop_front().or_else(|| self.session.take_error())

@@ -118,6 +118,11 @@ impl SurfacePool {
         state.free.len() + growth
     }
 
+    /// Surfaces that exist, in use or free.
+    pub fn live(&self) -> usize {
+        self.lock().live
+    }
+
     /// Surfaces that are not free.
     pub(crate) fn in_use(&self) -> usize {
         let state = self.lock();

@@ -12,7 +12,7 @@ use hevc::nal::{AnnexBReader, NalHeader, Rbsp};
 use hevc::picture_hash::PictureHash;
 use hevc::vui::ColourDescription;
 use hevc::{Crop, NalUnitType, Sps, Vps};
-use nvdec::session::Statistics;
+use nvdec::session::{Observer, Statistics};
 use nvdec::{
     Context, DecoderOptions, Download, Downloader, Engines, Frame, HevcDecoder, HostFrame, Mode, Sent,
 };
@@ -23,8 +23,8 @@ use crate::exit::Failure;
 const CHUNK: usize = 1 << 20;
 /// Pictures on their way to host memory: enough to hide a copy behind the decoding of its successors.
 const IN_FLIGHT: usize = 8;
-/// How long the first picture may take before its engine counts as stuck.
-const FIRST_PICTURE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a picture may take before its engine counts as stuck.
+const PICTURE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a stream says of itself that its samples do not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -127,6 +127,17 @@ pub trait Consumer {
 
     /// Bytes read so far.
     fn progress(&mut self, _bytes: u64) {}
+
+    /// What is to watch the decoder.
+    fn observer(&mut self) -> Option<Box<dyn Observer>> {
+        None
+    }
+
+    /// A picture is on its way to host memory.
+    fn copying(&mut self, _download: &Download) {}
+
+    /// The decoder had no surface since then, until now.
+    fn stalled(&mut self, _since: Instant) {}
 }
 
 /// What came of a stream.
@@ -185,6 +196,9 @@ pub fn decode(
         summary: Summary::default(),
         consumer,
     };
+    if let Some(observer) = pipeline.consumer.observer() {
+        pipeline.decoder.observe(observer);
+    }
     let result = pipeline.feed(name, source).and_then(|()| pipeline.end());
     match result {
         Ok(()) => {}
@@ -287,6 +301,7 @@ impl Pipeline<'_> {
             }
             let before = self.received;
             self.receive()?;
+            self.wait_for_oldest();
             if !self.deliver_oldest()? && self.received == before {
                 return Err(Failure::Stuck(self.received));
             }
@@ -339,9 +354,23 @@ impl Pipeline<'_> {
         while self.flight.len() < IN_FLIGHT
             && let Some((frame, window)) = self.due.pop_front()
         {
-            self.flight.push_back((self.downloader.start(frame)?, window));
+            let download = self.downloader.start(frame)?;
+            self.consumer.copying(&download);
+            self.flight.push_back((download, window));
         }
         Ok(())
+    }
+
+    /// Waits for the oldest copy, since its surface is needed.
+    fn wait_for_oldest(&mut self) {
+        if let Some((download, _)) = self.flight.front()
+            && !download.is_finished()
+        {
+            let since = Instant::now();
+            // What went wrong is said when the picture is delivered.
+            let _ = download.point().wait(PICTURE_TIMEOUT);
+            self.consumer.stalled(since);
+        }
     }
 
     /// Gives the consumer what is there already.
@@ -354,7 +383,7 @@ impl Pipeline<'_> {
 
     fn discard(&mut self, frame: &Frame) -> Result<(), Failure> {
         if self.summary.pictures == 0 {
-            frame.ready.wait(FIRST_PICTURE_TIMEOUT).map_err(nvdec::Error::from)?;
+            frame.ready.wait(PICTURE_TIMEOUT).map_err(nvdec::Error::from)?;
             self.summary.first_picture = Some(self.start.elapsed());
         }
         self.summary.pictures += 1;

@@ -13,8 +13,10 @@ pub mod logger;
 pub mod output;
 pub mod parse;
 pub mod probe;
+pub mod recorder;
 pub mod selftest;
 pub mod stats;
+pub mod trace;
 pub mod verify;
 
 pub use exit::{Exit, Failure};

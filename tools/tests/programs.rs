@@ -214,6 +214,28 @@ fn a_preview_comes_beside_everything_else() {
 }
 
 #[test]
+fn a_trace_comes_beside_everything_else() {
+    let trace = std::env::temp_dir().join(format!("nvdec-programs-{}-trace.json", std::process::id()));
+    let [path, file] = [clip("x_wpp.hevc"), trace.clone()].map(|path| path.to_str().unwrap().to_owned());
+    // Pictures that stay on the GPU, and pictures that are fetched.
+    for args in [&["-f", "null"][..], &["-f", "framemd5", "--verify"]] {
+        let output = run(DECODE, &[&[&path, "--device", "emulated", "--trace", &file], args].concat());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        let text = stderr(&output);
+        for part in ["16 pictures on ", " of 7 engines: NVDEC", "% busy of ", "bottleneck  ", file.as_str()] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+        let json: serde_json::Value = serde_json::from_slice(&std::fs::read(&trace).unwrap()).unwrap();
+        let events = json["traceEvents"].as_array().unwrap();
+        assert_eq!(events.iter().filter(|event| event["cat"] == "decode" && event["ph"] == "X").count(), 16);
+        std::fs::remove_file(&trace).unwrap();
+    }
+    let output = run(DECODE, &[&path, "--device", "emulated", "--trace", "/nonexistent/t.json"]);
+    assert_eq!(code(&output), 1, "{}", stderr(&output));
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
 fn the_environment_gives_the_default_device() {
     let path = clip("x_size_202x150.hevc");
     let path = path.to_str().unwrap();

@@ -59,6 +59,11 @@ struct Args {
     #[arg(long, value_name = "FILE.png", conflicts_with_all = ["check", "parse"])]
     preview: Option<PathBuf>,
 
+    /// Write when each engine worked on which picture, and what it waited for, to FILE in the Chrome trace event format
+    /// (https://ui.perfetto.dev shows it), and say on standard error what bounds the speed
+    #[arg(long, value_name = "FILE.json", conflicts_with_all = ["check", "parse"])]
+    trace: Option<PathBuf>,
+
     /// Check each picture against the hash that its encoder sent with it (decoded picture hash SEI)
     #[arg(long, conflicts_with_all = ["check", "parse"])]
     verify: bool,
@@ -119,6 +124,7 @@ Examples:
                                                 checked, and one picture to look at
   nvdec-decode film.hevc -f null --verify       bit-exact by the stream's own hashes?
   nvdec-decode film.hevc -f null --stats        how fast?
+  nvdec-decode film.hevc -f null --trace t.json why not faster? t.json opens in https://ui.perfetto.dev
   nvdec-decode --check conformance/ --jobs 14   a whole corpus, over all engines
   nvdec-decode --parse film.hevc                what is in it? (no GPU needed)
   ffmpeg -i film.mp4 -c copy -bsf:v hevc_mp4toannexb -f hevc - | nvdec-decode -
@@ -171,6 +177,7 @@ fn run(args: Args, start: Start) -> Result<Exit, Failure> {
         surfaces: args.surfaces,
         frames: args.frames,
         preview: args.preview,
+        trace: args.trace,
         verify: args.verify,
         start,
         stats: args.stats,

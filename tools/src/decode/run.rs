@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use nvdec::{DeviceChoice, Mode};
+use nvdec::session::Observer;
+use nvdec::{DeviceChoice, Download, Mode};
 
 use super::{Consumer, Picture, Settings, Summary, costs_pictures, decode};
 use crate::device::{self, EngineChoice};
@@ -14,6 +15,7 @@ use crate::exit::{self, Exit, Failure};
 use crate::output::preview::Preview;
 use crate::output::{self, Format, Sink};
 use crate::stats::{Start, Stats};
+use crate::trace::Tracer;
 use crate::verify::Verification;
 
 /// Most warnings printed in full; the rest is counted.
@@ -40,6 +42,8 @@ pub struct Options {
     pub frames: Option<u64>,
     /// Where to write one picture as PNG, beside the output.
     pub preview: Option<PathBuf>,
+    /// Where to write when each engine worked on what.
+    pub trace: Option<PathBuf>,
     /// Check decoded picture hashes.
     pub verify: bool,
     /// When the program began.
@@ -67,6 +71,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     let mut job = Job {
         sink,
         preview,
+        trace: options.trace.as_deref().map(|path| Tracer::begin(path, &context)).transpose()?,
         verification: options.verify.then(Verification::default),
         progress: bar(size),
         warnings: 0,
@@ -78,6 +83,10 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     job.sink.finish()?;
     if let Some(preview) = &mut job.preview {
         preview.finish()?;
+    }
+    if let (Some(trace), Some(path)) = (job.trace.take(), &options.trace) {
+        eprint!("{}", trace.finish()?);
+        eprintln!("{name}: the trace is in {}; https://ui.perfetto.dev shows it", path.display());
     }
     conclude(options, &name, summary, &job, begin)
 }
@@ -181,6 +190,7 @@ fn bar(size: Option<u64>) -> ProgressBar {
 struct Job {
     sink: Box<dyn Sink>,
     preview: Option<Preview>,
+    trace: Option<Tracer>,
     verification: Option<Verification>,
     progress: ProgressBar,
     /// Errors that did not end the stream.
@@ -217,6 +227,22 @@ impl Consumer for Job {
     fn progress(&mut self, bytes: u64) {
         self.progress.set_position(bytes);
     }
+
+    fn observer(&mut self) -> Option<Box<dyn Observer>> {
+        self.trace.as_ref().map(Tracer::observer)
+    }
+
+    fn copying(&mut self, download: &Download) {
+        if let Some(trace) = &mut self.trace {
+            trace.copying(download);
+        }
+    }
+
+    fn stalled(&mut self, since: Instant) {
+        if let Some(trace) = &mut self.trace {
+            trace.stalled(since);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -237,6 +263,7 @@ mod tests {
             surfaces: None,
             frames: None,
             preview: None,
+            trace: None,
             verify: false,
             stats: false,
             json: false,
@@ -247,6 +274,7 @@ mod tests {
         Job {
             sink: output::open(Format::Null, None, None).unwrap(),
             preview: None,
+            trace: None,
             verification: None,
             progress: ProgressBar::hidden(),
             warnings: 0,

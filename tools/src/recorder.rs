@@ -1,0 +1,124 @@
+//! What a decoder submitted, picture by picture: what each costs, reads and waits for.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use hcq::{EngineType, SyncPoint};
+use nvdec::SurfaceGeometry;
+use nvdec::job::PictureJob;
+use nvdec::queue::Submission;
+use nvdec::session::{Observer, PictureRecord};
+use nvkernel_sys::video::{self, hevc_pic};
+
+/// Bytes of the descriptor that are looked at.
+const DESCRIPTOR_BYTES: usize = 0x60;
+
+/// A picture as it was submitted.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Position in decoding order.
+    pub number: u64,
+    /// Picture order count.
+    pub poc: i32,
+    /// Completes the picture.
+    pub point: SyncPoint,
+    /// What it waits for, points of its own engine among them.
+    pub waits: Vec<SyncPoint>,
+    /// When it was submitted.
+    pub at: Instant,
+    /// Bytes of slice data.
+    pub bytes: u64,
+    /// Blocks of 16x16.
+    pub blocks: u64,
+    /// Pictures that it reads, by position in decoding order.
+    pub references: Vec<u64>,
+    /// GPU address of its surface.
+    pub surface: u64,
+    record: Arc<PictureRecord>,
+}
+
+impl Job {
+    /// The engine.
+    pub fn engine(&self) -> EngineType {
+        self.point.timeline().engine()
+    }
+
+    /// Clock cycles that it took, by the engine's own count; `None` before it is done, and where that came to nothing.
+    pub fn cycles(&self) -> Option<u64> {
+        let (status, _) = self.record.outcome()?;
+        (status.cycle_count > 0).then_some(16 * u64::from(status.cycle_count))
+    }
+}
+
+/// Records what a decoder submits, in that order. Clones share what they recorded.
+#[derive(Clone, Debug, Default)]
+pub struct Recorder(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    jobs: Vec<Job>,
+    /// The picture that was decoded last to each surface, by its address.
+    written: HashMap<u64, u64>,
+    /// Surfaces of another layout are other memory.
+    geometry: Option<SurfaceGeometry>,
+}
+
+impl Recorder {
+    /// An observer for one decoder.
+    pub fn observer(&self) -> Box<dyn Observer> {
+        Box::new(self.clone())
+    }
+
+    /// Takes what was recorded so far.
+    pub fn take(&self) -> Vec<Job> {
+        std::mem::take(&mut self.lock().jobs)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Recorder {
+    fn submitted(&mut self, job: &PictureJob, submission: &Submission, record: &Arc<PictureRecord>) {
+        let at = Instant::now();
+        let mut state = self.lock();
+        let state = &mut *state;
+        let (bytes, blocks) = size(job);
+        let geometry = *job.target.geometry();
+        if state.geometry.replace(geometry).is_some_and(|before| before != geometry) {
+            state.written.clear();
+        }
+        let known = job.references().filter_map(|surface| state.written.get(&surface.luma_address()));
+        let mut references: Vec<u64> = known.copied().collect();
+        references.sort_unstable();
+        references.dedup();
+        let surface = job.target.luma_address();
+        state.written.insert(surface, record.number);
+        state.jobs.push(Job {
+            number: record.number,
+            poc: record.poc,
+            point: submission.point.clone(),
+            waits: submission.waits.clone(),
+            at,
+            bytes,
+            blocks,
+            references,
+            surface,
+            record: record.clone(),
+        });
+    }
+}
+
+/// Bytes of slice data and blocks of 16x16, from the descriptor, which lies in host memory.
+fn size(job: &PictureJob) -> (u64, u64) {
+    let setup = job.buffers.iter().find(|(method, _)| *method == video::SET_DRV_PIC_SETUP_OFFSET);
+    let Some(view) = setup.and_then(|(_, buffer)| buffer.view().ok()) else { return (0, 0) };
+    let mut descriptor = [0; DESCRIPTOR_BYTES];
+    view.copy_out(0, &mut descriptor);
+    let field = |field: nvkernel_sys::bits::Field| field.read(&descriptor, 0).unwrap_or(0) as u64;
+    let blocks = field(hevc_pic::pic_width_in_luma_samples).div_ceil(16)
+        * field(hevc_pic::pic_height_in_luma_samples).div_ceil(16);
+    (field(hevc_pic::stream_len), blocks)
+}
