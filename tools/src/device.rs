@@ -1,10 +1,11 @@
-//! `--device` and `--engine`: which GPU, real or emulated, and which of its engines.
+//! `--device`, `--engine` and `--mode`: which GPU, real or emulated, which of its engines, and how.
 
 use std::str::FromStr;
 use std::sync::Arc;
 
+use clap::ValueEnum;
 use hcq::{EngineKind, EngineType};
-use nvdec::{Context, DeviceChoice, EngineSet, Engines};
+use nvdec::{Context, DeviceChoice, EngineSet, Engines, Mode};
 
 use crate::exit::{Exit, Failure};
 use crate::probe::{collect, permissions};
@@ -60,6 +61,27 @@ impl EngineChoice {
     }
 }
 
+/// What `--mode` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ModeChoice {
+    /// Pictures a second: looks as far ahead as 256 pictures in GPU memory reach
+    Throughput,
+    /// Looks ahead as far as 64 reach
+    Balanced,
+    /// Each picture as soon as can be, with 24 in GPU memory
+    LowLatency,
+}
+
+impl From<ModeChoice> for Mode {
+    fn from(choice: ModeChoice) -> Mode {
+        match choice {
+            ModeChoice::Throughput => Mode::Throughput,
+            ModeChoice::Balanced => Mode::Balanced,
+            ModeChoice::LowLatency => Mode::LowLatency,
+        }
+    }
+}
+
 /// What `--device` says; without it the variable `NVDEC_DEVICE`, without that `auto`.
 ///
 /// # Errors
@@ -91,7 +113,8 @@ pub fn open(choice: DeviceChoice) -> Result<Arc<Context>, Failure> {
     })
 }
 
-fn explain(error: &nvdec::Error) -> Failure {
+/// What is wrong on this machine, and what to do about it.
+pub(crate) fn explain(error: &nvdec::Error) -> Failure {
     let seen = collect::see();
     let finding = match error {
         nvdec::Error::Gpu(gpu) => permissions::explain_error(&seen, gpu),

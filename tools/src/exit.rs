@@ -42,6 +42,21 @@ impl Exit {
             Exit::Permission => 77,
         }
     }
+
+    /// How a program ended that ended with `code`; whatever no code stands for is a fault.
+    pub fn of_code(code: Option<i32>) -> Exit {
+        const ALL: [Exit; 7] = [
+            Exit::Success,
+            Exit::Fault,
+            Exit::Usage,
+            Exit::Data,
+            Exit::NoInput,
+            Exit::Unavailable,
+            Exit::Permission,
+        ];
+        let known = |exit: &Exit| code == Some(exit.code().into());
+        ALL.into_iter().find(known).unwrap_or(Exit::Fault)
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -118,6 +133,14 @@ pub enum Failure {
     /// The GPU or the decoder failed.
     #[error(transparent)]
     Decode(#[from] nvdec::Error),
+    /// A process that was to do the work could not be started, or said why it failed.
+    #[error("{what}")]
+    Child {
+        /// What it, or the system, said.
+        what: String,
+        /// How it ended.
+        exit: Exit,
+    },
     /// The decoder wants a surface back while nobody holds one.
     #[error("the decoder has no free surface although no frame is held (picture {0})")]
     Stuck(u64),
@@ -130,7 +153,7 @@ impl Failure {
             Failure::Usage(_) | Failure::Format { .. } => Exit::Usage,
             Failure::Input { .. } => Exit::NoInput,
             Failure::NotAnnexB { .. } | Failure::NoPicture { .. } => Exit::Data,
-            Failure::Device { exit, .. } => *exit,
+            Failure::Device { exit, .. } | Failure::Child { exit, .. } => *exit,
             Failure::Decode(error) => of_decoder(error),
             Failure::Output { .. } | Failure::Png { .. } | Failure::Stuck(_) => Exit::Fault,
         }
@@ -216,6 +239,14 @@ mod tests {
         };
         assert_eq!(of_decoder(&refused.into()), Exit::Permission);
         assert_eq!(Failure::NoPicture { path: "x".into(), bytes: 0, nal_units: 0 }.exit().code(), 65);
+    }
+
+    #[test]
+    fn codes_have_their_exits() {
+        for exit in [Exit::Success, Exit::Usage, Exit::NoInput, Exit::Permission] {
+            assert_eq!(Exit::of_code(Some(exit.code().into())), exit);
+        }
+        assert_eq!([Exit::of_code(None), Exit::of_code(Some(101))], [Exit::Fault; 2]);
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! What `nvdec-probe` and `nvdec-decode` are made of: probing, decoding to files, checking against known hashes.
+//! What `nvdec-probe`, `nvdec-decode` and `nvdec-bench` are made of: probing, decoding to files, checking against known
+//! hashes, measuring.
 //!
 //! The programs themselves parse their command line and call one function of this crate. All output that is meant
 //! for another program goes to standard output; messages, warnings and progress go to standard error.
 
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod check;
 pub mod decode;
 pub mod device;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use nix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
+use crate::bench::measure::process_cpu;
 use crate::decode::Summary;
 use crate::verify::Verification;
 
@@ -57,7 +57,7 @@ impl Stats {
             seconds,
             pictures_per_second: if seconds > 0.0 { summary.pictures as f64 / seconds } else { 0.0 },
             engine_cycles: summary.statistics.engine_cycles,
-            cpu_us_per_picture: per_picture(cpu_time().saturating_sub(start.cpu).as_secs_f64() * 1e6),
+            cpu_us_per_picture: per_picture(process_cpu().saturating_sub(start.cpu).as_secs_f64() * 1e6),
             gpu_memory: summary.budget,
             first_picture_seconds: summary
                 .first_picture
@@ -101,13 +101,13 @@ pub struct Start {
 impl Start {
     /// Now.
     pub fn now() -> Start {
-        Start { at: Instant::now(), cpu: cpu_time() }
+        Start { at: Instant::now(), cpu: process_cpu() }
     }
-}
 
-/// Processor time of all threads of this process, ended ones included.
-fn cpu_time() -> Duration {
-    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from).unwrap_or_default()
+    /// Time since then.
+    pub fn elapsed(&self) -> Duration {
+        self.at.elapsed()
+    }
 }
 
 #[cfg(test)]
@@ -123,7 +123,7 @@ mod tests {
         let stats = Stats::of(&summary, start, begin, 0, None);
         let before = (begin - start.at).as_secs_f64();
         assert_eq!(stats.first_picture_seconds, Some(2.0 + before));
-        assert!(stats.cpu_us_per_picture <= (cpu_time() - start.cpu).as_secs_f64() * 1e6);
+        assert!(stats.cpu_us_per_picture <= (process_cpu() - start.cpu).as_secs_f64() * 1e6);
     }
 
     #[test]

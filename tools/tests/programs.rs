@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 const DECODE: &str = env!("CARGO_BIN_EXE_nvdec-decode");
 const PROBE: &str = env!("CARGO_BIN_EXE_nvdec-probe");
+const BENCH: &str = env!("CARGO_BIN_EXE_nvdec-bench");
 
 fn clip(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("clips").join(name)
@@ -41,6 +42,7 @@ fn help_teaches() {
     for (program, words) in [
         (DECODE, ["Examples:", "Exit codes:", "--verify", "NVDEC_DEVICE"]),
         (PROBE, ["Examples:", "Exit codes:", "--selftest", "NVDEC_DEVICE"]),
+        (BENCH, ["Examples:", "Exit codes:", "schedule", "NVDEC_DEVICE"]),
     ] {
         let output = run(program, &["--help"]);
         assert_eq!(code(&output), 0);
@@ -233,6 +235,68 @@ fn a_trace_comes_beside_everything_else() {
     let output = run(DECODE, &[&path, "--device", "emulated", "--trace", "/nonexistent/t.json"]);
     assert_eq!(code(&output), 1, "{}", stderr(&output));
     assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn benchmarks_run_on_the_emulated_gpu_and_say_so() {
+    let [path, small] =
+        [clip("x_wpp.hevc"), clip("x_size_202x150.hevc")].map(|p| p.to_str().unwrap().to_owned());
+    for (args, field) in [
+        (&["stream", &path, "--rounds", "1", "--mode", "balanced"][..], "/rows/1/pictures_per_second/median"),
+        (&["many", &path, "--streams", "5", "--check"], "/fairness"),
+        (&["start", "--rounds", "2"], "/total/median"),
+        (&["start", &small, "--rounds", "1"], "/process_ms/max"),
+        (&["reconfigure", &path, &small, "--rounds", "2"], "/reconfigure_ms/median"),
+        (&["reconfigure", "--rounds", "1"], "/create_ms/min"),
+        (&["detile", "--size", "96x64", "--pictures", "3", "--rounds", "1"], "/rows/1/gb_per_second/median"),
+        (&["bound", &path, "--clock", "1545"], "/rows/0/pictures_per_second"),
+        (&["schedule", &path, "--scale", "0.1", "--mode", "throughput"], "/rows/1/of_bound"),
+    ] {
+        let output = run(BENCH, &[args, &["--device", "emulated", "--json"]].concat());
+        assert_eq!(code(&output), 0, "{args:?}: {}", stderr(&output));
+        let json: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!((&json["emulated"], &json["benchmark"]), (&true.into(), &args[0].into()));
+        assert!(json.pointer(field).is_some_and(serde_json::Value::is_number), "{field} of {args:?}: {json}");
+        let output = run_on("emulated", BENCH, args);
+        assert_eq!(code(&output), 0, "{args:?}: {}", stderr(&output));
+        assert!(stdout(&output).starts_with("NVIDIA H200 (emulated"), "{}", stdout(&output));
+    }
+}
+
+#[test]
+fn benchmarks_end_as_the_other_programs_do() {
+    let path = clip("x_wpp.hevc");
+    let [path, other] = [path, clip("x_444_cqp.hevc")].map(|path| path.to_str().unwrap().to_owned());
+    let text = clip("README.md").to_str().unwrap().to_owned();
+    for (args, exit) in [
+        (&[][..], 2),
+        (&["stream", &path, "--engines", "each"], 2),
+        (&["stream", "/nonexistent.hevc"], 66),
+        (&["stream", &text, "--rounds", "1"], 65),
+        (&["many", &text], 65),
+        (&["bound", &other], 69),
+        (&["many", &other, "--streams", "2"], 69),
+        (&["start", &other, "--rounds", "1"], 69),
+        (&["reconfigure", &path, &path], 2),
+        (&["schedule", &path, "--speeds", "1,1,1,1,1,1,1,1"], 2),
+    ] {
+        let output = run_on("emulated", BENCH, args);
+        assert_eq!(code(&output), exit, "{args:?}: {}", stderr(&output));
+        assert!(output.stdout.is_empty());
+    }
+    // Sums that belong to another stream.
+    let folder = std::env::temp_dir().join(format!("nvdec-programs-{}-bench", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let copy = folder.join("x.hevc");
+    std::fs::copy(clip("x_wpp.hevc"), &copy).unwrap();
+    let copy = copy.to_str().unwrap();
+    let args = ["many", copy, "--streams", "2", "--check"];
+    assert_eq!(code(&run_on("emulated", BENCH, &args)), 2, "there are no sums");
+    std::fs::copy(clip("k_10b_tiles.hevc.framemd5"), folder.join("x.hevc.framemd5")).unwrap();
+    let output = run_on("emulated", BENCH, &args);
+    assert_eq!(code(&output), 1, "{}", stderr(&output));
+    assert!(stdout(&output).contains("0 bit-exact, 2 differ"), "{}", stdout(&output));
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{ArgGroup, Parser, ValueEnum};
+use clap::{ArgGroup, Parser};
 use nvdec::DeviceChoice;
-use nvdec::Mode;
-use nvdec_tools::device::{self, EngineChoice};
+use nvdec_tools::device::{self, EngineChoice, ModeChoice};
 use nvdec_tools::exit::{Exit, Failure};
 use nvdec_tools::output::{self, Format};
 use nvdec_tools::stats::Start;
@@ -92,26 +91,6 @@ struct Args {
     /// Say what the driver is asked
     #[arg(short, long)]
     verbose: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ModeChoice {
-    /// Pictures a second: looks as far ahead as 256 pictures in GPU memory reach
-    Throughput,
-    /// Looks ahead as far as 64 reach
-    Balanced,
-    /// Each picture as soon as can be, with 24 in GPU memory
-    LowLatency,
-}
-
-impl From<ModeChoice> for Mode {
-    fn from(choice: ModeChoice) -> Mode {
-        match choice {
-            ModeChoice::Throughput => Mode::Throughput,
-            ModeChoice::Balanced => Mode::Balanced,
-            ModeChoice::LowLatency => Mode::LowLatency,
-        }
-    }
 }
 
 const AFTER_HELP: &str = "\

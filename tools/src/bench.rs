@@ -1,0 +1,111 @@
+//! `nvdec-bench`: what decoding costs, measured so that it can be repeated.
+//!
+//! Every benchmark is a function from options to a result, which is text for people and JSON for programs. On the emulated
+//! GPU all of them run and say so; what they then measure is this machine's processor.
+
+pub mod bound;
+pub mod detile;
+pub mod engines;
+pub mod feed;
+pub mod many;
+pub mod measure;
+pub mod reconfigure;
+pub mod schedule;
+pub mod start;
+pub mod stream;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use nvdec::Context;
+use serde::Serialize;
+
+use crate::exit::{Exit, Failure};
+use crate::output;
+
+/// Stands before every result. Field names are those of the JSON output.
+#[derive(Clone, Debug, Serialize)]
+pub struct Machine {
+    /// Raised when a field changes its meaning.
+    pub schema: u32,
+    /// The benchmark.
+    pub benchmark: &'static str,
+    /// Name of the GPU.
+    pub device: String,
+    /// Whether it is a model in this process.
+    pub emulated: bool,
+    /// The driver's release.
+    pub driver: String,
+    /// Its NVDEC engines.
+    pub engines: Vec<String>,
+}
+
+impl Machine {
+    /// The machine behind `context`, for a result of `benchmark`.
+    pub fn of(context: &Context, benchmark: &'static str) -> Machine {
+        let device = context.device();
+        Machine {
+            schema: 1,
+            benchmark,
+            device: device.name().unwrap_or_else(|_| "NVIDIA GPU".to_owned()),
+            emulated: context.is_emulated(),
+            driver: device.driver_version().to_string(),
+            engines: context.engines().iter().map(|engine| engine.to_string()).collect(),
+        }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.device)?;
+        if self.emulated {
+            f.write_str(" (emulated: times are those of this processor)")?;
+        }
+        write!(f, ", {} engines, driver {}", self.engines.len(), self.driver)
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'a, T> {
+    #[serde(flatten)]
+    machine: &'a Machine,
+    #[serde(flatten)]
+    result: &'a T,
+}
+
+/// Prints a result to standard output.
+pub fn print<T: Serialize + fmt::Display>(
+    machine: &Machine,
+    result: &T,
+    json: bool,
+) -> Result<Exit, Failure> {
+    let text = match json {
+        true => {
+            let document = Document { machine, result };
+            let mut text = serde_json::to_string_pretty(&document).expect("results have string keys only");
+            text.push('\n');
+            text
+        }
+        false => format!("{machine}\n{result}"),
+    };
+    output::print(&text)?;
+    Ok(Exit::Success)
+}
+
+/// A whole stream in memory.
+///
+/// # Errors
+///
+/// [`Failure::Input`] if it cannot be read, [`Failure::NotAnnexB`] if it is something else.
+pub fn read(path: &Path) -> Result<Arc<[u8]>, Failure> {
+    let name = path.display().to_string();
+    let data = std::fs::read(path).map_err(|source| Failure::Input { path: name.clone(), source })?;
+    if let Some(found) = crate::decode::other_format(&data) {
+        return Err(Failure::NotAnnexB { path: name, found: found.to_owned() });
+    }
+    Ok(data.into())
+}
+
+#[cfg(test)]
+mod tests;

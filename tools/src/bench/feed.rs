@@ -1,0 +1,106 @@
+//! [`Feeder`]: a decoder that is fed a stream from memory, a NAL unit at a time.
+
+use hevc::nal::{AnnexB, split_annex_b};
+use nvdec::{Frame, HevcDecoder, Sent};
+
+use crate::exit::Failure;
+
+/// A decoder with the stream that it is given.
+#[derive(Debug)]
+pub struct Feeder<'a> {
+    decoder: HevcDecoder,
+    stream: &'a [u8],
+    nals: AnnexB<'a>,
+    /// A NAL unit that was not taken.
+    waiting: Option<&'a [u8]>,
+    frames: u64,
+}
+
+/// What came of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Something was taken or came out.
+    Progress,
+    /// There is no surface, and no frame came out that could give one back.
+    NoSurface,
+    /// There is no memory for the stream until another one ends.
+    NoMemory,
+    /// The stream has ended; the next step begins it anew.
+    End,
+}
+
+impl<'a> Feeder<'a> {
+    /// A feeder of `stream`.
+    pub fn new(decoder: HevcDecoder, stream: &'a [u8]) -> Feeder<'a> {
+        Feeder { decoder, stream, nals: split_annex_b(stream), waiting: None, frames: 0 }
+    }
+
+    /// The decoder.
+    pub fn decoder(&mut self) -> &mut HevcDecoder {
+        &mut self.decoder
+    }
+
+    /// Frames that came out so far.
+    pub fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Sends the next NAL unit, or ends the stream, and gives `take` the frames that are due.
+    ///
+    /// # Errors
+    ///
+    /// Those of the decoder and of `take`. A picture in error counts as an error: figures of a damaged stream say
+    /// nothing.
+    pub fn step(&mut self, take: &mut dyn FnMut(Frame) -> Result<(), Failure>) -> Result<Step, Failure> {
+        let nal = self.waiting.take().or_else(|| self.nals.next());
+        let sent = match nal {
+            Some(nal) => self.decoder.send_nal(nal, None)?,
+            None => self.decoder.flush()?,
+        };
+        let mut received = 0;
+        while let Some(frame) = self.decoder.receive() {
+            received += 1;
+            take(frame)?;
+        }
+        self.frames += received;
+        if let Some(error) = self.decoder.take_error() {
+            return Err(error.into());
+        }
+        Ok(match (sent, nal) {
+            (Sent::Accepted, Some(_)) => Step::Progress,
+            (Sent::Accepted, None) => {
+                self.nals = split_annex_b(self.stream);
+                Step::End
+            }
+            (refusal, nal) => {
+                self.waiting = nal;
+                match refusal {
+                    _ if received > 0 => Step::Progress,
+                    Sent::NoMemory => Step::NoMemory,
+                    _ => Step::NoSurface,
+                }
+            }
+        })
+    }
+
+    /// Sends the whole stream `loops` times over and gives `take` all frames; whoever takes them holds none.
+    ///
+    /// # Errors
+    ///
+    /// As [`step`](Self::step); [`Failure::Stuck`] if the decoder goes on neither with frames given back nor without.
+    pub fn run(
+        &mut self,
+        loops: u32,
+        take: &mut dyn FnMut(Frame) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut left = loops;
+        while left > 0 {
+            match self.step(take)? {
+                Step::Progress => {}
+                Step::End => left -= 1,
+                Step::NoSurface | Step::NoMemory => return Err(Failure::Stuck(self.frames)),
+            }
+        }
+        Ok(())
+    }
+}
