@@ -241,7 +241,8 @@ impl Context {
         (engine, Settled { context: self.clone(), engine })
     }
 
-    /// A queue of `engine`, opened if it is not yet.
+    /// A queue of `engine`, opened if it is not yet. Sessions open those that they need; who does it beforehand spares
+    /// them the milliseconds, and has them use the engine sooner.
     ///
     /// # Errors
     ///
@@ -254,6 +255,7 @@ impl Context {
             return Ok(queue.clone());
         }
         let queue = Arc::new(VideoQueue::new(&self.device, engine, self.class)?);
+        self.scheduler.opened(engine);
         queues.insert((engine, lane), queue.clone());
         Ok(queue)
     }

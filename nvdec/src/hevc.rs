@@ -407,6 +407,10 @@ impl HevcDecoder {
         }
         let begin = self.dpb.begin(picture);
         self.bump(begin.output);
+        if self.window.limits().pictures == 0 && self.spare.is_none() {
+            // The first picture of the sequence, or one that was not seen to begin.
+            self.spare = self.take_surface()?;
+        }
         let stored = |entry: &RefEntry| {
             let found = entry.index.and_then(|index| self.dpb.get(index));
             found.map(|entry| entry.payload.clone())

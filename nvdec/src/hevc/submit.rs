@@ -168,7 +168,7 @@ impl HevcDecoder {
     }
 
     /// A surface to decode to, if there is one.
-    fn take_surface(&mut self) -> Result<Option<Surface>> {
+    pub(super) fn take_surface(&mut self) -> Result<Option<Surface>> {
         if let Some(surface) = self.spare.take() {
             return Ok(Some(surface));
         }
