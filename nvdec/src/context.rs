@@ -1,6 +1,7 @@
 //! [`Context`]: one GPU opened for decoding, with what its sessions share.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hcq::{CopyCommands, CopyQueue, Device, DeviceBuffer, EngineKind, EngineType, Placement, SyncPoint};
@@ -35,6 +36,7 @@ pub struct Context {
     /// Sessions that chose a single engine, by engine.
     settled: Mutex<BTreeMap<EngineType, usize>>,
     budget: Mutex<Budget>,
+    busy: AtomicUsize,
 }
 
 /// GPU memory promised to sessions, in bytes.
@@ -118,6 +120,7 @@ impl Context {
             queues: Mutex::default(),
             settled: Mutex::default(),
             budget: Mutex::default(),
+            busy: AtomicUsize::new(0),
         }))
     }
 
@@ -177,6 +180,19 @@ impl Context {
         commands.fill(&memory, word)?;
         let filled = self.copy_queue()?.submit(&[], commands)?;
         Ok((memory, filled))
+    }
+
+    /// Sessions with pictures in flight.
+    pub(crate) fn busy_sessions(&self) -> usize {
+        self.busy.load(Ordering::Relaxed)
+    }
+
+    /// A session begins to have pictures in flight, or ceases to.
+    pub(crate) fn set_busy(&self, busy: bool) {
+        match busy {
+            true => self.busy.fetch_add(1, Ordering::Relaxed),
+            false => self.busy.fetch_sub(1, Ordering::Relaxed),
+        };
     }
 
     fn budget(&self) -> MutexGuard<'_, Budget> {

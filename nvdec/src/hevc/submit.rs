@@ -108,7 +108,8 @@ impl HevcDecoder {
 
     /// Submits pictures until there is room for the next one. `false`: there is none, for want of a surface.
     pub(super) fn make_room(&mut self) -> Result<bool> {
-        while self.window.is_full(self.pictures, self.slice_bytes) {
+        let windows = self.context.busy_sessions();
+        while self.window.is_full(self.pictures, self.slice_bytes, windows) {
             if !self.submit_next()? {
                 return Ok(false);
             }
