@@ -270,3 +270,31 @@ fn what_an_engine_takes_down_with_it_is_told() {
     }
     assert!(struck >= 3, "only {struck} engines took pictures down with them");
 }
+
+/// Who wants a picture soon does not stand behind all that others submitted ahead of time.
+#[test]
+fn a_prompt_session_overtakes() {
+    let kernel = emulated::h200().unwrap();
+    let engine = nvdec(2);
+    kernel.faults().slow_down(0, engine, Duration::from_millis(4));
+    let context = open(&kernel);
+    let data = stream("h_ld_b").repeat(6);
+    let options = |mode| DecoderOptions { mode, held_frames: Some(60), ..DecoderOptions::on(engine) };
+    let mut ahead = Player::new(&context, options(Mode::Throughput));
+    for nal in split_annex_b(&data) {
+        assert_eq!(ahead.decoder.send_nal(nal, None).unwrap(), Sent::Accepted);
+    }
+    assert_eq!(ahead.decoder.flush().unwrap(), Sent::Accepted);
+    let frames: Vec<Frame> = std::iter::from_fn(|| ahead.decoder.receive()).collect();
+    assert_eq!(frames.len(), 60);
+    let mut prompt = Player::new(&context, options(Mode::LowLatency));
+    for nal in split_annex_b(&data).take(6) {
+        assert_eq!(prompt.decoder.send_nal(nal, None).unwrap(), Sent::Accepted);
+    }
+    let first = prompt.decoder.receive().expect("low delay means that");
+    first.ready.wait(Duration::from_secs(30)).unwrap();
+    assert!(!frames.last().unwrap().ready.is_reached(), "it came last");
+    prompt.decoder.finish().unwrap();
+    assert!(!frames.last().unwrap().ready.is_reached(), "all of them came last");
+    ahead.decoder.finish().unwrap();
+}
