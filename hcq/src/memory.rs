@@ -11,8 +11,12 @@ use zerocopy::FromZeros;
 
 use crate::device::DeviceInner;
 use crate::error::{Error, Result};
-use crate::mapping::Mapping;
 use crate::rm::RmObject;
+
+#[allow(unsafe_code)]
+mod mapping;
+
+pub use mapping::Mapping;
 
 const KIB4: u64 = 4 << 10;
 const KIB64: u64 = 64 << 10;
