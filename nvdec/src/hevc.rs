@@ -20,6 +20,7 @@ use crate::pool::SurfacePool;
 use crate::session::{Observer, PictureRecord, Session, Statistics};
 use crate::surface::{Surface, SurfaceFormat, SurfaceGeometry};
 
+pub mod audit;
 mod capability;
 mod descriptor;
 mod scratch;
