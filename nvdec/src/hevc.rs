@@ -601,10 +601,9 @@ impl Sequence {
         }
     }
 
-    /// Bytes that the slices of one picture may take: twice what the samples do, far above what any level
-    /// allows (A.4.1), and no more than half of what the upload ring holds.
+    /// Bytes that the slices of one picture may take.
     fn picture_limit(&self) -> u64 {
-        (2 * self.pool.geometry().bytes() + (1 << 20)).min(MAX_PICTURE_BYTES)
+        stream_limit(self.pool.geometry())
     }
 
     fn grey(&mut self) -> Result<Surface> {
@@ -613,6 +612,12 @@ impl Sequence {
         }
         Ok(self.grey.clone().expect("just made"))
     }
+}
+
+/// Bytes that the slices of one picture may take: twice what the samples do, far above what any level allows (A.4.1),
+/// and no more than half of what the upload ring holds.
+fn stream_limit(geometry: &SurfaceGeometry) -> u64 {
+    (2 * geometry.bytes() + (1 << 20)).min(MAX_PICTURE_BYTES)
 }
 
 /// What NVIDIA's own driver sends for HEVC, less EVENT_TRACE_LOGGING_ON: the trace lands behind the status, says

@@ -21,8 +21,6 @@ pub const TILE_SIZES_BYTES: usize = TILE_TABLE_BYTES;
 pub const SCALING_LIST_BYTES: usize = tables::SCALING_LIST_BYTES;
 /// Zero bytes that follow the slice data, for an engine that reads ahead.
 pub const BITSTREAM_SLACK: usize = super::BITSTREAM_SLACK.len();
-/// Most bytes of slice data of a picture.
-pub const MAX_STREAM_BYTES: u64 = super::MAX_PICTURE_BYTES;
 /// Places of the picture table that lists can name.
 pub const PLACES: usize = super::LIST_ENTRIES;
 
@@ -239,7 +237,7 @@ pub fn audit(descriptor: &[u8], tile_table: &[u8], class: &VideoClass) -> Result
     let slots = slot.div_ceil(256) as i64;
     w.within(pic::colMvBuffersize, slots, slots, "a slot of motion vectors in units of 256 bytes")?;
     let stream_len = w.get(pic::stream_len);
-    if stream_len == 0 || stream_len as u64 > MAX_STREAM_BYTES {
+    if stream_len == 0 || stream_len as u64 > super::stream_limit(&geometry) {
         return Err(Finding::of(pic::stream_len.name, stream_len, "outside what a picture may take"));
     }
     let mut listed = 0;
