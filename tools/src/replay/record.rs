@@ -79,14 +79,29 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
         },
     )?;
     progress.finish_and_clear();
-    let failed = |source| Failure::Output { path: options.output.display().to_string(), source };
-    let bytes = out.into_inner().map_err(|error| failed(error.into_error()))?.commit()?;
     for warning in &recorded.warnings {
         eprintln!("warning: {warning}");
     }
     if recorded.warning_count > WARNINGS_SHOWN {
         eprintln!("warning: and {} more", recorded.warning_count - WARNINGS_SHOWN);
     }
+    // A capture of nothing is of no use to anyone.
+    if recorded.pictures > 0 || options.frames == Some(0) {
+        let failed = |source| Failure::Output { path: options.output.display().to_string(), source };
+        let bytes = out.into_inner().map_err(|error| failed(error.into_error()))?.commit()?;
+        report(options, &recorded, bytes)?;
+    } else if recorded.stopped.is_none() {
+        let (path, bytes, nal_units) = (input.name, recorded.bytes, recorded.nal_units);
+        return Err(Failure::NoPicture { path, bytes, nal_units });
+    }
+    if let Some(error) = recorded.stopped {
+        eprintln!("{}: not recorded to its end: {error}", input.name);
+        return Ok(exit::of_decoder(&error));
+    }
+    Ok(if recorded.damage > 0 { Exit::Data } else { Exit::Success })
+}
+
+fn report(options: &Options, recorded: &Recorded, bytes: u64) -> Result<(), Failure> {
     let path = options.output.display();
     if options.json {
         let text = serde_json::json!({
@@ -94,26 +109,13 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
             "pictures_in_error": recorded.in_error, "warnings": recorded.warning_count,
             "ended_by": recorded.stopped.as_ref().map(ToString::to_string),
         });
-        output::print(&format!("{text:#}\n"))?;
-    } else {
-        let errors = match recorded.in_error {
-            0 => String::new(),
-            count => format!(", {count} with errors"),
-        };
-        output::print(&format!(
-            "recorded {} pictures{errors} in {bytes} bytes: {path}\n",
-            recorded.pictures
-        ))?;
+        return output::print(&format!("{text:#}\n"));
     }
-    if let Some(error) = recorded.stopped {
-        eprintln!("{}: not recorded to its end: {error}", input.name);
-        return Ok(exit::of_decoder(&error));
-    }
-    if recorded.pictures == 0 && options.frames != Some(0) {
-        let (path, bytes, nal_units) = (input.name, recorded.bytes, recorded.nal_units);
-        return Err(Failure::NoPicture { path, bytes, nal_units });
-    }
-    Ok(if recorded.damage > 0 { Exit::Data } else { Exit::Success })
+    let errors = match recorded.in_error {
+        0 => String::new(),
+        count => format!(", {count} with errors"),
+    };
+    output::print(&format!("recorded {} pictures{errors} in {bytes} bytes: {path}\n", recorded.pictures))
 }
 
 /// What came of a recording.

@@ -6,14 +6,11 @@ use hcq::{EngineKind, EngineType};
 use nvdec::Context;
 
 use super::capture::Capture;
-use super::compare::{Comparison, Outcome};
+use super::compare::{BEYOND_THE_MODEL, Comparison, Outcome};
 use super::player::{Assignment, Player};
 use crate::device::{self, DeviceChoice, EngineChoice};
 use crate::exit::{Exit, Failure};
 use crate::output;
-
-/// `error_status` of a picture that the emulated engine has no tools for (`OS_ERROR_APPLICATION`).
-const BEYOND_THE_MODEL: u32 = 8;
 
 /// What to replay.
 #[derive(Clone, Debug)]
