@@ -1,8 +1,8 @@
-//! What `nvdec-probe`, `nvdec-decode` and `nvdec-replay` are made of: probing, decoding to files, checking against known
-//! hashes, captures.
+//! What `nvdec-probe`, `nvdec-decode` and `nvdec-replay` are made of: probing, decoding to files, checking
+//! against known hashes, captures.
 //!
-//! The programs themselves parse their command line and call one function of this crate. All output that is meant
-//! for another program goes to standard output; messages, warnings and progress go to standard error.
+//! The programs themselves parse their command line and call one function of this crate. All output that is
+//! meant for another program goes to standard output; messages, warnings and progress go to standard error.
 
 #![forbid(unsafe_code)]
 

@@ -1,9 +1,9 @@
 //! Picture descriptors from elsewhere, looked at before an engine is.
 //!
-//! What the decoder writes itself is right by construction. A descriptor out of a file is not: sizes, strides and
-//! offsets in it decide how far the engine reaches beyond the addresses that it is given. [`audit`] works out what a
-//! descriptor needs, refusing by name whatever contradicts itself or the class; who submits the picture allocates
-//! what was worked out. What is left to a hostile author are wrong samples.
+//! What the decoder writes itself is right by construction. A descriptor out of a file is not: sizes, strides
+//! and offsets in it decide how far the engine reaches beyond the addresses that it is given. [`audit`] works
+//! out what a descriptor needs, refusing by name whatever contradicts itself or the class; who submits the
+//! picture allocates what was worked out. What is left to a hostile author are wrong samples.
 
 use nvkernel_sys::bits::Field;
 use nvkernel_sys::video::hevc_pic as pic;
@@ -91,8 +91,8 @@ pub struct ScratchPlan {
     pub unnamed_4dc: u64,
 }
 
-/// Fields that a descriptor of this library leaves zero: protection, debugging, layers, slice-level decoding and what
-/// no class decodes.
+/// Fields that a descriptor of this library leaves zero: protection, debugging, layers, slice-level decoding
+/// and what no class decodes.
 const ZERO: &[Field] = &[
     pic::wrapped_session_key,
     pic::wrapped_content_key,
@@ -215,7 +215,8 @@ fn words(descriptor: &[u8]) -> Result<Words<'_>> {
 ///
 /// # Errors
 ///
-/// A [`Finding`]: a field or the tile table contradicts itself or the others, or asks for what the class cannot do.
+/// A [`Finding`]: a field or the tile table contradicts itself or the others, or asks for what the class
+/// cannot do.
 pub fn audit(descriptor: &[u8], tile_table: &[u8], class: &VideoClass) -> Result<PictureNeeds> {
     let w = words(descriptor)?;
     check_unused(&w, class)?;
@@ -297,8 +298,8 @@ pub fn scratch(descriptor: &[u8], class: &VideoClass) -> Result<ScratchPlan> {
     Ok(ScratchPlan { size: size.max(256), intra_top, unnamed_4dc })
 }
 
-/// Lays the scratch areas out as this library does for `class`, and sets what else of a descriptor belongs to a class
-/// rather than to a picture. For a picture that was described for another class.
+/// Lays the scratch areas out as this library does for `class`, and sets what else of a descriptor belongs to
+/// a class rather than to a picture. For a picture that was described for another class.
 ///
 /// # Errors
 ///

@@ -10,11 +10,12 @@ use nvdec_tools::exit::{Exit, Failure};
 use nvdec_tools::logger;
 use nvdec_tools::replay::{diff, print, record, run, shrink};
 
-/// Records what an NVDEC engine is told to decode a stream, and submits it again: elsewhere, later, or without a GPU.
+/// Records what an NVDEC engine is told to decode a stream, and submits it again: elsewhere, later, or
+/// without a GPU.
 ///
-/// A capture (.nvcap) holds every submission with all that the engine reads, what it reported, and hashes of what it
-/// wrote. Surfaces, motion vectors and scratch are not in it: they are made anew, so that a capture from hardware can be
-/// replayed on the emulated GPU and the reverse.
+/// A capture (.nvcap) holds every submission with all that the engine reads, what it reported, and hashes of
+/// what it wrote. Surfaces, motion vectors and scratch are not in it: they are made anew, so that a capture
+/// from hardware can be replayed on the emulated GPU and the reverse.
 #[derive(Debug, Parser)]
 #[command(name = "nvdec-replay", version, after_long_help = AFTER_HELP)]
 struct Args {
@@ -30,9 +31,10 @@ struct Args {
 enum Command {
     /// Decode a stream and write down every submission
     ///
-    /// The file holds, for each picture: class and driver release, methods, descriptor, tables, slice data, surfaces by
-    /// number, what the engine waited for, its status, and an MD5 of each plane with a checksum for each block of 64x64.
-    /// If the GPU or the decoder fails, what came before is a whole capture, which says what ended it.
+    /// The file holds, for each picture: class and driver release, methods, descriptor, tables, slice data,
+    /// surfaces by number, what the engine waited for, its status, and an MD5 of each plane with a checksum
+    /// for each block of 64x64. If the GPU or the decoder fails, what came before is a whole capture, which
+    /// says what ended it.
     #[command(
         after_long_help = "Exit codes: 0 recorded; 65 the stream is damaged (what could be decoded is recorded); \
                                  66, 69, 77 as nvdec-decode"
@@ -56,8 +58,9 @@ enum Command {
     },
     /// Submit a capture again and compare status and samples of every picture
     ///
-    /// Prints one line: that all is identical, or the first picture that is not, with plane and block. The whole capture
-    /// is looked at first: one that would make the engine write outside of what is made for it is refused.
+    /// Prints one line: that all is identical, or the first picture that is not, with plane and block. The
+    /// whole capture is looked at first: one that would make the engine write outside of what is made for it
+    /// is refused.
     #[command(
         after_long_help = "Exit codes: 0 identical; 1 something differs; 65 the capture is damaged or hostile; \
                                  69 this hardware cannot decode such pictures; 66, 77 as nvdec-decode"
@@ -104,8 +107,9 @@ enum Command {
     },
     /// Find the smallest capture for which a command still succeeds
     ///
-    /// Leaves out pictures, always together with those that refer to them, then slice segments. The output file holds the
-    /// smallest capture found so far at every moment. A picture that loses slice segments loses what is expected of it.
+    /// Leaves out pictures, always together with those that refer to them, then slice segments. The output
+    /// file holds the smallest capture found so far at every moment. A picture that loses slice segments
+    /// loses what is expected of it.
     #[command(after_long_help = "Example: the least that still differs on the emulated GPU\n  \
         nvdec-replay shrink bad.nvcap --while 'nvdec-replay run --device emulated {}; test $? = 1'\n\n\
         Exit codes: 0 done; 2 the command fails on the whole capture; 65, 66 the capture cannot be read")]

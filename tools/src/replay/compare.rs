@@ -143,15 +143,16 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
-    /// Whether nothing is known of how the picture comes out: it was changed, or recorded on the emulated GPU, which
-    /// had no tools for it.
+    /// Whether nothing is known of how the picture comes out: it was changed, or recorded on the emulated
+    /// GPU, which had no tools for it.
     fn expects_nothing(&self, picture: &Picture) -> bool {
         let beyond = picture.status.is_some_and(|status| status.error_status == BEYOND_THE_MODEL);
         (picture.hashes.is_none() && picture.status.is_none() && picture.error.is_none())
             || (beyond && self.capture.head().emulated && self.other_kind)
     }
 
-    /// Whether the picture, or one that it refers to, is a damaged one that hardware and model conceal differently.
+    /// Whether the picture, or one that it refers to, is a damaged one that hardware and model conceal
+    /// differently.
     fn is_concealed(&mut self, picture: &Picture, replayed: &Replayed, blocks: u32) -> bool {
         if !self.other_kind {
             return false;

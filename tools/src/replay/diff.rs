@@ -88,8 +88,8 @@ impl std::fmt::Display for Report {
 
 /// The first picture that differs; `None` if all are the same.
 ///
-/// Engines, points, waits, cycle counts and the numbering of blobs belong to a run and do not count. Surfaces and
-/// memory are numbered as they appear, so that they can be compared.
+/// Engines, points, waits, cycle counts and the numbering of blobs belong to a run and do not count. Surfaces
+/// and memory are numbered as they appear, so that they can be compared.
 ///
 /// # Errors
 ///

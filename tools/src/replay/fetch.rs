@@ -1,7 +1,7 @@
 //! [`Fetcher`]: hashes of surfaces, taken while the engines go on.
 //!
-//! A copy of the picture is queued behind the picture itself, and threads wait for it and hash it, so that what an
-//! engine waits for is what it would wait for unobserved.
+//! A copy of the picture is queued behind the picture itself, and threads wait for it and hash it, so that
+//! what an engine waits for is what it would wait for unobserved.
 
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::exit::Failure;
 
-/// A file that takes its name when it is complete. What is no regular file, a pipe say, is written to as it is.
+/// A file that takes its name when it is complete. What is no regular file, a pipe say, is written to as it
+/// is.
 #[derive(Debug)]
 pub(crate) struct AtomicFile {
     file: File,

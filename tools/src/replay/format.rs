@@ -58,8 +58,8 @@ impl FormatError {
 pub trait Source: Read + Seek + Send {}
 impl<T: Read + Seek + Send> Source for T {}
 
-/// Type of a chunk: four ASCII letters. A reader may pass over a type that it does not know if the first letter is a
-/// small one.
+/// Type of a chunk: four ASCII letters. A reader may pass over a type that it does not know if the first
+/// letter is a small one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChunkType(pub [u8; 4]);
 
@@ -153,8 +153,8 @@ impl<'a> ChunkReader<'a> {
         hex(&self.md5.clone().finalize())
     }
 
-    /// The next chunk, or `None` at the end of the file. Its payload comes along unless it is a [`BLOB`] or is
-    /// passed over.
+    /// The next chunk, or `None` at the end of the file. Its payload comes along unless it is a [`BLOB`] or
+    /// is passed over.
     ///
     /// # Errors
     ///

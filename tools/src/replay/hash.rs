@@ -55,7 +55,8 @@ impl PlaneHashes {
         self.blocks.iter().flat_map(|sum| sum.to_le_bytes()).collect()
     }
 
-    /// The first plane and block, column and row, in which `other` differs; `None` if all checksums are the same.
+    /// The first plane and block, column and row, in which `other` differs; `None` if all checksums are the
+    /// same.
     pub fn first_difference(&self, other: &[u32], shape: &SurfaceShape) -> Option<(usize, (u32, u32))> {
         let (columns, rows) = shape.blocks();
         let at = self.blocks.iter().zip(other).position(|(a, b)| a != b)? as u32;

@@ -1,8 +1,9 @@
-//! What has to be there before a capture is submitted: every picture is looked at before the first one goes out.
+//! What has to be there before a capture is submitted: every picture is looked at before the first one goes
+//! out.
 //!
-//! A capture may come from anyone. What is checked here is that the engine stays within the memory made for it:
-//! descriptor and tables by [`nvdec::hevc::audit`], and that methods, places and memory are those that the descriptor
-//! counts on.
+//! A capture may come from anyone. What is checked here is that the engine stays within the memory made for
+//! it: descriptor and tables by [`nvdec::hevc::audit`], and that methods, places and memory are those that
+//! the descriptor counts on.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,21 +16,20 @@ use nvkernel_sys::video::{self, set_control_params as control};
 use super::capture::{Capture, Picture, Pointee, SurfaceShape, Wait};
 use crate::exit::{Exit, Failure};
 
-/// Surfaces and slots of motion vectors in use at one time: all engines of a GPU at work on one stream need fewer.
+/// Surfaces and slots of motion vectors in use at one time: all engines of a GPU at work on one stream need
+/// fewer.
 const MAX_LIVE: usize = 128;
 /// Bytes of them on a GPU, and on the emulated one, whose memory is the host's.
 const MAX_LIVE_BYTES: [u64; 2] = [24 << 30, 4 << 30];
 
-/// Bits of the control word that do no more than what was looked at: timers, concealment, and the trace behind the
-/// status, for which there is room.
-const CONTROL_BITS: u32 = control::CODEC_TYPE.of(0xf)
+/// The control word as every driver sends it: timers on, so that no slice data keep an engine for ever.
+const CONTROL: u32 = control::CODEC_TYPE.of(control::CODEC_TYPE_HEVC)
     | control::GPTIMER_ON.of(1)
-    | control::RET_ERROR.of(1)
-    | control::ERR_CONCEAL_ON.of(1)
     | control::MBTIMER_ON.of(1)
-    | control::EVENT_TRACE_LOGGING_ON.of(1)
-    | control::ALL_INTRA_FRAME.of(1)
-    | control::TESTRUN_ENV.of(3);
+    | control::TESTRUN_ENV.of(control::TESTRUN_ENV_PROD_RUN);
+/// Bits that may be set or not: what becomes of errors, and the trace behind the status, for which there is room.
+const CONTROL_FREE: u32 =
+    control::RET_ERROR.of(1) | control::ERR_CONCEAL_ON.of(1) | control::EVENT_TRACE_LOGGING_ON.of(1);
 
 /// A picture that can be submitted.
 #[derive(Clone, Debug)]
@@ -41,8 +41,8 @@ pub(crate) struct Plan {
     /// The motion vectors.
     pub(crate) collocated: u32,
     pub(crate) engine: EngineType,
-    /// Pictures to wait for besides what the surfaces say: those of the capture, and those that wrote or read the
-    /// motion vectors.
+    /// Pictures to wait for besides what the surfaces say: those of the capture, and those that wrote or read
+    /// the motion vectors.
     pub(crate) waits: Vec<u32>,
     /// Surfaces and memory that no later picture uses.
     pub(crate) last_surfaces: Vec<u32>,
@@ -105,7 +105,7 @@ fn look(
         let what = format!("SET_APPLICATION_ID is {}, codec {codec}: not HEVC", picture.application_id);
         return Err(wrong(what));
     }
-    if picture.control_params & !CONTROL_BITS != 0 {
+    if picture.control_params & !CONTROL_FREE != CONTROL {
         return Err(wrong(format!("SET_CONTROL_PARAMS is {:#x}", picture.control_params)));
     }
     let mut descriptor =

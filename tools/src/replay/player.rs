@@ -135,7 +135,8 @@ impl<'a> Player<'a> {
         self.plans.pictures[index].needs.blocks
     }
 
-    /// Submits all pictures and gives each one to `done` as it is finished, in order. `done` says whether to go on.
+    /// Submits all pictures and gives each one to `done` as it is finished, in order. `done` says whether to
+    /// go on.
     ///
     /// # Errors
     ///

@@ -139,7 +139,8 @@ pub struct Recorded {
     pub stopped: Option<nvdec::Error>,
 }
 
-/// Decodes `source` to its end, or to `frames` pictures, and ends the capture. Frames are dropped as they come.
+/// Decodes `source` to its end, or to `frames` pictures, and ends the capture. Frames are dropped as they
+/// come.
 ///
 /// # Errors
 ///
@@ -270,7 +271,8 @@ impl<W> std::fmt::Debug for Recorder<W> {
 struct State<W> {
     writer: Option<CaptureWriter<W>>,
     fetcher: Fetcher,
-    /// Pictures whose hashes are not there yet, in order, the first one being number `written` of the capture.
+    /// Pictures whose hashes are not there yet, in order, the first one being number `written` of the
+    /// capture.
     pending: VecDeque<Pending>,
     written: usize,
     results: HashMap<usize, Result<PlaneHashes, String>>,
@@ -292,7 +294,8 @@ struct Pending {
     blocks: u32,
 }
 
-/// Memory by its addresses, numbered as it appears. What is numbered is held, so that an address means one thing.
+/// Memory by its addresses, numbered as it appears. What is numbered is held, so that an address means one
+/// thing.
 #[derive(Default)]
 struct MemoryNames {
     geometry: Option<SurfaceGeometry>,
@@ -304,7 +307,8 @@ struct MemoryNames {
 }
 
 impl MemoryNames {
-    /// Pictures of another geometry refer to nothing that came before: what was known need not be held any longer.
+    /// Pictures of another geometry refer to nothing that came before: what was known need not be held any
+    /// longer.
     fn begin(&mut self, geometry: &SurfaceGeometry) {
         if self.geometry.as_ref() != Some(geometry) {
             self.geometry = Some(*geometry);
@@ -330,7 +334,8 @@ impl MemoryNames {
         });
         match start.checked_sub(*begin) {
             Some(offset) => Pointee::Memory { id: *id, offset, bytes: buffer.size() },
-            // Methods come with the lowest address of an allocation first; should one not, it is known as another.
+            // Methods come with the lowest address of an allocation first; should one not, it is known as
+            // another.
             None => {
                 self.other_count += 1;
                 (*id, *begin) = (self.other_count - 1, start);

@@ -1,7 +1,7 @@
 //! `nvdec-replay shrink`: the smallest capture for which a command still succeeds.
 //!
-//! Delta debugging (Zeller's ddmin) over pictures, then over the slice segments of those that are left. A picture is
-//! kept only together with those that it refers to, so that every candidate can be replayed.
+//! Delta debugging (Zeller's ddmin) over pictures, then over the slice segments of those that are left. A
+//! picture is kept only together with those that it refers to, so that every candidate can be replayed.
 
 mod candidate;
 mod command;
@@ -103,7 +103,8 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-/// The smallest selection that was found for which `test` says yes; `None` if it says no to the whole capture.
+/// The smallest selection that was found for which `test` says yes; `None` if it says no to the whole
+/// capture.
 ///
 /// # Errors
 ///

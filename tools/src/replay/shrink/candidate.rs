@@ -98,8 +98,8 @@ pub(super) fn segments(capture: &Capture, index: usize) -> Result<Vec<Vec<u8>>, 
     Ok(split_annex_b(&data[..length]).map(<[u8]>::to_vec).collect())
 }
 
-/// Writes a part of a capture as a capture. Pictures that lose slice segments, and those that need them, lose what is
-/// expected of them.
+/// Writes a part of a capture as a capture. Pictures that lose slice segments, and those that need them, lose
+/// what is expected of them.
 ///
 /// # Errors
 ///
@@ -186,8 +186,8 @@ fn copy_data<W: Write>(
     Ok(())
 }
 
-/// Numbers of the NAL units that are in force for some of `pictures`: of parameter sets with one identifier the last
-/// before a picture, and ends of sequences between pictures that are kept.
+/// Numbers of the NAL units that are in force for some of `pictures`: of parameter sets with one identifier
+/// the last before a picture, and ends of sequences between pictures that are kept.
 fn parameter_sets(capture: &Capture, pictures: &[usize]) -> Result<Vec<u32>, Failure> {
     let mut parser = Parser::new();
     let mut in_force: HashMap<(u8, u8), u32> = HashMap::new();

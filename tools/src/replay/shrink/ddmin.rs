@@ -9,7 +9,8 @@ type Close<'a> = &'a dyn Fn(&[usize], &[usize]) -> Vec<usize>;
 
 /// The smallest set found that passes `test`; `items` does.
 ///
-/// `only` gives the least set that holds a chunk, `without` the largest that does not, both within what is kept.
+/// `only` gives the least set that holds a chunk, `without` the largest that does not, both within what is
+/// kept.
 pub(super) fn minimise(
     items: Vec<usize>,
     only: Close<'_>,

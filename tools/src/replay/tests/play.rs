@@ -11,7 +11,8 @@ fn engine(number: u32) -> EngineType {
     EngineType::of(EngineKind::Nvdec, number).unwrap()
 }
 
-/// Streams with wavefronts, tiles, slices, scaling lists, weights, long-term references, PCM, ten bits, open GOPs.
+/// Streams with wavefronts, tiles, slices, scaling lists, weights, long-term references, PCM, ten bits, open
+/// GOPs.
 const STREAMS: &[&str] = &[
     "x_wpp",
     "k_10b_tiles",
@@ -77,6 +78,17 @@ fn planes_have_the_hashes_that_the_encoder_sent() {
         let recorded: Vec<_> = capture.pictures().iter().map(|p| p.hashes.clone().unwrap().md5).collect();
         assert_eq!(recorded, sums, "{name}");
     }
+}
+
+#[test]
+fn other_engines_stand_in_for_those_that_are_missing() {
+    // A recording of three engines, one of which this GPU does not have.
+    let capture = recording("x_wpp");
+    let names = ["NVDEC0", "NVDEC3", "NVDEC7", "NVDEC0"];
+    let several = open(change(&capture, |i, draft| draft.picture.engine = names[i % 4].to_owned()));
+    let outcome = play(&several, Assignment::Captured).unwrap().outcome;
+    assert_eq!(outcome.identical, capture.pictures().len(), "{}", outcome.verdict(capture.pictures().len()));
+    assert_eq!(outcome.engines, ["NVDEC1", "NVDEC3", "NVDEC7"]);
 }
 
 #[test]
@@ -285,4 +297,95 @@ fn pictures_beyond_the_model_are_not_blamed_on_the_driver() {
     let failure = replay(&context, &as_hardware, Assignment::Captured, &mut |_| ()).unwrap_err();
     assert_eq!(failure.exit(), Exit::Unavailable, "{failure}");
     assert!(failure.to_string().contains("has no tools for such pictures"), "{failure}");
+}
+
+#[test]
+fn engines_wait_for_each_other() {
+    // References and motion vectors come from engines that take their time: who does not wait gets others,
+    // and who writes too early spoils what a slower one still reads.
+    for name in ["h_tmvp2_o", "h_ra_cra", "x_wpp"] {
+        // Waits that were recorded do not count: a capture need not have any.
+        let capture = open(change(&recording(name), |_, draft| draft.picture.waits.clear()));
+        for slow in 0..7 {
+            let (kernel, context) = machine();
+            let engine = context.engines()[slow];
+            kernel.faults().slow_down(0, engine, std::time::Duration::from_millis(15));
+            let outcome = replay(&context, &capture, Assignment::All, &mut |_| ()).unwrap().outcome;
+            let total = capture.pictures().len();
+            assert_eq!(outcome.identical, total, "{name}, {engine} is slow: {}", outcome.verdict(total));
+            assert!(kernel.log().is_empty());
+        }
+    }
+}
+
+/// Gives a part of a stream, then calls a function, then gives the rest.
+struct Parts<'a, F> {
+    stream: &'a [u8],
+    given: usize,
+    first: usize,
+    between: F,
+}
+
+impl<F: FnMut()> std::io::Read for Parts<'_, F> {
+    fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+        if self.given == self.first {
+            (self.between)();
+        }
+        let end = if self.given < self.first { self.first } else { self.stream.len() };
+        let count = (end - self.given).min(to.len());
+        to[..count].copy_from_slice(&self.stream[self.given..][..count]);
+        self.given += count;
+        Ok(count)
+    }
+}
+
+#[test]
+fn a_recording_that_ends_in_a_fault_is_a_capture_of_it() {
+    use hcq::kernel::emulated::LaunchFault;
+    let stream = stream("h_ra_cra");
+    let (kernel, context) = machine();
+    let recorder = Recorder::new(&context, Vec::new(), "x.hevc").unwrap();
+    let between = || {
+        // The pictures so far come out.
+        let queue = context.video_queue(Some(engine(1))).unwrap();
+        queue.queue().last_point().wait(std::time::Duration::from_secs(60)).unwrap();
+        kernel.faults().fault_next_launch(0, engine(1), LaunchFault::Mmu { address: 0x1000 });
+    };
+    let mut source = Parts { stream: &stream, given: 0, first: stream.len() / 2, between };
+    let options = DecoderOptions { engine: Some(engine(1)), ..DecoderOptions::default() };
+    let (recorded, bytes) =
+        record(&context, options, &recorder, "x.hevc", &mut source, None, &mut |_, _| ()).unwrap();
+    assert!(recorded.stopped.is_some() && recorded.pictures > 2, "{recorded:?}");
+    let capture = open(bytes);
+    let ended_by = capture.done().ended_by.clone().unwrap();
+    assert!(ended_by.contains("NVDEC1"), "{ended_by}");
+    let failed: Vec<usize> =
+        (0..capture.pictures().len()).filter(|&i| capture.pictures()[i].error.is_some()).collect();
+    let first = *failed.first().expect("a picture was not finished");
+    assert!(first > 0 && capture.pictures()[first].status.is_none());
+    // On a sound machine it comes out, which is not what was recorded.
+    let outcome = play(&capture, Assignment::Captured).unwrap().outcome;
+    let divergence = outcome.first_divergence.unwrap();
+    assert_eq!((divergence.picture, outcome.different), (first, failed.len()));
+    assert!(
+        divergence.to_string().contains("it is finished, where recording it ended with: "),
+        "{divergence}"
+    );
+    // On one that fails in the same place it is the same; what would follow is not submitted.
+    let (kernel, context) = machine();
+    kernel.faults().slow_down(0, engine(1), std::time::Duration::from_millis(2));
+    let player = crate::replay::player::Player::new(&context, &capture, &mut |_| ()).unwrap();
+    let mut comparison = crate::replay::compare::Comparison::new(&capture, true);
+    let mut seen = 0;
+    kernel.faults().fault_next_launch(0, engine(1), LaunchFault::Mmu { address: 0x1000 });
+    player
+        .run(Assignment::Captured, &mut |replayed| {
+            seen += 1;
+            assert!(replayed.hashes.is_err());
+            comparison.take(&replayed, 104).map(|()| true)
+        })
+        .unwrap();
+    assert!(seen >= 1);
+    let outcome = comparison.result;
+    assert_eq!(outcome.first_divergence.unwrap().picture, 0, "the first picture had been fine");
 }

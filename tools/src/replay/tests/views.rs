@@ -51,7 +51,8 @@ fn pictures_are_printed_by_name() {
 
 #[test]
 fn parameter_sets_that_change_are_those_of_their_pictures() {
-    // The header of every picture can be parsed with the sets before it, and gives the length that the decoder found.
+    // The header of every picture can be parsed with the sets before it, and gives the length that the
+    // decoder found.
     for name in ["s_hdr_ext_wpp", "s_lt_rplm", "h_ra_cra", "h_depslice_wpp"] {
         let capture = recording(name);
         let mut syntax = SyntaxReader::new(&capture);
