@@ -1,7 +1,7 @@
 //! What `nvdec-replay` is made of: captures of what an engine was told, and what can be done with them.
 //!
 //! [`capture`] is the file, on top of [`format`](mod@format). [`record`] writes one while a stream is
-//! decoded, [`player`] submits it again and [`compare`] says whether the same came out. [`print`], [`diff`]
+//! decoded, [`player`] submits it again and [`compare`] says whether the same came out. [`print`](mod@print), [`diff`]
 //! and [`shrink`] need no device.
 
 pub mod capture;

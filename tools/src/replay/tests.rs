@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
 
-use hcq::kernel::emulated::EmulatedKernel;
+use hcq::kernel::emulated::{EmulatedKernel, GpuModel};
 use hcq::{Device, EngineType};
 use nvdec::{Context, DecoderOptions};
 use nvkernel_sys::bits::Field;
@@ -30,19 +30,31 @@ fn stream(name: &str) -> Vec<u8> {
 }
 
 fn machine() -> (EmulatedKernel, Arc<Context>) {
-    let kernel = nvdec::emulated::h200().unwrap();
+    machine_with(GpuModel::h200())
+}
+
+fn machine_with(gpu: GpuModel) -> (EmulatedKernel, Arc<Context>) {
+    let kernel = nvdec::emulated::attach(EmulatedKernel::builder().gpu(gpu)).build().unwrap();
     let context = Context::new(Device::open(Arc::new(kernel.clone()), 0).unwrap()).unwrap();
     (kernel, context)
 }
 
 /// Records a stream, to `frames` pictures or its end.
 fn record_with(stream: &[u8], engine: Option<EngineType>, frames: Option<u64>) -> (Vec<u8>, Recorded) {
-    let (_, context) = machine();
-    let recorder = Recorder::new(&context, Vec::new(), "folder/stream.hevc").unwrap();
+    record_on(&machine().1, stream, engine, frames)
+}
+
+fn record_on(
+    context: &Arc<Context>,
+    stream: &[u8],
+    engine: Option<EngineType>,
+    frames: Option<u64>,
+) -> (Vec<u8>, Recorded) {
+    let recorder = Recorder::new(context, Vec::new(), "folder/stream.hevc").unwrap();
     let options = DecoderOptions { engine, ..DecoderOptions::default() };
     let mut source = Cursor::new(stream);
     let (recorded, bytes) =
-        record(&context, options, &recorder, "stream.hevc", &mut source, frames, &mut |_, _| ()).unwrap();
+        record(context, options, &recorder, "stream.hevc", &mut source, frames, &mut |_, _| ()).unwrap();
     (bytes, recorded)
 }
 
