@@ -38,8 +38,8 @@ pub(crate) struct Plan {
     /// As the engine will get it.
     pub(crate) descriptor: Vec<u8>,
     pub(crate) scratch: ScratchPlan,
-    /// The motion vectors.
-    pub(crate) collocated: u32,
+    /// The motion vectors: which memory, and where in it.
+    pub(crate) collocated: (u32, u64),
     pub(crate) engine: EngineType,
     /// Pictures to wait for besides what the surfaces say: those of the capture, and those that wrote or read
     /// the motion vectors.
@@ -53,6 +53,8 @@ pub(crate) struct Plan {
 #[derive(Debug)]
 pub(crate) struct Plans {
     pub(crate) pictures: Vec<Plan>,
+    /// Bytes of each memory that holds motion vectors.
+    pub(crate) memory: HashMap<u32, u64>,
     /// Pictures whose scratch was laid out anew for another class.
     pub(crate) rebased: usize,
 }
@@ -64,7 +66,8 @@ pub(crate) fn plan(
     emulated: bool,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Plans, Failure> {
-    let mut plans = Plans { pictures: Vec::with_capacity(capture.pictures().len()), rebased: 0 };
+    let mut plans =
+        Plans { pictures: Vec::with_capacity(capture.pictures().len()), memory: HashMap::new(), rebased: 0 };
     let mut slots = Slots::default();
     for (index, picture) in capture.pictures().iter().enumerate() {
         progress(index);
@@ -78,7 +81,7 @@ pub(crate) fn plan(
         plan.waits.dedup();
         plans.pictures.push(plan);
     }
-    lifetimes(capture, &mut plans.pictures, MAX_LIVE_BYTES[usize::from(emulated)])?;
+    lifetimes(capture, &mut plans, MAX_LIVE_BYTES[usize::from(emulated)])?;
     Ok(plans)
 }
 
@@ -127,13 +130,15 @@ fn look(
         Some(Pointee::Data { bytes, .. }) if *bytes as usize == length => {}
         _ => return Err(wrong(format!("stream_len is {}: not what the slice data take", needs.stream_len))),
     }
+    let named = u32::from(needs.listed) | 1 << needs.place;
+    let slots = u64::from(32 - named.leading_zeros()) * needs.collocated_slot;
     let collocated = match picture.pointee(video::SET_COLOC_DATA_OFFSET) {
-        Some(&Pointee::Memory { id, offset: 0, bytes }) if bytes >= needs.collocated => id,
-        _ => {
-            let what =
-                format!("SET_COLOC_DATA_OFFSET does not point at {} bytes of memory", needs.collocated);
-            return Err(wrong(what));
+        Some(&Pointee::Memory { id, offset, bytes })
+            if bytes >= slots && offset.is_multiple_of(256) && offset < MAX_LIVE_BYTES[0] =>
+        {
+            (id, offset)
         }
+        _ => return Err(wrong(format!("SET_COLOC_DATA_OFFSET does not point at {slots} bytes of memory"))),
     };
     places(picture, &needs).map_err(wrong)?;
     if picture.surface != SurfaceShape::of(&needs.geometry) {
@@ -225,22 +230,23 @@ fn places(picture: &Picture, needs: &PictureNeeds) -> Result<(), String> {
 /// Who wrote and read which slot of motion vectors.
 #[derive(Default)]
 struct Slots {
-    /// Memory and place: the writer, and the readers since.
-    slots: HashMap<(u32, u8), (Option<u32>, Vec<u32>)>,
+    /// By memory and offset: the writer, and the readers since.
+    slots: HashMap<(u32, u64), (Option<u32>, Vec<u32>)>,
 }
 
 impl Slots {
     /// What picture `index` has to wait for before it reads and writes its slots.
-    fn waits(&mut self, index: u32, memory: u32, needs: &PictureNeeds) -> Vec<u32> {
+    fn waits(&mut self, index: u32, (memory, offset): (u32, u64), needs: &PictureNeeds) -> Vec<u32> {
+        let slot = |place: u8| (memory, offset + u64::from(place) * needs.collocated_slot);
         let mut waits = Vec::new();
         if needs.inter {
             for place in (0..16).filter(|place| needs.listed >> place & 1 != 0) {
-                let (writer, readers) = self.slots.entry((memory, place)).or_default();
+                let (writer, readers) = self.slots.entry(slot(place)).or_default();
                 waits.extend(*writer);
                 readers.push(index);
             }
         }
-        let (writer, readers) = self.slots.entry((memory, needs.place)).or_default();
+        let (writer, readers) = self.slots.entry(slot(needs.place)).or_default();
         waits.extend(*writer);
         waits.extend(readers.drain(..).filter(|reader| *reader != index));
         *writer = Some(index);
@@ -249,14 +255,18 @@ impl Slots {
 }
 
 /// Notes when surfaces and memory are used last, and refuses captures that want too much of it at once.
-fn lifetimes(capture: &Capture, plans: &mut [Plan], most: u64) -> Result<(), Failure> {
+fn lifetimes(capture: &Capture, plans: &mut Plans, most: u64) -> Result<(), Failure> {
+    let Plans { pictures: plans, memory: sizes, .. } = plans;
     let pictures = capture.pictures();
     let (mut surfaces, mut memory) = (BTreeMap::new(), BTreeMap::new());
     for (index, (picture, plan)) in pictures.iter().zip(plans.iter()).enumerate() {
         for (_, surface) in &picture.places {
             surfaces.insert(*surface, index);
         }
-        memory.insert(plan.collocated, index);
+        let (id, offset) = plan.collocated;
+        memory.insert(id, index);
+        let size = sizes.entry(id).or_insert(0);
+        *size = (*size).max(offset + plan.needs.collocated);
     }
     for (surface, index) in &surfaces {
         plans[*index].last_surfaces.push(*surface);
@@ -275,11 +285,8 @@ fn lifetimes(capture: &Capture, plans: &mut [Plan], most: u64) -> Result<(), Fai
                 );
             }
         }
-        let known = live_memory.entry(plan.collocated).or_insert(plan.needs.collocated);
-        if *known != plan.needs.collocated {
-            let what = format!("memory {} held motion vectors of another size before", plan.collocated);
-            return Err(capture.wrong(index, what));
-        }
+        let (id, _) = plan.collocated;
+        live_memory.insert(id, sizes[&id]);
         let bytes =
             live.values().map(SurfaceGeometry::bytes).sum::<u64>() + live_memory.values().sum::<u64>();
         if live.len() + live_memory.len() > MAX_LIVE || bytes > most {
@@ -290,7 +297,7 @@ fn lifetimes(capture: &Capture, plans: &mut [Plan], most: u64) -> Result<(), Fai
             live.remove(surface);
         }
         if plan.last_memory {
-            live_memory.remove(&plan.collocated);
+            live_memory.remove(&id);
         }
     }
     Ok(())

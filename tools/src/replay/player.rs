@@ -206,18 +206,16 @@ impl<'a> Player<'a> {
         let upload = self.upload(picture, &plan)?;
         let status = self.status(index)?;
         let mut waits: Vec<SyncPoint> = plan.waits.iter().map(|&i| self.points[i as usize].clone()).collect();
-        let collocated = match self.memory.get(&plan.collocated) {
-            Some((memory, cleared)) => {
-                waits.push(cleared.clone());
-                memory.clone()
-            }
+        let (id, offset) = plan.collocated;
+        let (collocated, cleared) = match self.memory.get(&id) {
+            Some(known) => known.clone(),
             None => {
-                let (memory, cleared) = zeroed(self.context, plan.needs.collocated)?;
-                waits.push(cleared.clone());
-                self.memory.insert(plan.collocated, (memory.clone(), cleared));
-                memory
+                let made = zeroed(self.context, self.plans.memory[&id])?;
+                self.memory.insert(id, made.clone());
+                made
             }
         };
+        waits.push(cleared);
         let queue = self.engine(engine, plan.scratch.size, &mut waits)?;
         let (scratch, _) = self.queues[&engine].scratch.clone().expect("made above");
         let part = |buffer: &DeviceBuffer, offset: u64| buffer.slice(offset, buffer.size() - offset);
@@ -230,7 +228,7 @@ impl<'a> Player<'a> {
                 video::HEVC_SET_SCALING_LIST_OFFSET => part(&upload, lists_at),
                 video::HEVC_SET_TILE_SIZES_OFFSET => part(&upload, tiles_at),
                 video::SET_IN_BUF_BASE_OFFSET => part(&upload, stream_at),
-                video::SET_COLOC_DATA_OFFSET => collocated.clone(),
+                video::SET_COLOC_DATA_OFFSET => collocated.slice(offset, plan.needs.collocated),
                 video::SET_NVDEC_STATUS_OFFSET => status.clone(),
                 video::HEVC_SET_FILTER_BUFFER_OFFSET => scratch.clone(),
                 // What only some classes have goes by the class at hand.
@@ -265,7 +263,7 @@ impl<'a> Player<'a> {
             self.surfaces.remove(id);
         }
         if plan.last_memory {
-            self.memory.remove(&plan.collocated);
+            self.memory.remove(&id);
         }
         Ok(())
     }

@@ -301,8 +301,8 @@ struct MemoryNames {
     geometry: Option<SurfaceGeometry>,
     surfaces: BTreeMap<u64, (u32, DeviceBuffer)>,
     surface_count: u32,
-    /// By the end: buffers of one allocation differ in where they begin.
-    others: BTreeMap<u64, (u32, u64, DeviceBuffer)>,
+    /// Allocations, parts of which the engine works in.
+    others: BTreeMap<u64, (u32, DeviceBuffer)>,
     other_count: u32,
 }
 
@@ -327,21 +327,13 @@ impl MemoryNames {
     }
 
     fn other(&mut self, buffer: &DeviceBuffer) -> Pointee {
-        let (start, end) = (buffer.gpu_address(), buffer.gpu_address() + buffer.size());
-        let (id, begin, _) = self.others.entry(end).or_insert_with(|| {
+        let whole = buffer.allocation();
+        let offset = buffer.gpu_address() - whole.gpu_address();
+        let (id, _) = self.others.entry(whole.gpu_address()).or_insert_with(|| {
             self.other_count += 1;
-            (self.other_count - 1, start, buffer.clone())
+            (self.other_count - 1, whole)
         });
-        match start.checked_sub(*begin) {
-            Some(offset) => Pointee::Memory { id: *id, offset, bytes: buffer.size() },
-            // Methods come with the lowest address of an allocation first; should one not, it is known as
-            // another.
-            None => {
-                self.other_count += 1;
-                (*id, *begin) = (self.other_count - 1, start);
-                Pointee::Memory { id: *id, offset: 0, bytes: buffer.size() }
-            }
-        }
+        Pointee::Memory { id: *id, offset, bytes: buffer.size() }
     }
 }
 
@@ -485,16 +477,15 @@ impl<W: Write> State<W> {
         let mut methods = Vec::with_capacity(job.buffers.len());
         let mut bitstream = Vec::new();
         for (method, buffer) in &job.buffers {
-            let to = match buffer.placement() {
-                Placement::Vidmem => self.memory.other(buffer),
-                Placement::Sysmem => {
-                    let data = self.host_data(*method, buffer, job)?;
-                    if *method == video::SET_IN_BUF_BASE_OFFSET {
-                        bitstream.clone_from(&data);
-                    }
-                    let Some(to) = self.write(|writer| writer.data(&data)) else { return Ok(()) };
-                    to
+            let to = if is_input(*method, buffer) {
+                let data = self.host_data(*method, buffer, job)?;
+                if *method == video::SET_IN_BUF_BASE_OFFSET {
+                    bitstream.clone_from(&data);
                 }
+                let Some(to) = self.write(|writer| writer.data(&data)) else { return Ok(()) };
+                to
+            } else {
+                self.memory.other(buffer)
             };
             methods.push(MethodRecord { method: *method, to });
         }
@@ -591,6 +582,23 @@ impl<W: Write> State<W> {
         if self.points.len() > 4096 {
             self.points.drain(..2048);
         }
+    }
+}
+
+/// Whether a method points at what the engine reads, rather than at what it works in.
+fn is_input(method: u32, buffer: &DeviceBuffer) -> bool {
+    match method {
+        video::SET_DRV_PIC_SETUP_OFFSET
+        | video::SET_IN_BUF_BASE_OFFSET
+        | video::HEVC_SET_TILE_SIZES_OFFSET
+        | video::HEVC_SET_SCALING_LIST_OFFSET => true,
+        video::SET_COLOC_DATA_OFFSET
+        | video::SET_NVDEC_STATUS_OFFSET
+        | video::HEVC_SET_FILTER_BUFFER_OFFSET
+        | video::SET_INTRA_TOP_BUF_OFFSET
+        | video::UNNAMED_SCRATCH_OFFSET_4DC => false,
+        // What is uploaded is host memory.
+        _ => buffer.placement() == Placement::Sysmem,
     }
 }
 

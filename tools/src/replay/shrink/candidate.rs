@@ -37,23 +37,25 @@ impl References {
     /// Of reading the capture.
     pub fn of(capture: &Capture) -> Result<References, Failure> {
         let mut surfaces: HashMap<u32, usize> = HashMap::new();
-        let mut slots: HashMap<(u32, i64), usize> = HashMap::new();
+        let mut slots: HashMap<(u32, u64), usize> = HashMap::new();
         let mut needs = Vec::new();
         for (index, picture) in capture.pictures().iter().enumerate() {
             let read = picture.places.iter().filter(|(_, surface)| *surface != picture.target);
             let mut of: Vec<usize> = read.filter_map(|(_, surface)| surfaces.get(surface).copied()).collect();
             let memory = match picture.pointee(video::SET_COLOC_DATA_OFFSET) {
-                Some(&Pointee::Memory { id, .. }) => id,
-                _ => 0,
+                Some(&Pointee::Memory { id, offset, .. }) => (id, offset),
+                _ => (0, 0),
             };
             if let Some(descriptor) = capture.data(picture, video::SET_DRV_PIC_SETUP_OFFSET)? {
                 let field = |field: nvkernel_sys::bits::Field, i| field.read(&descriptor, i).unwrap_or(0);
+                let size = field(hevc_pic::colMvBuffersize, 0) as u64 * 256;
+                let slot = |place: i64| (memory.0, memory.1.saturating_add(place as u64 * size));
                 if field(hevc_pic::num_ref_frames, 0) > 0 {
                     for list in [hevc_pic::initreflistidxl0, hevc_pic::initreflistidxl1] {
-                        of.extend((0..PLACES).filter_map(|i| slots.get(&(memory, field(list, i)))));
+                        of.extend((0..PLACES).filter_map(|i| slots.get(&slot(field(list, i)))));
                     }
                 }
-                slots.insert((memory, field(hevc_pic::curr_pic_idx, 0)), index);
+                slots.insert(slot(field(hevc_pic::curr_pic_idx, 0)), index);
             }
             surfaces.insert(picture.target, index);
             of.sort_unstable();

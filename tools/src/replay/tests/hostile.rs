@@ -83,6 +83,15 @@ fn what_makes_an_engine_leave_its_memory_is_refused_by_name() {
     refused("SET_COLOC_DATA_OFFSET does not point at", name, |d| {
         pointee(d, video::SET_COLOC_DATA_OFFSET, memory(4096));
     });
+    for offset in [1, 1 << 50, u64::MAX - 255] {
+        refused("SET_COLOC_DATA_OFFSET does not point at", name, |d| {
+            pointee(d, video::SET_COLOC_DATA_OFFSET, Pointee::Memory { id: 0, offset, bytes: u64::MAX });
+        });
+    }
+    refused("bytes are in use at once", name, |d| {
+        let far = Pointee::Memory { id: 9, offset: 20 << 30, bytes: 1 << 30 };
+        pointee(d, video::SET_COLOC_DATA_OFFSET, far);
+    });
     refused("SET_NVDEC_STATUS_OFFSET is missing", name, |d| {
         d.picture.methods.retain(|m| m.method != video::SET_NVDEC_STATUS_OFFSET);
     });

@@ -93,6 +93,18 @@ fn other_engines_stand_in_for_those_that_are_missing() {
 }
 
 #[test]
+fn motion_vectors_may_lie_anywhere_in_their_memory() {
+    use crate::replay::capture::Pointee;
+    let capture = recording("h_tmvp2_o");
+    let moved = open(change(&capture, |_, draft| {
+        let record = draft.picture.methods.iter_mut().find(|m| m.method == video::SET_COLOC_DATA_OFFSET);
+        let Pointee::Memory { offset, .. } = &mut record.unwrap().to else { panic!("no memory") };
+        *offset = 0x12_3400;
+    }));
+    assert_eq!(play(&moved, Assignment::All).unwrap().outcome.identical, capture.pictures().len());
+}
+
+#[test]
 fn frames_limit_a_recording() {
     let (bytes, recorded) = record_with(&stream("x_wpp"), None, Some(5));
     assert_eq!(recorded.pictures, 5);
