@@ -91,6 +91,8 @@ pub struct Picture {
     pub target: u32,
     /// The picture table: places sent, with their surfaces.
     pub places: Vec<(u8, u32)>,
+    /// Motion vectors that were moved before the picture, to where it looks for them.
+    pub motion: Vec<MotionCopy>,
     /// What the engine waits for.
     pub waits: Vec<Wait>,
     /// The engine's status; `None` where there is nothing to expect.
@@ -174,6 +176,16 @@ pub enum Pointee {
         /// Bytes from there to its end.
         bytes: u64,
     },
+}
+
+/// A slot of motion vectors that was copied or cleared, as offsets in the memory of `SET_COLOC_DATA_OFFSET`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MotionCopy {
+    /// Where it was; `None` for zeros.
+    pub from: Option<u64>,
+    /// Where it went.
+    pub to: u64,
 }
 
 /// What an engine waits for before it starts a picture.
@@ -504,6 +516,9 @@ fn check(picture: &Picture, index: usize, nal_units: usize) -> Result<(), String
         picture.waits.iter().find(|w| matches!(w, Wait::Picture(other) if *other as usize >= index))
     {
         return Err(format!("it waits for picture {other}, which does not come before it"));
+    }
+    if picture.motion.len() > most {
+        return Err(format!("{} slots of motion vectors are moved for it", picture.motion.len()));
     }
     if picture.methods.len() > 64 || picture.places.len() > most {
         return Err(format!("{} methods and {} places", picture.methods.len(), picture.places.len()));

@@ -224,6 +224,7 @@ fn submission(list: &mut List<'_>, p: &Picture, q: &Picture) {
     }
     let order = |p: &Picture| p.methods.iter().map(|method| method.method).collect::<Vec<_>>();
     list.put("order of methods", order(&m), order(&n));
+    list.put("motion vectors moved", &m.motion, &n.motion);
     list.put("target surface", m.target, n.target);
     let surface =
         |p: &Picture, place: u8| p.places.iter().find(|(known, _)| *known == place).map(|(_, s)| *s);

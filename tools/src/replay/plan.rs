@@ -13,7 +13,7 @@ use nvdec::class::VideoClass;
 use nvdec::hevc::audit::{self, Finding, PictureNeeds, ScratchPlan};
 use nvkernel_sys::video::{self, set_control_params as control};
 
-use super::capture::{Capture, Picture, Pointee, SurfaceShape, Wait};
+use super::capture::{Capture, MotionCopy, Picture, Pointee, SurfaceShape, Wait};
 use crate::exit::{Exit, Failure};
 
 /// Surfaces and slots of motion vectors in use at one time: all engines of a GPU at work on one stream need
@@ -44,6 +44,9 @@ pub(crate) struct Plan {
     /// Pictures to wait for besides what the surfaces say: those of the capture, and those that wrote or read
     /// the motion vectors.
     pub(crate) waits: Vec<u32>,
+    /// Motion vectors to move before it, and pictures to wait for before that.
+    pub(crate) motion: Vec<MotionCopy>,
+    pub(crate) motion_waits: Vec<u32>,
     /// Surfaces and memory that no later picture uses.
     pub(crate) last_surfaces: Vec<u32>,
     pub(crate) last_memory: bool,
@@ -72,6 +75,7 @@ pub(crate) fn plan(
     for (index, picture) in capture.pictures().iter().enumerate() {
         progress(index);
         let mut plan = look(capture, index, picture, class, &mut plans.rebased)?;
+        plan.motion_waits = slots.moved(index as u32, &plan);
         plan.waits = slots.waits(index as u32, plan.collocated, &plan.needs);
         plan.waits.extend(picture.waits.iter().filter_map(|wait| match wait {
             Wait::Picture(index) => Some(*index),
@@ -140,6 +144,10 @@ fn look(
         }
         _ => return Err(wrong(format!("SET_COLOC_DATA_OFFSET does not point at {slots} bytes of memory"))),
     };
+    let outside = |at: u64| !at.is_multiple_of(256) || at >= MAX_LIVE_BYTES[0];
+    if picture.motion.iter().any(|copy| outside(copy.to) || copy.from.is_some_and(outside)) {
+        return Err(wrong("motion vectors are moved from or to where no slot is".to_owned()));
+    }
     places(picture, &needs).map_err(wrong)?;
     if picture.surface != SurfaceShape::of(&needs.geometry) {
         return Err(wrong("the surface is not of the descriptor's format and size".to_owned()));
@@ -154,6 +162,8 @@ fn look(
         collocated,
         engine,
         waits: Vec::new(),
+        motion: picture.motion.clone(),
+        motion_waits: Vec::new(),
         last_surfaces: Vec::new(),
         last_memory: false,
     })
@@ -235,6 +245,28 @@ struct Slots {
 }
 
 impl Slots {
+    /// What the copies before picture `index` have to wait for. From here on they count as the picture's own.
+    fn moved(&mut self, index: u32, plan: &Plan) -> Vec<u32> {
+        let (memory, _) = plan.collocated;
+        let mut waits = Vec::new();
+        for copy in &plan.motion {
+            if let Some(from) = copy.from {
+                let (writer, readers) = self.slots.entry((memory, from)).or_default();
+                waits.extend(*writer);
+                readers.push(index);
+            }
+            let (writer, readers) = self.slots.entry((memory, copy.to)).or_default();
+            waits.extend(*writer);
+            waits.append(readers);
+            *writer = Some(index);
+        }
+        waits.sort_unstable();
+        waits.dedup();
+        // Copies of one picture follow each other by themselves.
+        waits.retain(|other| *other != index);
+        waits
+    }
+
     /// What picture `index` has to wait for before it reads and writes its slots.
     fn waits(&mut self, index: u32, (memory, offset): (u32, u64), needs: &PictureNeeds) -> Vec<u32> {
         let slot = |place: u8| (memory, offset + u64::from(place) * needs.collocated_slot);
@@ -248,7 +280,9 @@ impl Slots {
         }
         let (writer, readers) = self.slots.entry(slot(needs.place)).or_default();
         waits.extend(*writer);
-        waits.extend(readers.drain(..).filter(|reader| *reader != index));
+        waits.append(readers);
+        // What was moved for the picture itself is behind it already.
+        waits.retain(|other| *other != index);
         *writer = Some(index);
         waits
     }
@@ -267,6 +301,9 @@ fn lifetimes(capture: &Capture, plans: &mut Plans, most: u64) -> Result<(), Fail
         memory.insert(id, index);
         let size = sizes.entry(id).or_insert(0);
         *size = (*size).max(offset + plan.needs.collocated);
+        for copy in &plan.motion {
+            *size = (*size).max(copy.to.max(copy.from.unwrap_or(0)) + plan.needs.collocated_slot);
+        }
     }
     for (surface, index) in &surfaces {
         plans[*index].last_surfaces.push(*surface);

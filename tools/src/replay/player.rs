@@ -215,7 +215,8 @@ impl<'a> Player<'a> {
                 made
             }
         };
-        waits.push(cleared);
+        waits.push(cleared.clone());
+        waits.extend(self.move_motion(&plan, &collocated, cleared)?);
         let queue = self.engine(engine, plan.scratch.size, &mut waits)?;
         let (scratch, _) = self.queues[&engine].scratch.clone().expect("made above");
         let part = |buffer: &DeviceBuffer, offset: u64| buffer.slice(offset, buffer.size() - offset);
@@ -266,6 +267,30 @@ impl<'a> Player<'a> {
             self.memory.remove(&id);
         }
         Ok(())
+    }
+
+    /// Moves motion vectors to where the picture looks for them.
+    fn move_motion(
+        &self,
+        plan: &Plan,
+        memory: &DeviceBuffer,
+        cleared: SyncPoint,
+    ) -> Result<Option<SyncPoint>, Failure> {
+        let slot = |at: u64| memory.slice(at, plan.needs.collocated_slot);
+        let mut waits = vec![cleared];
+        waits.extend(plan.motion_waits.iter().map(|&index| self.points[index as usize].clone()));
+        let mut done = None;
+        // One submission each: copies of one batch run in any order.
+        for copy in &plan.motion {
+            let mut commands = CopyCommands::new();
+            match copy.from {
+                Some(from) => commands.copy(&slot(from), &slot(copy.to)).map_err(nvdec::Error::from)?,
+                None => commands.fill(&slot(copy.to), 0).map_err(nvdec::Error::from)?,
+            };
+            let point = self.context.copy_queue()?.submit(&waits, commands).map_err(nvdec::Error::from)?;
+            done = Some(point);
+        }
+        Ok(done)
     }
 
     /// Clear status memory. The picture that had it before has landed.

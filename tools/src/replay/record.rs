@@ -502,6 +502,7 @@ impl<W: Write> State<W> {
             methods,
             target: self.memory.surface(&job.target),
             places: job.pictures.iter().map(|(p, s)| (*p, self.memory.surface(s))).collect(),
+            motion: Vec::new(),
             waits: submission.waits.iter().map(|wait| self.wait(wait)).collect(),
             status: None,
             hashes: None,

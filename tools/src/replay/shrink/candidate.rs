@@ -49,6 +49,10 @@ impl References {
             if let Some(descriptor) = capture.data(picture, video::SET_DRV_PIC_SETUP_OFFSET)? {
                 let field = |field: nvkernel_sys::bits::Field, i| field.read(&descriptor, i).unwrap_or(0);
                 let size = field(hevc_pic::colMvBuffersize, 0) as u64 * 256;
+                for copy in &picture.motion {
+                    of.extend(copy.from.and_then(|from| slots.get(&(memory.0, from))));
+                    slots.insert((memory.0, copy.to), index);
+                }
                 let slot = |place: i64| (memory.0, memory.1.saturating_add(place as u64 * size));
                 if field(hevc_pic::num_ref_frames, 0) > 0 {
                     for list in [hevc_pic::initreflistidxl0, hevc_pic::initreflistidxl1] {
@@ -58,6 +62,8 @@ impl References {
                 slots.insert(slot(field(hevc_pic::curr_pic_idx, 0)), index);
             }
             surfaces.insert(picture.target, index);
+            // Its own are the motion vectors that were moved for it.
+            of.retain(|other| *other != index);
             of.sort_unstable();
             of.dedup();
             needs.push(of);

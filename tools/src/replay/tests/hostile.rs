@@ -92,6 +92,11 @@ fn what_makes_an_engine_leave_its_memory_is_refused_by_name() {
         let far = Pointee::Memory { id: 9, offset: 20 << 30, bytes: 1 << 30 };
         pointee(d, video::SET_COLOC_DATA_OFFSET, far);
     });
+    for (from, to) in [(Some(1), 0), (None, 1 << 60), (Some(u64::MAX), 256)] {
+        refused("motion vectors are moved from or to", name, |d| {
+            d.picture.motion = vec![crate::replay::capture::MotionCopy { from, to }];
+        });
+    }
     refused("SET_NVDEC_STATUS_OFFSET is missing", name, |d| {
         d.picture.methods.retain(|m| m.method != video::SET_NVDEC_STATUS_OFFSET);
     });

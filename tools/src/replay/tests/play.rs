@@ -105,6 +105,36 @@ fn motion_vectors_may_lie_anywhere_in_their_memory() {
 }
 
 #[test]
+fn motion_vectors_are_moved_where_a_picture_looks_for_them() {
+    use crate::replay::capture::{MotionCopy, Pointee};
+    let capture = recording("h_tmvp2_o");
+    let total = capture.pictures().len();
+    // Every picture has its slots elsewhere: all that it may read are moved from where the picture before had them.
+    let moved = |with_copies: bool| {
+        open(change(&capture, |index, draft| {
+            let size = draft.get(pic::colMvBuffersize, 0) as u64 * 256;
+            let base = |index: usize| (index % 5) as u64 * 20 * size;
+            let record = draft.picture.methods.iter_mut().find(|m| m.method == video::SET_COLOC_DATA_OFFSET);
+            let Pointee::Memory { offset, .. } = &mut record.unwrap().to else { panic!("no memory") };
+            *offset = base(index);
+            if index > 0 && with_copies {
+                let slot = |place: u64| MotionCopy {
+                    from: Some(base(index - 1) + place * size),
+                    to: base(index) + place * size,
+                };
+                draft.picture.motion = (0..16).map(slot).collect();
+            }
+        }))
+    };
+    for assignment in [Assignment::Captured, Assignment::All] {
+        let outcome = play(&moved(true), assignment).unwrap().outcome;
+        assert_eq!(outcome.identical, total, "{}", outcome.verdict(total));
+        let outcome = play(&moved(false), assignment).unwrap().outcome;
+        assert!(outcome.different > 0, "the stream takes motion from other pictures");
+    }
+}
+
+#[test]
 fn frames_limit_a_recording() {
     let (bytes, recorded) = record_with(&stream("x_wpp"), None, Some(5));
     assert_eq!(recorded.pictures, 5);
