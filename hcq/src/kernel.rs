@@ -1,16 +1,18 @@
 //! The seam between this crate and the machine.
 //!
-//! Everything the crate asks of an operating system passes through [`KernelInterface`]: six calls, all in
-//! terms of file descriptors and ioctl bytes. [`LinuxKernel`] is NVIDIA's kernel module;
+//! Everything the crate asks of an operating system passes through [`KernelInterface`]: five calls, all in
+//! terms of file descriptors and ioctl bytes, and two questions about what is behind them. [`LinuxKernel`] is NVIDIA's kernel module;
 //! [`EmulatedKernel`](emulated::EmulatedKernel) answers the same bytes without a GPU. Nothing above knows
 //! which one runs.
 
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use memmap2::MmapRaw;
+use nvkernel_sys::engine::EngineKind;
 
 pub mod emulated;
 mod linux;
@@ -55,6 +57,14 @@ pub enum EventWait {
 pub trait KernelInterface: fmt::Debug + Send + Sync {
     /// Whether the GPUs behind this interface are a model.
     fn is_emulated(&self) -> bool;
+
+    /// What the engines of a kind lack of what their class has, in the terms of whoever drives them. A real driver
+    /// says nothing: there the class is the whole truth. Nothing here depends on it; interfaces that pass calls on
+    /// pass this on as well.
+    fn engine_limits(&self, kind: EngineKind) -> Option<&(dyn Any + Send + Sync)> {
+        let _ = kind;
+        None
+    }
 
     /// Opens a device node for reading and writing, close-on-exec, blocking.
     fn open(&self, node: Node) -> io::Result<OwnedFd>;

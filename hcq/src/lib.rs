@@ -20,8 +20,6 @@ pub mod device;
 mod error;
 #[allow(unsafe_code)]
 pub mod kernel;
-#[allow(unsafe_code)]
-pub mod mapping;
 pub mod memory;
 pub mod pushbuf;
 #[allow(unsafe_code)]
@@ -36,7 +34,7 @@ pub use copy::{BlockLinearPlane, CopyCommands, CopyQueue, PitchPlane};
 pub use device::{Chip, Device, GpuInfo, enumerate};
 pub use error::{Error, Result};
 pub use kernel::{KernelInterface, LinuxKernel, Node};
-pub use memory::{DeviceBuffer, Placement, View};
+pub use memory::{DeviceBuffer, Placement, View, allocation_size};
 pub use nvkernel_sys::engine::{EngineKind, EngineType};
 pub use nvkernel_sys::layout::DriverVersion;
 pub use pushbuf::{Method, PushBuffer};

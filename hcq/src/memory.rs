@@ -11,8 +11,12 @@ use zerocopy::FromZeros;
 
 use crate::device::DeviceInner;
 use crate::error::{Error, Result};
-use crate::mapping::Mapping;
 use crate::rm::RmObject;
+
+#[allow(unsafe_code)]
+mod mapping;
+
+pub use mapping::Mapping;
 
 const KIB4: u64 = 4 << 10;
 const KIB64: u64 = 64 << 10;
@@ -34,6 +38,22 @@ impl fmt::Display for Placement {
             Placement::Sysmem => "host memory",
         })
     }
+}
+
+/// The pages that an allocation is made of.
+fn page_size(size: u64, placement: Placement) -> u64 {
+    let huge = size.checked_next_multiple_of(MIB2).is_some_and(|rounded| rounded - size <= size / 8);
+    match placement {
+        // Huge pages only where little is lost to rounding: a 1080p surface of 3 MiB would take 4.
+        Placement::Vidmem if huge => MIB2,
+        Placement::Vidmem => KIB64,
+        Placement::Sysmem => KIB4,
+    }
+}
+
+/// Bytes that a buffer of `size` bytes really takes: whole pages.
+pub fn allocation_size(size: u64, placement: Placement) -> u64 {
+    size.max(1).checked_next_multiple_of(page_size(size, placement)).unwrap_or(u64::MAX)
 }
 
 /// One allocation: an RM memory object, mapped into the device's address space for as long as it lives.
@@ -64,13 +84,7 @@ impl fmt::Debug for DeviceBuffer {
 
 impl DeviceBuffer {
     pub(crate) fn allocate(device: &Arc<DeviceInner>, size: u64, placement: Placement) -> Result<Self> {
-        let huge = size.checked_next_multiple_of(MIB2).is_some_and(|rounded| rounded - size <= size / 8);
-        let page = match placement {
-            // Huge pages only where little is lost to rounding: a 1080p surface of 3 MiB would take 4.
-            Placement::Vidmem if huge => MIB2,
-            Placement::Vidmem => KIB64,
-            Placement::Sysmem => KIB4,
-        };
+        let page = page_size(size, placement);
         let size = size.max(1).checked_next_multiple_of(page).ok_or(Error::AddressSpaceFull { size })?;
         let mut params = NV_MEMORY_ALLOCATION_PARAMS::new_zeroed();
         params.owner = device.client.root();

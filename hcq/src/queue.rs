@@ -123,9 +123,16 @@ impl Queue {
     }
 
     /// As [`fault`](Self::fault), for submissions: a dead channel would take them and do nothing.
-    fn fault_if_dead(&self) -> Option<Error> {
-        let fault = self.fault()?;
-        Some(Error::ChannelFault { engine: self.engine().to_string(), fault })
+    /// Whether work can still be submitted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ChannelFault`] once the channel is dead.
+    pub fn check(&self) -> Result<()> {
+        match self.fault() {
+            None => Ok(()),
+            Some(fault) => Err(Error::ChannelFault { engine: self.engine().to_string(), fault }),
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -153,9 +160,7 @@ impl Queue {
                 method?;
             }
         }
-        if let Some(fault) = self.fault_if_dead() {
-            return Err(fault);
-        }
+        self.check()?;
         let mut state = self.lock();
         let state = &mut *state;
         let mut buffers = buffers;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use hcq::kernel::TracingKernel;
-use hcq::kernel::emulated::{EmulatedKernel, GpuModel};
-use hcq::{CopyCommands, CopyQueue, Device, Placement};
+use hcq::kernel::emulated::{EmulatedKernel, Engine, EngineContext, EngineFault, GpuModel};
+use hcq::{CopyCommands, CopyQueue, Device, EngineKind, KernelInterface, LinuxKernel, Placement};
 
 fn run() -> Vec<String> {
     let kernel = TracingKernel::new(Arc::new(EmulatedKernel::new(GpuModel::h200()).unwrap()));
@@ -48,4 +48,36 @@ fn two_runs_give_the_same_trace() {
         assert_eq!(a, b);
     }
     assert_eq!(first.len(), second.len());
+}
+
+struct Idle(u32);
+
+impl Engine for Idle {
+    fn class(&self) -> u32 {
+        self.0
+    }
+
+    fn method(&mut self, _: &EngineContext<'_>, _: u32, _: u32) -> Result<(), EngineFault> {
+        Ok(())
+    }
+}
+
+/// What attached engines lack is said by whatever stands for the kernel; of several, the last one counts.
+#[test]
+fn limits_are_those_of_the_engines_attached_last() {
+    let limits = |kernel: &dyn KernelInterface, kind| {
+        kernel.engine_limits(kind).map(|limits| *limits.downcast_ref::<&str>().unwrap())
+    };
+    let limited = EmulatedKernel::builder()
+        .with_engine_factory(EngineKind::Nvdec, |_, class| Box::new(Idle(class)))
+        .with_limited_engine_factory(EngineKind::Nvdec, "no 4:4:4", |_, class| Box::new(Idle(class)));
+    let kernel = TracingKernel::new(Arc::new(limited.build().unwrap()));
+    assert_eq!(limits(&*kernel, EngineKind::Nvdec), Some("no 4:4:4"));
+    assert_eq!(limits(&*kernel, EngineKind::Nvjpg), None);
+    assert!(kernel.lines().is_empty(), "no call was made for it");
+    let whole = EmulatedKernel::builder()
+        .with_limited_engine_factory(EngineKind::Nvdec, "no 4:4:4", |_, class| Box::new(Idle(class)))
+        .with_engine_factory(EngineKind::Nvdec, |_, class| Box::new(Idle(class)));
+    assert_eq!(limits(&whole.build().unwrap(), EngineKind::Nvdec), None);
+    assert_eq!(limits(&LinuxKernel::new(), EngineKind::Nvdec), None);
 }

@@ -1,6 +1,7 @@
 //! The decoded picture buffer: reference marking (8.3.2) and output order (C.5.2).
 
 use crate::parser::Picture;
+use crate::slice::SliceHeader;
 
 /// Pictures besides the current one that the buffer holds at most (`MaxDpbSize`, A.4.2).
 pub const MAX_DPB_SIZE: usize = 16;
@@ -89,6 +90,33 @@ impl ResolvedRps {
     /// `RefPicListTemp1` before it repeats (8-10): StCurrAfter, StCurrBefore, LtCurr.
     pub fn initial_list1(&self) -> impl Iterator<Item = &RefEntry> {
         self.st_curr_after.iter().chain(&self.st_curr_before).chain(&self.lt_curr)
+    }
+
+    /// Position in [`initial_list0`](Self::initial_list0) of the picture that a slice takes motion vectors from
+    /// (`ColPic`, 8.5.3.2.8); `None` for a slice that does not.
+    pub fn collocated(&self, header: &SliceHeader) -> Option<usize> {
+        let total = self.num_pic_total_curr();
+        if !header.slice_temporal_mvp_enabled_flag || header.num_ref_idx_l0_active == 0 || total == 0 {
+            return None;
+        }
+        let modification = &header.ref_pic_lists_modification;
+        let entries = match header.collocated_from_l0_flag {
+            true => &modification.list_entry_l0,
+            false => &modification.list_entry_l1,
+        };
+        // RefPicListTempX repeats the initial list as often as it takes (8-8, 8-10).
+        let idx = usize::from(header.collocated_ref_idx);
+        let at = match entries {
+            Some(entries) => usize::from(*entries.get(idx)?),
+            None => idx,
+        } % total;
+        let (before, after) = (self.st_curr_before.len(), self.st_curr_after.len());
+        Some(match header.collocated_from_l0_flag {
+            true => at,
+            false if at < after => before + at,
+            false if at < before + after => at - after,
+            false => at,
+        })
     }
 
     /// The references that the current picture may use but that do not exist.

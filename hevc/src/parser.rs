@@ -32,6 +32,9 @@ pub enum Ignored {
     Unspecified(NalHeader),
 }
 
+/// Bytes that hold a slice segment header up to `slice_pic_parameter_set_id`.
+const HEADER_START: usize = 8;
+
 /// What a NAL unit holds.
 #[derive(Debug, Clone)]
 pub enum Unit<'a> {
@@ -212,6 +215,20 @@ impl Parser {
     /// The picture whose slice segments are being received.
     pub fn current_picture(&self) -> Option<&Arc<Picture>> {
         self.current.as_ref().map(|current| &current.picture)
+    }
+
+    /// The parameter sets that a slice segment refers to, without taking notice of it. `None` if `nal` is none of the base
+    /// layer, or they were not received.
+    pub fn parameter_sets_of(&self, nal: &[u8]) -> Option<(Arc<Pps>, Arc<Sps>)> {
+        let header = NalHeader::parse(nal).ok().filter(|header| header.nuh_layer_id == 0)?;
+        if !header.nal_unit_type.is_slice_segment() {
+            return None;
+        }
+        let mut rbsp = Rbsp::default();
+        rbsp.assign(&nal[NalHeader::SIZE..], HEADER_START);
+        let r = &mut BitReader::new(rbsp.bytes(), Place::new(Structure::SliceSegmentHeader));
+        let start = HeaderStart::parse(r, header.nal_unit_type).ok()?;
+        self.parameter_sets(header.nal_unit_type, start.slice_pic_parameter_set_id, r.place()).ok()
     }
 
     /// Parses one NAL unit: two-byte header included, emulation prevention left in, no start code.

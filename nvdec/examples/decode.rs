@@ -1,11 +1,10 @@
-//! Decodes an Annex B file on the first GPU and prints the MD5 of every picture in output order.
+//! Decodes an Annex B file and prints the MD5 of every picture in output order.
 //!
 //! ```text
 //! cargo run --release --example decode -- clip.hevc
 //! ```
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use md5::{Digest, Md5};
 use nvdec::{Context, DecoderOptions, Download, Downloader, Frame, HevcDecoder, Sent};
@@ -14,8 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("usage: decode FILE")?;
     let data = std::fs::read(path)?;
 
-    let device = hcq::Device::open(Arc::new(hcq::LinuxKernel::new()), 0)?;
-    let context = Context::new(device)?;
+    let context = Context::open_default()?;
     let mut decoder = HevcDecoder::new(&context, DecoderOptions::default())?;
     let downloader = Downloader::new(&context);
     // Copies to the host run behind the decode; a few in flight keep the engine busy.

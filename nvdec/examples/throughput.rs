@@ -4,7 +4,6 @@
 //! cargo run --release --example throughput -- clip.hevc 10
 //! ```
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use nvdec::{Context, DecoderOptions, HevcDecoder, Sent};
@@ -16,9 +15,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let loops: u32 = args.next().map_or(Ok(1), |n| n.parse())?;
     let data = std::fs::read(path)?;
 
-    let device = hcq::Device::open(Arc::new(hcq::LinuxKernel::new()), 0)?;
+    let context = Context::open_default()?;
     let opened = start.elapsed();
-    let context = Context::new(device)?;
     let mut decoder = HevcDecoder::new(&context, DecoderOptions::default())?;
     let created = start.elapsed();
     let mut first = None;
@@ -38,7 +36,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 }
             }
         }
-        while decoder.flush()? == Sent::NoSurface {}
+        while decoder.flush()? == Sent::NoSurface {
+            pictures += u64::from(decoder.receive().is_some());
+        }
         while decoder.receive().is_some() {
             pictures += 1;
         }
@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let cpu = cpu_nanoseconds() - cpu;
     let statistics = decoder.statistics();
     let busy = statistics.engine_cycles as f64 / seconds / 1e6;
-    println!("{pictures} pictures on {}, {} in error", decoder.engine(), statistics.pictures_in_error);
+    println!("{pictures} pictures on {:?}, {} in error", decoder.engines(), statistics.pictures_in_error);
     println!("{:.0} pictures/s, {busy:.0} million engine cycles/s", pictures as f64 / seconds);
     println!("device {opened:.1?}, decoder {created:.1?}, first picture {:.1?}", first.unwrap_or_default());
     println!("CPU {:.1} us a picture, {}", cpu as f64 / 1e3 / pictures as f64, peak_memory());

@@ -119,6 +119,25 @@ pub struct VideoClass {
     pub proven: bool,
 }
 
+/// What engines can do that lack something of their class. Hardware has none; engines in software declare it where
+/// they are attached ([`hcq::KernelInterface::engine_limits`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineLimits {
+    /// What messages call the engines, so that nobody takes their limits for the hardware's.
+    pub name: &'static str,
+    /// Codecs that they decode, each with its chroma formats, as far as the class has them.
+    pub codecs: &'static [(Codec, Chroma)],
+    /// Whether they have the tools of HEVC's `sps_range_extension()` and `pps_range_extension()`.
+    pub range_extensions: bool,
+}
+
+impl EngineLimits {
+    /// The chroma formats of `codec`; none if it is not decoded at all.
+    pub fn chroma(&self, codec: Codec) -> Chroma {
+        self.codecs.iter().find(|(known, _)| *known == codec).map_or(Chroma::empty(), |(_, chroma)| *chroma)
+    }
+}
+
 /// The lower limit of HEVC picture sizes. Below it an engine writes wrong samples and reports success, so that
 /// nothing but a limit here keeps them from the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

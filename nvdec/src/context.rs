@@ -1,23 +1,93 @@
 //! [`Context`]: one GPU opened for decoding, with what its sessions share.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hcq::{CopyCommands, CopyQueue, Device, DeviceBuffer, EngineKind, EngineType, Placement, SyncPoint};
 
-use crate::class::{VIDEO_CLASSES, VideoClass};
+use crate::class::{Capability, Chroma, Codec, EngineLimits, VIDEO_CLASSES, VideoClass};
 use crate::error::{Error, Result};
 use crate::queue::VideoQueue;
+use crate::scheduler::{EngineLoad, EngineSet, Scheduler};
 
-/// A GPU with its video class, one queue per engine in use, and a copy queue. Sessions share all of them;
+/// Which of an engine's two queues a session submits to. The engine takes turns between them, so that nobody who
+/// wants a picture soon stands behind hundreds that were submitted ahead of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// For sessions that look far ahead.
+    #[default]
+    Bulk,
+    /// For sessions that do not.
+    Prompt,
+}
+
+/// A GPU with its video class, up to two queues per engine in use, and a copy queue. Sessions share all of them;
 /// each is made when first needed.
 #[derive(Debug)]
 pub struct Context {
     device: Device,
     class: &'static VideoClass,
+    limits: Option<EngineLimits>,
     engines: Vec<EngineType>,
     copy: OnceLock<CopyQueue>,
-    queues: Mutex<BTreeMap<EngineType, Arc<VideoQueue>>>,
+    queues: Mutex<BTreeMap<(EngineType, Lane), Arc<VideoQueue>>>,
+    scheduler: Scheduler,
+    /// Sessions that chose a single engine, by engine.
+    settled: Mutex<BTreeMap<EngineType, usize>>,
+    budget: Mutex<Budget>,
+    busy: AtomicUsize,
+}
+
+/// GPU memory promised to sessions, in bytes.
+#[derive(Debug, Default)]
+struct Budget {
+    limit: Option<u64>,
+    reserved: u64,
+}
+
+/// A session's share of the budget.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    context: Arc<Context>,
+    bytes: u64,
+}
+
+impl Reservation {
+    /// Makes it `bytes` large. `false` and unchanged if the budget does not allow that.
+    pub(crate) fn resize(&mut self, bytes: u64) -> bool {
+        let mut budget = self.context.budget();
+        let reserved = (budget.reserved - self.bytes).saturating_add(bytes);
+        if bytes > self.bytes && budget.limit.is_some_and(|limit| reserved > limit) {
+            return false;
+        }
+        budget.reserved = reserved;
+        drop(budget);
+        self.bytes = bytes;
+        true
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.context.budget().reserved -= self.bytes;
+    }
+}
+
+/// A session's stay on the engine that it chose.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    context: Arc<Context>,
+    engine: EngineType,
+}
+
+impl Drop for Settled {
+    fn drop(&mut self) {
+        let mut settled = self.context.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = settled.get_mut(&self.engine) {
+            *count -= 1;
+        }
+    }
 }
 
 impl Context {
@@ -38,7 +108,20 @@ impl Context {
                 offered.len()
             ))
         })?;
-        Ok(Arc::new(Context { device, class, engines, copy: OnceLock::new(), queues: Mutex::default() }))
+        let limits = device.client().kernel().engine_limits(EngineKind::Nvdec);
+        let limits = limits.and_then(|limits| limits.downcast_ref::<EngineLimits>()).copied();
+        Ok(Arc::new(Context {
+            device,
+            class,
+            limits,
+            scheduler: Scheduler::new(engines.iter().copied()),
+            engines,
+            copy: OnceLock::new(),
+            queues: Mutex::default(),
+            settled: Mutex::default(),
+            budget: Mutex::default(),
+            busy: AtomicUsize::new(0),
+        }))
     }
 
     /// The GPU.
@@ -46,9 +129,26 @@ impl Context {
         &self.device
     }
 
+    /// Whether the GPU is a model in this process, which decodes in software.
+    pub fn is_emulated(&self) -> bool {
+        self.device.is_emulated()
+    }
+
     /// Row of the GPU's video class.
     pub fn class(&self) -> &'static VideoClass {
         self.class
+    }
+
+    /// What the engines lack of their class; `None` on hardware.
+    pub fn limits(&self) -> Option<&EngineLimits> {
+        self.limits.as_ref()
+    }
+
+    /// What the engines decode of `codec`: what the class does, within their [limits](Self::limits).
+    pub fn capability(&self, codec: Codec) -> Option<Capability> {
+        let capability = *self.class.capability(codec)?;
+        let chroma = self.limits.map_or(Chroma::all(), |limits| limits.chroma(codec)) & capability.chroma;
+        (!chroma.is_empty()).then_some(Capability { chroma, ..capability })
     }
 
     /// The NVDEC engines that exist, in ascending order. Numbers may start above 0 and have holes.
@@ -82,32 +182,97 @@ impl Context {
         Ok((memory, filled))
     }
 
-    /// The queue of `engine`, or of the engine with the least work if none is named.
-    pub fn video_queue(&self, engine: Option<EngineType>) -> Result<Arc<VideoQueue>> {
-        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        let engine = match engine {
-            Some(engine) if self.engines.contains(&engine) => engine,
-            Some(engine) => {
-                let present: Vec<_> = self.engines.iter().map(|e| e.to_string()).collect();
-                return Err(Error::Hardware(format!(
-                    "the GPU has no {engine}; it has {}",
-                    present.join(", ")
-                )));
-            }
-            None => *self
-                .engines
-                .iter()
-                .min_by_key(|e| {
-                    queues.get(e).map_or((0, 0), |q| (Arc::strong_count(q), q.queue().depth() as usize))
-                })
-                .expect("a context has at least one engine"),
+    /// Sessions with pictures in flight.
+    pub(crate) fn busy_sessions(&self) -> usize {
+        self.busy.load(Ordering::Relaxed)
+    }
+
+    /// A session begins to have pictures in flight, or ceases to.
+    pub(crate) fn set_busy(&self, busy: bool) {
+        match busy {
+            true => self.busy.fetch_add(1, Ordering::Relaxed),
+            false => self.busy.fetch_sub(1, Ordering::Relaxed),
         };
+    }
+
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Limits the GPU memory, in bytes, of all decoders together; none to begin with. A sequence that would exceed it
+    /// is not begun: its decoder answers [`Sent::NoMemory`](crate::Sent::NoMemory) until others have ended. What was
+    /// begun goes on. The channels of the engines, a few MiB each, do not count.
+    pub fn set_memory_limit(&self, bytes: Option<u64>) {
+        self.budget().limit = bytes;
+    }
+
+    /// The limit, if one is set.
+    pub fn memory_limit(&self) -> Option<u64> {
+        self.budget().limit
+    }
+
+    /// Bytes of GPU memory that decoders may take by their [`Price`](crate::Price)s.
+    pub fn reserved_memory(&self) -> u64 {
+        self.budget().reserved
+    }
+
+    pub(crate) fn reserve(self: &Arc<Self>) -> Reservation {
+        Reservation { context: self.clone(), bytes: 0 }
+    }
+
+    /// What each engine has to do for the sessions of this context.
+    pub fn load(&self) -> BTreeMap<EngineType, EngineLoad> {
+        self.scheduler.load()
+    }
+
+    pub(crate) fn scheduler(&self) -> &Scheduler {
+        &self.scheduler
+    }
+
+    /// All engines of `wanted`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Hardware`] if one of them does not exist, or there is none.
+    pub(crate) fn check_engines(&self, wanted: EngineSet) -> Result<EngineSet> {
+        let missing = wanted.iter().find(|engine| !self.engines.contains(engine));
+        let present = || self.engines.iter().map(|e| e.to_string()).collect::<Vec<_>>().join(", ");
+        match missing {
+            Some(engine) => Err(Error::Hardware(format!("the GPU has no {engine}; it has {}", present()))),
+            None if wanted.is_empty() => {
+                Err(Error::Hardware(format!("no engine to decode on was named; the GPU has {}", present())))
+            }
+            None => Ok(wanted),
+        }
+    }
+
+    /// The engine with the least to do for this process, for as long as the second value lives.
+    pub(crate) fn settle(self: &Arc<Self>) -> (EngineType, Settled) {
+        let load = self.load();
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        let sessions = |engine: &EngineType| settled.get(engine).copied().unwrap_or(0);
+        let best = self.engines.iter().min_by_key(|e| (sessions(e), load.get(e).map_or(0, |l| l.cycles)));
+        let engine = *best.expect("a context has at least one engine");
+        *settled.entry(engine).or_insert(0) += 1;
+        (engine, Settled { context: self.clone(), engine })
+    }
+
+    /// A queue of `engine`, opened if it is not yet. Sessions open those that they need; who does it beforehand spares
+    /// them the milliseconds, and has them use the engine sooner.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Hardware`] if the GPU has no such engine, [`Error::Gpu`] if the channel cannot be made.
+    pub fn video_queue(&self, engine: EngineType, lane: Lane) -> Result<Arc<VideoQueue>> {
+        self.check_engines(EngineSet::default().with(engine))?;
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         // A dead queue is replaced: the channel is lost, the engine is not.
-        if let Some(queue) = queues.get(&engine).filter(|queue| queue.queue().fault().is_none()) {
+        if let Some(queue) = queues.get(&(engine, lane)).filter(|queue| queue.queue().fault().is_none()) {
             return Ok(queue.clone());
         }
         let queue = Arc::new(VideoQueue::new(&self.device, engine, self.class)?);
-        queues.insert(engine, queue.clone());
+        self.scheduler.opened(engine);
+        queues.insert((engine, lane), queue.clone());
         Ok(queue)
     }
 }

@@ -98,10 +98,16 @@ impl Download {
         &self.frame
     }
 
+    /// Whether [`wait`](Self::wait) would return at once.
+    pub fn is_finished(&self) -> bool {
+        self.point.is_reached()
+    }
+
     /// Waits for the copy and gives the samples.
     pub fn wait(&self) -> Result<HostFrame> {
         // The picture first: a dead engine must not pass for a copy that went well.
         self.frame.ready.wait(PICTURE_TIMEOUT)?;
+        self.frame.check_references()?;
         self.point.wait(PICTURE_TIMEOUT)?;
         let buffer = self.buffer.as_ref().expect("taken only by Drop");
         let view = buffer.view()?;

@@ -23,8 +23,8 @@
 //!
 //! Where it knows less:
 //!
-//! - It decodes 4:2:0 of 8 to 12 bits without the tools of the range extensions. What it does not decode ends
-//!   with `error_status` 8, and the log names the field.
+//! - It decodes 4:2:0 of 8 to 12 bits without the tools of the range extensions, and says so ([`LIMITS`]). What
+//!   it is told to decode beyond that ends with `error_status` 8, and the log names the field.
 //! - `cycle_count` is a function of the picture's blocks and bytes. Codes of slice header errors, the order of
 //!   bytes in the collocated motion vectors and what concealment shows are its own.
 //! - Where slice data go wrong before they stop making sense is not known to it: the whole segment is lost.
@@ -46,7 +46,7 @@ use hcq::kernel::emulated::{Builder, EmulatedKernel, Engine, EngineContext, Engi
 use hcq::{EngineKind, EngineType};
 use nvkernel_sys::video::{self, set_control_params};
 
-use crate::class::VideoClass;
+use crate::class::{Chroma, Codec, EngineLimits, VideoClass};
 
 mod decode;
 mod motion;
@@ -70,9 +70,16 @@ pub fn h200() -> io::Result<EmulatedKernel> {
     attach(EmulatedKernel::builder().gpu(GpuModel::h200())).build()
 }
 
-/// Gives the video engines of all GPUs of a machine a [`NvdecEngine`] each.
+/// What a [`NvdecEngine`] lacks of its class. A decoder refuses streams beyond it by name, before it submits
+/// anything; what is submitted all the same ends with `error_status` 8.
+pub const LIMITS: EngineLimits =
+    EngineLimits { name: "emulated", codecs: &[(Codec::Hevc, Chroma::C420)], range_extensions: false };
+
+/// Gives the video engines of all GPUs of a machine a [`NvdecEngine`] each, and states their [`LIMITS`].
 pub fn attach(builder: Builder) -> Builder {
-    builder.with_engine_factory(EngineKind::Nvdec, |engine, class| Box::new(NvdecEngine::new(engine, class)))
+    builder.with_limited_engine_factory(EngineKind::Nvdec, LIMITS, |engine, class| {
+        Box::new(NvdecEngine::new(engine, class))
+    })
 }
 
 /// A video decoder object on a channel: see the [module](self).
@@ -82,6 +89,17 @@ pub struct NvdecEngine {
     class: u32,
     methods: Methods,
     decoder: Decoder,
+}
+
+#[cfg(test)]
+pub(crate) use setup::ABSENT_TOOLS;
+
+/// The field for which a picture would be refused, if any.
+#[cfg(test)]
+pub(crate) fn refuses(descriptor: &[u8], tiles: &[u8], class: &VideoClass) -> Option<&'static str> {
+    let setup = setup::Setup::new(descriptor[..setup::Setup::BYTES].try_into().expect("a whole descriptor"));
+    let checked = setup.check(class).and_then(|()| setup::TileSizes::read(tiles, &setup, class));
+    checked.err().map(|refusal| refusal.field)
 }
 
 /// What was set by methods.

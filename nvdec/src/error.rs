@@ -1,5 +1,10 @@
 //! What can go wrong between a stream and its pictures.
 
+use std::io;
+
+use crate::choice::{DeviceChoice, ParseDeviceError};
+use nvkernel_sys::status::RmStatus;
+
 use crate::status::PictureFault;
 
 /// The result of every fallible call of this crate.
@@ -16,6 +21,21 @@ pub enum Error {
     /// The hardware lacks what was asked for, whatever the stream.
     #[error("{0}")]
     Hardware(String),
+    /// The environment names no device.
+    #[error("the environment variable {}: {source}", DeviceChoice::VARIABLE)]
+    Variable {
+        /// What is wrong with its value.
+        source: ParseDeviceError,
+    },
+    /// The emulated GPU is not part of this build.
+    #[error("this build of nvdec has no emulated GPU: its feature `emulated` is off")]
+    NoEmulation,
+    /// The operating system has not what the emulated GPU needs.
+    #[error("cannot set up the emulated GPU: {source}")]
+    Emulation {
+        /// What it said.
+        source: io::Error,
+    },
     /// The stream needs what the engine, or this library on it, cannot do.
     #[error("the {class} engine cannot decode this stream: {element} = {value}, {limit}")]
     CannotDecode {
@@ -27,6 +47,14 @@ pub enum Error {
         value: String,
         /// What the engine can do instead.
         limit: String,
+    },
+    /// A stream takes more GPU memory than all decoders together may.
+    #[error("the stream takes up to {price} bytes of GPU memory, the limit for all decoders is {limit}")]
+    TooExpensive {
+        /// Bytes that it takes at most.
+        price: u64,
+        /// [`Context::memory_limit`](crate::Context::memory_limit).
+        limit: u64,
     },
     /// A NAL unit could not be parsed; the stream goes on without it.
     #[error("NAL unit at byte {offset}: {source}")]
@@ -50,6 +78,12 @@ pub enum Error {
         /// Picture order count.
         poc: i32,
     },
+    /// The slices of a picture take motion vectors from several pictures, where the standard allows one (7.4.7.1).
+    #[error("picture with POC {poc}: collocated_ref_idx names more than 4 pictures, the standard allows one")]
+    TooManyCollocated {
+        /// Picture order count.
+        poc: i32,
+    },
     /// A picture was decoded, but not to what its encoder meant.
     #[error("picture {number} (POC {poc}): {fault}")]
     Picture {
@@ -70,14 +104,20 @@ impl Error {
             Error::Bitstream { .. }
                 | Error::PictureTooLarge { .. }
                 | Error::TooManyReferences { .. }
+                | Error::TooManyCollocated { .. }
                 | Error::Picture { .. }
         )
+    }
+
+    /// Whether the GPU, or the host, has no memory left.
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(self, Error::Gpu(error) if error.rm_status() == Some(RmStatus::NV_ERR_NO_MEMORY))
     }
 
     /// Whether the hardware is at its limit, rather than the stream or the program at fault.
     pub fn is_unsupported(&self) -> bool {
         match self {
-            Error::Hardware(_) | Error::CannotDecode { .. } => true,
+            Error::Hardware(_) | Error::NoEmulation | Error::CannotDecode { .. } => true,
             Error::Gpu(error) => {
                 matches!(
                     error,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hcq::SyncPoint;
+use hcq::{EngineType, SyncPoint};
 use hevc::Sps;
 use hevc::picture_hash::PictureHash;
 use hevc::sps::Crop;
@@ -10,7 +10,7 @@ use hevc::vui::ColourDescription;
 
 use crate::error::{Error, Result};
 use crate::session::{PICTURE_TIMEOUT, PictureRecord};
-use crate::status::DecodeStatus;
+use crate::status::{DecodeStatus, PictureFault};
 use crate::surface::Surface;
 
 /// A decoded picture. Its samples are final once [`ready`](Self::ready) is reached: queues wait for that point
@@ -40,6 +40,21 @@ impl Frame {
     /// Position of the picture in decoding order.
     pub fn number(&self) -> u64 {
         self.record.number
+    }
+
+    /// The engine that decodes it.
+    pub fn engine(&self) -> EngineType {
+        self.ready.timeline().engine()
+    }
+
+    /// Whether the pictures that it depends on came out, once its own point is reached.
+    pub(crate) fn check_references(&self) -> Result<()> {
+        match self.record.outcome() {
+            Some((_, Err(fault @ PictureFault::ReferenceLost))) => {
+                Err(Error::Picture { number: self.record.number, poc: self.poc, fault })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The engine's status, waiting for the picture on the host.

@@ -1,6 +1,6 @@
 //! Decoded video in GPU memory, straight from the NVDEC engines.
 //!
-//! A [`Context`] is one GPU opened for decoding. An [`HevcDecoder`] takes a byte stream and gives [`Frame`]s in
+//! A [`Context`] is one GPU opened for decoding, real or emulated ([`Context::open_default`]). An [`HevcDecoder`] takes a byte stream and gives [`Frame`]s in
 //! output order; a frame is a [`Surface`] in GPU memory and the [`SyncPoint`](hcq::SyncPoint) at which its
 //! samples are final. Nothing here waits for the GPU on the data path: copy and compute queues do, by acquire.
 //!
@@ -8,6 +8,7 @@
 
 #![deny(unsafe_code)]
 
+mod choice;
 pub mod class;
 mod context;
 mod download;
@@ -17,20 +18,27 @@ mod error;
 mod frame;
 pub mod hevc;
 pub mod job;
+mod motion;
 pub mod pool;
 #[allow(unsafe_code)]
 pub mod queue;
+mod scheduler;
 pub mod session;
 pub mod status;
 pub mod surface;
 #[cfg(test)]
 mod testing;
 mod upload;
+mod uses;
 
-pub use context::Context;
+pub use choice::{DeviceChoice, ParseDeviceError};
+pub use context::{Context, Lane};
 pub use download::{Download, Downloader, HostFrame};
 pub use error::{Error, Result};
 pub use frame::Frame;
-pub use hevc::{DecoderOptions, HevcDecoder, Sent};
+pub use hevc::{DecoderOptions, HevcDecoder, Mode, Price, Sent};
+pub use motion::MotionSlot;
+pub use scheduler::{EngineLoad, EngineSet};
+pub use session::Engines;
 pub use status::{DecodeStatus, PictureFault};
 pub use surface::{Surface, SurfaceFormat, SurfaceGeometry};

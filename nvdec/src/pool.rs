@@ -1,6 +1,5 @@
 //! [`SurfacePool`]: the surfaces of one session, within a budget.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,7 +7,8 @@ use hcq::DeviceBuffer;
 
 use crate::context::Context;
 use crate::error::Result;
-use crate::surface::{Surface, SurfaceGeometry, SurfaceInner, SurfaceUses};
+use crate::surface::{Surface, SurfaceGeometry, SurfaceInner};
+use crate::uses::Uses;
 
 /// Hands out surfaces of one geometry and takes them back when they are dropped.
 ///
@@ -20,18 +20,30 @@ pub struct SurfacePool {
     inner: Arc<PoolInner>,
 }
 
+/// Whether a pool hands out memory that is returned but still in use rather than allocate more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// Yes. For a single engine, on which the next picture starts behind the present one anyway.
+    First,
+    /// Only when the capacity is reached: a picture that waits for nobody keeps another engine busy.
+    Last,
+}
+
 pub(crate) struct PoolInner {
     context: Arc<Context>,
     geometry: SurfaceGeometry,
     capacity: usize,
+    reuse: Reuse,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     live: usize,
-    /// Oldest first: the longest returned is the likeliest to be out of use.
-    free: VecDeque<(DeviceBuffer, SurfaceUses)>,
+    /// The GPU had no memory for another one.
+    exhausted: bool,
+    /// In the order of their return.
+    free: Vec<(DeviceBuffer, Uses)>,
 }
 
 impl fmt::Debug for PoolInner {
@@ -43,11 +55,12 @@ impl fmt::Debug for PoolInner {
 
 impl SurfacePool {
     /// A pool of at most `capacity` surfaces.
-    pub fn new(context: &Arc<Context>, geometry: SurfaceGeometry, capacity: usize) -> Self {
+    pub fn new(context: &Arc<Context>, geometry: SurfaceGeometry, capacity: usize, reuse: Reuse) -> Self {
         let inner = PoolInner {
             context: context.clone(),
             geometry,
             capacity: capacity.max(1),
+            reuse,
             state: Mutex::default(),
         };
         SurfacePool { inner: Arc::new(inner) }
@@ -68,23 +81,41 @@ impl SurfacePool {
         self.inner.geometry.bytes() * self.inner.capacity as u64
     }
 
-    /// A surface to write to, or `None` while all are in use. What is still reading it, or still clearing it,
-    /// is in its uses.
+    /// A surface to write to, or `None` while all are in use, be that all of the capacity or all that the GPU has memory
+    /// for. What is still reading it, or still clearing it, is in its uses.
     pub fn take(&self) -> Result<Option<Surface>> {
         let mut state = self.lock();
-        if let Some((memory, uses)) = state.free.pop_front() {
-            return Ok(Some(self.surface(memory, uses)));
+        let first = state.free.iter().enumerate().min_by_key(|(_, (_, uses))| uses.free_time());
+        let first = first.map(|(at, (_, uses))| (at, self.inner.reuse == Reuse::First || uses.is_idle()));
+        let may_grow = !state.exhausted && state.live < self.inner.capacity;
+        if may_grow && !first.is_some_and(|(_, suits)| suits) {
+            match self.grow(&mut state) {
+                Ok(surface) => return Ok(Some(surface)),
+                // What there is has to do.
+                Err(error) if error.is_out_of_memory() && state.live > 0 => {
+                    log::info!("{} surfaces are all that the GPU has memory for: {error}", state.live);
+                    state.exhausted = true;
+                }
+                Err(error) => return Err(error),
+            }
         }
-        if state.live >= self.inner.capacity {
-            return Ok(None);
-        }
-        self.grow(&mut state).map(Some)
+        Ok(first.map(|(at, _)| {
+            let (memory, uses) = state.free.remove(at);
+            self.surface(memory, uses)
+        }))
     }
 
     /// A surface whatever the budget says. For streams that hold more pictures than they declared, which the
     /// standard's own limits still bound.
     pub(crate) fn take_beyond_capacity(&self) -> Result<Surface> {
         self.grow(&mut self.lock())
+    }
+
+    /// Surfaces that could be taken.
+    pub(crate) fn spare(&self) -> usize {
+        let state = self.lock();
+        let growth = if state.exhausted { 0 } else { self.inner.capacity.saturating_sub(state.live) };
+        state.free.len() + growth
     }
 
     /// Surfaces that are not free.
@@ -101,10 +132,10 @@ impl SurfacePool {
         let geometry = &self.inner.geometry;
         let (memory, cleared) = self.inner.context.allocate_filled(geometry.bytes(), grey(geometry))?;
         state.live += 1;
-        Ok(self.surface(memory, SurfaceUses::written_by(cleared)))
+        Ok(self.surface(memory, Uses::written_by(cleared)))
     }
 
-    fn surface(&self, memory: DeviceBuffer, uses: SurfaceUses) -> Surface {
+    fn surface(&self, memory: DeviceBuffer, uses: Uses) -> Surface {
         Surface::new(SurfaceInner {
             memory: Some(memory),
             geometry: self.inner.geometry,
@@ -123,10 +154,10 @@ fn grey(geometry: &SurfaceGeometry) -> u32 {
 }
 
 impl PoolInner {
-    pub(crate) fn put_back(&self, memory: DeviceBuffer, geometry: SurfaceGeometry, uses: SurfaceUses) {
+    pub(crate) fn put_back(&self, memory: DeviceBuffer, geometry: SurfaceGeometry, uses: Uses) {
         debug_assert_eq!(geometry, self.geometry);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.free.push_back((memory, uses));
+        state.free.push((memory, uses));
     }
 }
 

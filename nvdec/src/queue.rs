@@ -9,6 +9,7 @@ use nvkernel_sys::video;
 use crate::class::VideoClass;
 use crate::error::Result;
 use crate::job::PictureJob;
+use crate::scheduler::Time;
 
 /// A queue on an NVDEC engine, shared by all sessions that use the engine.
 #[derive(Debug)]
@@ -55,8 +56,13 @@ impl VideoQueue {
         self.class
     }
 
-    /// Submits one picture behind everything that it depends on; the uses of its surfaces are extended by it.
+    /// Submits one picture behind everything that it depends on; the uses of its memory are extended by it.
     pub fn submit(&self, job: &PictureJob) -> Result<Submission> {
+        self.submit_planned(job, 0)
+    }
+
+    /// As [`submit`](Self::submit), where a scheduler expects the picture to be done at `finish`.
+    pub(crate) fn submit_planned(&self, job: &PictureJob, finish: Time) -> Result<Submission> {
         let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
         let words = &mut *words;
         words.buffer.clear();
@@ -66,26 +72,18 @@ impl VideoQueue {
             words.buffer.method(SUBCHANNEL_ENGINE, video::SET_CONTROL_PARAMS, control.1);
         }
         write_methods(&mut words.buffer, job);
-        let mut waits = job.waits.clone();
-        waits.extend(job.target.pending_uses());
+        let waits = job.dependencies();
         let mut buffers: Vec<DeviceBuffer> = Vec::with_capacity(job.buffers.len() + job.pictures.len() + 1);
         buffers.extend(job.buffers.iter().map(|(_, b)| b.clone()));
         buffers.push(job.target.buffer().clone());
-        let references = || job.pictures.iter().map(|(_, s)| s).filter(|s| !s.same(&job.target));
-        for reference in references() {
-            waits.extend(reference.pending_write());
-            buffers.push(reference.buffer().clone());
-        }
+        buffers.extend(job.references().map(|reference| reference.buffer().clone()));
         // SAFETY: every address written by `write_methods` is the start of one of `buffers`, whose sizes the
         // codec module computed for the picture that the descriptor states; the engine's accesses follow from
         // the descriptor alone, and damaged slice data cannot make it leave the picture or the tables. Should
         // it do so after all, the MMU ends the channel at the edge of what this process has mapped.
         let point = unsafe { self.queue.submit(&waits, &words.buffer, buffers)? };
         words.control = self.class.keeps_control.then_some(control);
-        job.target.written_at(point.clone());
-        for reference in references() {
-            reference.use_until(point.clone());
-        }
+        job.runs_until(&point, finish);
         Ok(Submission { point, waits })
     }
 }

@@ -1,39 +1,75 @@
 //! [`Session`]: the codec-independent part of a decoder. Uploads, status, pictures in flight.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use hcq::{DeviceBuffer, EngineType, Placement, SyncPoint};
+use hcq::{DeviceBuffer, EngineType, Placement, SyncPoint, allocation_size};
 
-use crate::context::Context;
+use crate::context::{Context, Lane, Settled};
 use crate::error::{Error, Result};
 use crate::job::PictureJob;
 use crate::queue::{Submission, VideoQueue};
+use crate::scheduler::{CostModel, EngineSet, Plan};
 use crate::status::{self, DecodeStatus, PictureFault, STATUS_BYTES};
 use crate::upload::UploadRing;
 
 /// Errors kept for a caller who does not take them.
 const MAX_ERRORS: usize = 1024;
-/// Pictures whose status memory exists at once.
+/// Pictures that status memory is allocated for at once.
 const STATUS_SLOTS: u64 = 64;
 /// How long a picture may take before its engine counts as stuck. The engine's own timer ends a picture long
 /// before.
 pub(crate) const PICTURE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One stream's use of the GPU: which engine, what is uploaded, what is in flight.
+/// Which engines decode a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engines {
+    /// All that the GPU has.
+    #[default]
+    All,
+    /// The one with the least to do when the session begins.
+    LeastBusy,
+    /// These.
+    Set(EngineSet),
+}
+
+impl From<EngineType> for Engines {
+    fn from(engine: EngineType) -> Self {
+        Engines::Set(EngineSet::default().with(engine))
+    }
+}
+
+/// One stream's use of the GPU: which engines, what is uploaded, what is in flight.
 #[derive(Debug)]
 pub struct Session {
     context: Arc<Context>,
-    queue: Arc<VideoQueue>,
+    engines: EngineSet,
+    _settled: Option<Settled>,
+    lane: Lane,
+    /// Opened when a picture is first planned on the engine.
+    queues: Vec<Arc<VideoQueue>>,
     pub(crate) upload: UploadRing,
-    status: DeviceBuffer,
-    free_slots: Vec<u64>,
-    inflight: VecDeque<(u64, Arc<PictureRecord>)>,
-    submitted: u64,
+    status: StatusMemory,
+    costs: CostModel,
+    inflight: VecDeque<InFlight>,
     finished: Statistics,
     failed: VecDeque<Error>,
     observer: Option<Box<dyn Observer>>,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    slot: DeviceBuffer,
+    record: Arc<PictureRecord>,
+    bytes: u64,
+}
+
+/// Where engines leave their verdicts. In GPU memory: an engine reads and writes it several times a picture, the host
+/// once.
+#[derive(Debug)]
+pub(crate) struct StatusMemory {
+    free: Vec<DeviceBuffer>,
 }
 
 /// Watches what a session submits, for tools that record it.
@@ -69,6 +105,9 @@ pub struct PictureRecord {
     blocks: u32,
     memory: DeviceBuffer,
     point: OnceLock<SyncPoint>,
+    /// Pictures that it refers to, until it is known whether they came out.
+    references: Mutex<Vec<Arc<PictureRecord>>>,
+    lost: OnceLock<bool>,
     outcome: OnceLock<(DecodeStatus, Result<(), PictureFault>)>,
 }
 
@@ -81,25 +120,57 @@ impl PictureRecord {
         self.point.get().filter(|point| point.is_reached())?;
         let view = self.memory.view().ok()?;
         // The session reads through the same cell before it gives the memory to another picture.
-        Some(*self.outcome.get_or_init(|| status::read(view, self.blocks)))
+        Some(*self.outcome.get_or_init(|| {
+            let (status, verdict) = status::read(view, self.blocks);
+            let lost = verdict.is_ok() && self.is_lost();
+            (status, if lost { Err(PictureFault::ReferenceLost) } else { verdict })
+        }))
+    }
+
+    /// Whether the picture, or one that it depends on, went down with its engine. An engine that was not concerned
+    /// decodes from whatever lies where the reference should be, and finds no fault with it. For pictures whose point
+    /// is reached.
+    fn is_lost(&self) -> bool {
+        *self.lost.get_or_init(|| {
+            let references = self.references.lock().map(|mut list| std::mem::take(&mut *list));
+            // A reached point has to be waited for no longer, but tells when its timeline is dead.
+            self.point.get().is_some_and(|point| point.wait(Duration::ZERO).is_err())
+                || references.unwrap_or_default().iter().any(|reference| reference.is_lost())
+        })
     }
 }
 
 impl Session {
-    /// A session on `engine`, or on the engine with the least work.
-    pub fn new(context: &Arc<Context>, engine: Option<EngineType>) -> Result<Session> {
-        let queue = context.video_queue(engine)?;
-        let upload = UploadRing::new(context.device())?;
-        // In GPU memory: the engine reads and writes it several times a picture, the host once.
-        let status = context.device().allocate(STATUS_SLOTS * STATUS_BYTES, Placement::Vidmem)?;
+    /// A session on `engines`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Hardware`] if the GPU lacks one of the engines, [`Error::Gpu`] if it has no memory.
+    pub fn new(context: &Arc<Context>, engines: Engines, lane: Lane) -> Result<Session> {
+        let all: EngineSet = context.engines().iter().copied().collect();
+        let (engines, settled) = match engines {
+            Engines::All => (all, None),
+            Engines::LeastBusy => {
+                let (engine, settled) = context.settle();
+                (EngineSet::default().with(engine), Some(settled))
+            }
+            Engines::Set(set) => (context.check_engines(set)?, None),
+        };
+        // Which of several engines are needed is not known yet; a single one is, and what is wrong with it comes out now.
+        let queues = match engines.iter().next() {
+            Some(engine) if engines.len() == 1 => vec![context.video_queue(engine, lane)?],
+            _ => Vec::new(),
+        };
         Ok(Session {
             context: context.clone(),
-            queue,
-            upload,
-            status,
-            free_slots: (0..STATUS_SLOTS).rev().collect(),
+            engines,
+            _settled: settled,
+            lane,
+            queues,
+            upload: UploadRing::new(context.device())?,
+            status: StatusMemory::new(context)?,
+            costs: CostModel::new(),
             inflight: VecDeque::new(),
-            submitted: 0,
             finished: Statistics::default(),
             failed: VecDeque::new(),
             observer: None,
@@ -111,9 +182,18 @@ impl Session {
         &self.context
     }
 
-    /// The engine's queue.
-    pub fn queue(&self) -> &Arc<VideoQueue> {
-        &self.queue
+    /// The engines that pictures may go to.
+    pub fn engines(&self) -> EngineSet {
+        self.engines
+    }
+
+    fn queue(&mut self, engine: EngineType) -> Result<Arc<VideoQueue>> {
+        if let Some(queue) = self.queues.iter().find(|queue| queue.engine() == engine) {
+            return Ok(queue.clone());
+        }
+        let queue = self.context.video_queue(engine, self.lane)?;
+        self.queues.push(queue.clone());
+        Ok(queue)
     }
 
     /// Has all further submissions watched.
@@ -127,35 +207,44 @@ impl Session {
         self.finished
     }
 
-    /// The next picture that went wrong, in decoding order.
+    /// The next picture that went wrong, in the order of submission.
     pub fn take_error(&mut self) -> Option<Error> {
         self.retire();
         self.failed.pop_front()
     }
 
-    /// Status memory for a picture about to be submitted. Waits for older pictures if all is in use.
-    pub(crate) fn record(&mut self, poc: i32, blocks: u32) -> Result<(u64, Arc<PictureRecord>)> {
+    /// A record with status memory for a picture about to be submitted. Waits for older pictures if `limit` are in
+    /// flight.
+    pub(crate) fn record(
+        &mut self,
+        number: u64,
+        poc: i32,
+        blocks: u32,
+        references: Vec<Arc<PictureRecord>>,
+        limit: usize,
+    ) -> Result<Arc<PictureRecord>> {
         self.retire();
-        if self.free_slots.is_empty() {
+        if self.inflight.len() >= limit.max(1) {
             // A quarter at once: waking up costs more than looking.
-            let (_, record) = &self.inflight[self.inflight.len() / 4];
-            if let Some(point) = record.point.get() {
-                point.wait(PICTURE_TIMEOUT)?;
+            for picture in self.inflight.iter().take(1 + limit / 4) {
+                if let Some(point) = picture.record.point.get() {
+                    point.wait(PICTURE_TIMEOUT)?;
+                }
             }
             self.retire();
         }
-        let slot = self.free_slots.pop().expect("a slot was freed");
-        let memory = self.status.slice(slot * STATUS_BYTES, STATUS_BYTES);
+        let memory = self.status.take(&self.context)?;
         status::clear(memory.view()?);
-        let record = PictureRecord {
-            number: self.submitted,
+        Ok(Arc::new(PictureRecord {
+            number,
             poc,
             blocks,
             memory,
             point: OnceLock::new(),
+            references: Mutex::new(references),
+            lost: OnceLock::new(),
             outcome: OnceLock::new(),
-        };
-        Ok((slot, Arc::new(record)))
+        }))
     }
 
     /// GPU memory of a record's status.
@@ -163,64 +252,119 @@ impl Session {
         record.memory.clone()
     }
 
-    /// Submits a picture whose slice data is the open chunk of the upload ring.
+    /// Chooses the engine for a job whose surfaces and motion vectors are filled in.
+    pub(crate) fn plan(&self, job: &PictureJob, blocks: u32, bytes: u64) -> Plan {
+        let cost = self.costs.estimate(blocks, bytes);
+        self.context.scheduler().plan(self.engines, job.ready(), cost)
+    }
+
+    /// Submits a picture on the engine that was planned for it.
     pub(crate) fn submit(
         &mut self,
         job: &PictureJob,
-        slot: u64,
+        plan: Plan,
         record: &Arc<PictureRecord>,
         bytes: u64,
     ) -> Result<SyncPoint> {
-        let submission = self.queue.submit(job)?;
+        // What is lost with one engine is lost to the pictures on all others.
+        for queue in &self.queues {
+            queue.queue().check()?;
+        }
+        let submission = self.queue(plan.engine)?.submit_planned(job, plan.finish)?;
         if let Some(observer) = &mut self.observer {
             observer.submitted(job, &submission, record);
         }
         let point = submission.point;
-        self.upload.close(point.clone());
+        self.context.scheduler().submitted(plan, point.clone());
         record.point.set(point.clone()).expect("a record is submitted once");
-        self.inflight.push_back((slot, record.clone()));
-        self.submitted += 1;
+        if self.inflight.is_empty() {
+            self.context.set_busy(true);
+        }
+        self.inflight.push_back(InFlight { slot: record.memory.clone(), record: record.clone(), bytes });
         self.finished.bitstream_bytes += bytes;
         Ok(point)
     }
 
     /// Gives a record's status memory back when its picture was not submitted after all.
-    pub(crate) fn abandon(&mut self, slot: u64) {
-        self.free_slots.push(slot);
+    pub(crate) fn abandon(&mut self, record: &PictureRecord) {
+        self.status.free.push(record.memory.clone());
     }
 
     /// Waits for all pictures in flight.
     pub fn finish(&mut self) -> Result<()> {
-        if let Some(point) = self.inflight.back().and_then(|(_, last)| last.point.get()) {
-            point.wait(PICTURE_TIMEOUT)?;
+        for picture in &self.inflight {
+            if let Some(point) = picture.record.point.get() {
+                point.wait(PICTURE_TIMEOUT)?;
+            }
         }
         self.retire();
         Ok(())
     }
 
     fn retire(&mut self) {
-        while let Some((slot, record)) = self.inflight.front() {
+        while let Some(InFlight { record, bytes, .. }) = self.inflight.front() {
             let Some((status, verdict)) = record.outcome() else { break };
+            // Settles it, and lets go of the pictures before.
+            record.is_lost();
+            let cycles = 16 * u64::from(status.cycle_count);
             self.finished.pictures += 1;
-            self.finished.engine_cycles += 16 * u64::from(status.cycle_count);
-            if let Err(fault) = verdict {
-                self.finished.pictures_in_error += 1;
-                if self.failed.len() == MAX_ERRORS {
-                    self.failed.pop_front();
+            self.finished.engine_cycles += cycles;
+            match verdict {
+                Ok(()) => self.costs.learn(record.blocks, *bytes, cycles),
+                Err(fault) => {
+                    self.finished.pictures_in_error += 1;
+                    if self.failed.len() == MAX_ERRORS {
+                        self.failed.pop_front();
+                    }
+                    self.failed.push_back(Error::Picture { number: record.number, poc: record.poc, fault });
                 }
-                self.failed.push_back(Error::Picture { number: record.number, poc: record.poc, fault });
             }
-            self.free_slots.push(*slot);
-            self.inflight.pop_front();
+            let done = self.inflight.pop_front().expect("there is a first one");
+            self.status.free.push(done.slot);
+            if self.inflight.is_empty() {
+                self.context.set_busy(false);
+            }
         }
+    }
+}
+
+impl StatusMemory {
+    /// Bytes of GPU memory for `pictures` in flight.
+    pub(crate) fn bytes(pictures: usize) -> u64 {
+        let chunk = allocation_size(STATUS_SLOTS * STATUS_BYTES, Placement::Vidmem);
+        (pictures as u64).div_ceil(STATUS_SLOTS) * chunk
+    }
+
+    fn new(context: &Context) -> Result<Self> {
+        let mut status = StatusMemory { free: Vec::new() };
+        status.grow(context)?;
+        Ok(status)
+    }
+
+    fn grow(&mut self, context: &Context) -> Result<()> {
+        let memory = context.device().allocate(STATUS_SLOTS * STATUS_BYTES, Placement::Vidmem)?;
+        self.free.extend((0..STATUS_SLOTS).rev().map(|slot| memory.slice(slot * STATUS_BYTES, STATUS_BYTES)));
+        Ok(())
+    }
+
+    fn take(&mut self, context: &Context) -> Result<DeviceBuffer> {
+        if self.free.is_empty() {
+            self.grow(context)?;
+        }
+        Ok(self.free.pop().expect("just filled"))
     }
 }
 
 impl Drop for Session {
     /// The queues outlive the session; what it had on them does not.
     fn drop(&mut self) {
-        self.queue.queue().trim();
+        for queue in &self.queues {
+            queue.queue().trim();
+        }
         self.context.trim();
+        if !self.inflight.is_empty() {
+            self.context.set_busy(false);
+        }
     }
 }
 

@@ -58,6 +58,8 @@ pub enum PictureFault {
         /// 16x16 blocks of the picture.
         expected: u32,
     },
+    /// Nothing is wrong with the picture itself, but one that it depends on was lost with its engine.
+    ReferenceLost,
 }
 
 impl fmt::Display for PictureFault {
@@ -75,6 +77,9 @@ impl fmt::Display for PictureFault {
             }
             PictureFault::Incomplete { decoded, expected } => {
                 write!(f, "only {decoded} of {expected} blocks are in the stream")
+            }
+            PictureFault::ReferenceLost => {
+                f.write_str("a picture that it refers to was lost with its engine")
             }
         }
     }

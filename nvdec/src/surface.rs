@@ -7,6 +7,7 @@ use hcq::{BlockLinearPlane, DeviceBuffer, SyncPoint};
 
 use crate::class::Chroma;
 use crate::pool::PoolInner;
+use crate::uses::Uses;
 
 /// GOBs in a block, as a binary logarithm: blocks of 2 GOBs, 16 lines. This is descriptor `gob_height` 0.
 pub const LOG2_GOBS: u32 = 1;
@@ -137,21 +138,7 @@ pub(crate) struct SurfaceInner {
     pub(crate) memory: Option<DeviceBuffer>,
     pub(crate) geometry: SurfaceGeometry,
     pub(crate) pool: Weak<PoolInner>,
-    pub(crate) uses: Mutex<SurfaceUses>,
-}
-
-/// What still writes or reads a surface's memory.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct SurfaceUses {
-    written: Option<SyncPoint>,
-    /// The latest point of each timeline.
-    readers: Vec<SyncPoint>,
-}
-
-impl SurfaceUses {
-    pub(crate) fn written_by(point: SyncPoint) -> Self {
-        SurfaceUses { written: Some(point), readers: Vec::new() }
-    }
+    pub(crate) uses: Mutex<Uses>,
 }
 
 impl Surface {
@@ -196,31 +183,13 @@ impl Surface {
     /// Says that the surface is being read until `point`. Whoever reads a surface from a queue must say so
     /// before dropping it; the memory is written again only behind that point.
     pub fn use_until(&self, point: SyncPoint) {
-        let mut uses = self.lock();
-        match uses.readers.iter_mut().find(|u| Arc::ptr_eq(u.timeline(), point.timeline())) {
-            Some(known) if known.value() >= point.value() => {}
-            Some(known) => *known = point,
-            None => uses.readers.push(point),
-        }
+        let mut uses = self.uses();
+        let expected = uses.free_time();
+        uses.read_until(point, expected);
     }
 
-    /// Says that the memory is final at `point`, before which nobody reads it any more.
-    pub(crate) fn written_at(&self, point: SyncPoint) {
-        *self.lock() = SurfaceUses::written_by(point);
-    }
-
-    /// When the samples are final, unless they already are.
-    pub(crate) fn pending_write(&self) -> Option<SyncPoint> {
-        self.lock().written.clone().filter(|point| !point.is_reached())
-    }
-
-    /// What has to be waited for before the memory may be written.
-    pub(crate) fn pending_uses(&self) -> Vec<SyncPoint> {
-        let uses = self.lock();
-        uses.written.iter().chain(&uses.readers).filter(|point| !point.is_reached()).cloned().collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, SurfaceUses> {
+    /// What still writes or reads the memory.
+    pub(crate) fn uses(&self) -> MutexGuard<'_, Uses> {
         self.inner.uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

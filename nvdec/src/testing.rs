@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hcq::kernel::emulated::{EmulatedKernel, Engine, EngineContext, EngineFault, GpuModel};
-use hcq::{Device, EngineKind, EngineType};
+use hcq::{Device, EngineKind, EngineType, SyncPoint};
 use hevc::nal::split_annex_b;
 use nvkernel_sys::video;
 
-use crate::{Context, DecoderOptions, Frame, HevcDecoder, Sent};
+use crate::{Context, DecoderOptions, Frame, HevcDecoder, Sent, Surface};
 
 /// Streams of the `hevc` crate, whose slice data is cut off, and of the self-test, which are whole.
 macro_rules! stream {
@@ -178,7 +178,9 @@ impl Machine {
 
     /// Decodes a stream; the frames are dropped as they come.
     pub(crate) fn decode(&self, stream: &[u8]) -> Vec<Execution> {
-        let mut decoder = HevcDecoder::new(&self.context, DecoderOptions::default()).unwrap();
+        // One engine, for the order of the executions to be that of the pictures.
+        let options = DecoderOptions::on(self.context.engines()[0]);
+        let mut decoder = HevcDecoder::new(&self.context, options).unwrap();
         for nal in split_annex_b(stream) {
             while send(&mut decoder, nal) == Sent::NoSurface {
                 drop(receive(&mut decoder).expect("a frame to give back"));
@@ -192,6 +194,16 @@ impl Machine {
         assert!(decoder.take_error().is_none());
         self.recorder.executions()
     }
+}
+
+/// What a write to a surface would wait for.
+pub(crate) fn pending_uses(surface: &Surface) -> Vec<SyncPoint> {
+    surface.uses().before_write().cloned().collect()
+}
+
+/// What a read of a surface would wait for.
+pub(crate) fn pending_write(surface: &Surface) -> Option<SyncPoint> {
+    surface.uses().before_read().next().cloned()
 }
 
 fn send(decoder: &mut HevcDecoder, nal: &[u8]) -> Sent {

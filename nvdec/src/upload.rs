@@ -15,15 +15,51 @@ const ALIGNMENT: u64 = 256;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A ring in host memory. One chunk at a time is open and grows; closed chunks are freed in order, each when
-/// its point is reached.
+/// the point that is named for it later is reached.
 #[derive(Debug)]
 pub(crate) struct UploadRing {
     device: Device,
     memory: DeviceBuffer,
     /// Bytes used since the beginning, counting what was skipped at the end of the ring.
     head: u64,
-    closed: VecDeque<(u64, SyncPoint)>,
+    closed: VecDeque<Closed>,
+    /// Chunks closed so far.
+    count: u64,
     open: Option<Open>,
+}
+
+/// A chunk whose bytes are all there.
+#[derive(Clone, Debug)]
+pub(crate) struct Chunk {
+    /// Its memory, which it keeps alive.
+    pub(crate) memory: DeviceBuffer,
+    id: u64,
+}
+
+#[derive(Debug)]
+struct Closed {
+    id: u64,
+    start: u64,
+    end: End,
+}
+
+/// When a closed chunk is out of use.
+#[derive(Debug)]
+enum End {
+    /// It is not submitted yet.
+    Unknown,
+    At(SyncPoint),
+    Now,
+}
+
+impl Closed {
+    fn is_over(&self) -> bool {
+        match &self.end {
+            End::Unknown => false,
+            End::At(point) => point.is_reached(),
+            End::Now => true,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +75,7 @@ impl UploadRing {
             memory: device.allocate(INITIAL_BYTES, Placement::Sysmem)?,
             head: 0,
             closed: VecDeque::new(),
+            count: 0,
             open: None,
         })
     }
@@ -66,30 +103,27 @@ impl UploadRing {
         Ok(())
     }
 
-    /// Overwrites bytes of the open chunk at `offset`.
-    pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let open = self.open.expect("write follows open");
-        assert!(offset + bytes.len() as u64 <= open.length, "write beyond the open chunk");
-        self.memory.view()?.copy_in((open.start % self.memory.size() + offset) as usize, bytes);
-        Ok(())
-    }
-
     /// Length of the open chunk.
     pub(crate) fn length(&self) -> u64 {
         self.open.map_or(0, |o| o.length)
     }
 
-    /// The open chunk's memory.
-    pub(crate) fn chunk(&self) -> DeviceBuffer {
-        let open = self.open.expect("chunk follows open");
-        self.memory.slice(open.start % self.memory.size(), open.length)
-    }
-
-    /// Closes the chunk: its memory is free again once `point` is reached.
-    pub(crate) fn close(&mut self, point: SyncPoint) {
+    /// Closes the open chunk.
+    pub(crate) fn close(&mut self) -> Chunk {
         let open = self.open.take().expect("close follows open");
         self.head = open.start + open.length;
-        self.closed.push_back((open.start, point));
+        self.count += 1;
+        let id = self.count;
+        self.closed.push_back(Closed { id, start: open.start, end: End::Unknown });
+        Chunk { memory: self.memory.slice(open.start % self.memory.size(), open.length), id }
+    }
+
+    /// Frees a closed chunk once `point` is reached, or now.
+    pub(crate) fn free(&mut self, chunk: &Chunk, point: Option<SyncPoint>) {
+        // A chunk of memory that the ring has outgrown is not there any more.
+        if let Ok(at) = self.closed.binary_search_by_key(&chunk.id, |closed| closed.id) {
+            self.closed[at].end = point.map_or(End::Now, End::At);
+        }
     }
 
     /// Makes room for `length` contiguous bytes that begin at `start`, or further on, or in a larger ring; an
@@ -98,10 +132,10 @@ impl UploadRing {
         let size = self.memory.size();
         let at = start % size;
         let begin = if at + length > size { start + size - at } else { start };
-        while self.closed.front().is_some_and(|(_, point)| point.is_reached()) {
+        while self.closed.front().is_some_and(Closed::is_over) {
             self.closed.pop_front();
         }
-        let oldest = self.closed.front().map_or(begin, |&(start, _)| start);
+        let oldest = self.closed.front().map_or(begin, |closed| closed.start);
         if length <= size && begin + length <= oldest + size {
             if begin != start {
                 self.move_open(&self.memory.clone(), at, begin % size)?;
@@ -123,8 +157,12 @@ impl UploadRing {
         if length > size {
             return Err(Error::PictureTooLarge { bytes: length, limit: MAX_BYTES });
         }
-        let (_, point) = self.closed.front().expect("an empty ring holds any chunk up to its size").clone();
-        point.wait(TIMEOUT)?;
+        match &self.closed.front().expect("an empty ring holds any chunk up to its size").end {
+            End::At(point) => point.clone().wait(TIMEOUT)?,
+            End::Now => {}
+            // Those who hold pictures back keep to less than would bring this about.
+            End::Unknown => return Err(Error::PictureTooLarge { bytes: length, limit: size / 2 }),
+        }
         self.reserve(start, length)
     }
 

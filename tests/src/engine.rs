@@ -285,7 +285,7 @@ impl Picture<'_> {
         Ok((target, planes))
     }
 
-    /// Leaves the mark and a good status.
+    /// Leaves the mark and a good status, or the error that a test wants to see.
     fn finish(&self, taken: &Taken) -> Checked<()> {
         let memory = self.context.memory();
         memory.write(taken.target, &taken.mark.to_le_bytes()).map_err(|e| format!("target: {e}"))?;
@@ -295,6 +295,12 @@ impl Picture<'_> {
             memory.store_u32(status + offset, value).map_err(|e| format!("status: {e}"))
         };
         write(8, 1 + taken.stream_len as u32)?;
-        write(0, blocks)
+        match self.context.take_error_status() {
+            None => write(0, blocks),
+            Some(error_status) => {
+                write(4, blocks)?;
+                write(12, error_status)
+            }
+        }
     }
 }

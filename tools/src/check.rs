@@ -15,11 +15,11 @@ use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use nvdec::Context;
+use nvdec::{Context, DeviceChoice, Mode};
 use serde::Serialize;
 
 use crate::decode::{Consumer, Picture, Settings, costs_pictures, decode};
-use crate::device::{self, DeviceChoice, EngineChoice};
+use crate::device::{self, EngineChoice};
 use crate::exit::{Exit, Failure};
 use crate::output;
 
@@ -34,6 +34,8 @@ pub struct Options {
     pub device: DeviceChoice,
     /// Which engine or engines.
     pub engine: EngineChoice,
+    /// What decoders are to be good at.
+    pub mode: Mode,
     /// Print JSON.
     pub json: bool,
 }
@@ -82,7 +84,7 @@ pub struct StreamResult {
     /// Errors that the decoder reported of pictures and NAL units.
     pub errors: u64,
     /// Engine that decoded it.
-    pub engine: Option<String>,
+    pub engines: Vec<String>,
     /// Wall time in seconds.
     pub seconds: f64,
 }
@@ -168,6 +170,7 @@ impl fmt::Display for Totals {
 struct Document<'a> {
     schema: u32,
     device: String,
+    emulated: bool,
     streams: &'a [StreamResult],
     totals: &'a Totals,
     seconds: f64,
@@ -184,8 +187,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     let jobs = options.jobs.unwrap_or(2 * context.engines().len()).clamp(1, entries.len());
     let mut sinks =
         Printer { json: options.json, bar: bar(entries.len()), waiting: BTreeMap::new(), printed: 0 };
-    let mut results =
-        check_all(&context, &entries, options.engine, jobs, |index, result| sinks.take(index, result));
+    let mut results = check_all(&context, &entries, options, jobs, |index, result| sinks.take(index, result));
     results.sort_by_key(|(index, _)| *index);
     let results: Vec<StreamResult> = results.into_iter().map(|(_, result)| result).collect();
     sinks.bar.finish_and_clear();
@@ -193,7 +195,8 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     let seconds = start.elapsed().as_secs_f64();
     if options.json {
         let device = context.device().name().unwrap_or_else(|_| "NVIDIA GPU".to_owned());
-        let document = Document { schema: 1, device, streams: &results, totals: &totals, seconds };
+        let emulated = context.is_emulated();
+        let document = Document { schema: 1, device, emulated, streams: &results, totals: &totals, seconds };
         printed(&serde_json::to_string_pretty(&document).expect("results have string keys only"))?;
     } else {
         printed(&format!("{totals} in {seconds:.1} s on {jobs} threads"))?;
@@ -239,7 +242,7 @@ impl Printer {
 fn check_all(
     context: &Arc<Context>,
     entries: &[Entry],
-    engine: EngineChoice,
+    options: &Options,
     jobs: usize,
     mut done: impl FnMut(usize, &StreamResult),
 ) -> Vec<(usize, StreamResult)> {
@@ -252,7 +255,7 @@ fn check_all(
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(entry) = entries.get(index) else { break };
-                    let result = check_entry(context, entry, engine, index);
+                    let result = check_entry(context, entry, options, index);
                     if sender.send((index, result)).is_err() {
                         break;
                     }
@@ -264,7 +267,7 @@ fn check_all(
     })
 }
 
-fn check_entry(context: &Arc<Context>, entry: &Entry, engine: EngineChoice, index: usize) -> StreamResult {
+fn check_entry(context: &Arc<Context>, entry: &Entry, options: &Options, index: usize) -> StreamResult {
     let name = entry.stream.display().to_string();
     let start = Instant::now();
     let bare = |verdict| StreamResult {
@@ -272,7 +275,7 @@ fn check_entry(context: &Arc<Context>, entry: &Entry, engine: EngineChoice, inde
         verdict,
         pictures: 0,
         errors: 0,
-        engine: None,
+        engines: Vec::new(),
         seconds: start.elapsed().as_secs_f64(),
     };
     let sums = match &entry.sums {
@@ -287,7 +290,8 @@ fn check_entry(context: &Arc<Context>, entry: &Entry, engine: EngineChoice, inde
         Ok(file) => file,
         Err(error) => return bare(Verdict::Error { reason: format!("cannot read it: {error}") }),
     };
-    let settings = Settings { engine: engine.for_job(context, index), ..Settings::default() };
+    let engines = options.engine.for_job(context, index);
+    let settings = Settings { engines, mode: options.mode, ..Settings::default() };
     check_stream(context, &name, &mut file, settings, &expected)
 }
 
@@ -309,9 +313,9 @@ pub fn check_stream(
         comparable: None,
     };
     let outcome = decode(context, name, source, settings, &mut job);
-    let (pictures, engine, stopped) = match outcome {
-        Ok(summary) => (summary.pictures, summary.engine, summary.stopped.map(Failure::Decode)),
-        Err(failure) => (job.comparison.compared(), settings.engine, Some(failure)),
+    let (pictures, engines, stopped) = match outcome {
+        Ok(summary) => (summary.pictures, summary.engines, summary.stopped.map(Failure::Decode)),
+        Err(failure) => (job.comparison.compared(), BTreeMap::new(), Some(failure)),
     };
     let errors = job.errors;
     StreamResult {
@@ -319,7 +323,7 @@ pub fn check_stream(
         verdict: job.verdict(stopped),
         pictures,
         errors,
-        engine: engine.map(|engine| engine.to_string()),
+        engines: engines.keys().map(|engine| engine.to_string()).collect(),
         seconds: start.elapsed().as_secs_f64(),
     }
 }

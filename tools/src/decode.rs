@@ -2,7 +2,7 @@
 
 pub mod run;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,9 @@ use hevc::picture_hash::PictureHash;
 use hevc::vui::ColourDescription;
 use hevc::{Crop, NalUnitType, Sps, Vps};
 use nvdec::session::Statistics;
-use nvdec::{Context, DecoderOptions, Download, Downloader, Frame, HevcDecoder, HostFrame, Sent};
+use nvdec::{
+    Context, DecoderOptions, Download, Downloader, Engines, Frame, HevcDecoder, HostFrame, Mode, Sent,
+};
 
 use crate::exit::Failure;
 
@@ -100,8 +102,12 @@ impl Picture {
 /// How to decode.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Settings {
-    /// Engine; the one with the least work if `None`.
-    pub engine: Option<EngineType>,
+    /// Engines.
+    pub engines: Engines,
+    /// What the decoder is to be good at.
+    pub mode: Mode,
+    /// Most surfaces; as the mode says if `None`.
+    pub surfaces: Option<usize>,
     /// Stop after so many pictures.
     pub frames: Option<u64>,
     /// Leave the pictures on the GPU: nothing is given to the consumer.
@@ -134,8 +140,8 @@ pub struct Summary {
     pub nal_units: u64,
     /// The engine's sums.
     pub statistics: Statistics,
-    /// The engine.
-    pub engine: Option<EngineType>,
+    /// Pictures put out, by the engine that decoded them.
+    pub engines: BTreeMap<EngineType, u64>,
     /// Bytes of GPU memory for surfaces and motion vectors.
     pub budget: Option<u64>,
     /// From the start of decoding to the end of the first picture.
@@ -160,10 +166,16 @@ pub fn decode(
     settings: Settings,
     consumer: &mut dyn Consumer,
 ) -> Result<Summary, Failure> {
-    let options = DecoderOptions { engine: settings.engine, held_frames: Some(IN_FLIGHT + 2) };
+    let options = DecoderOptions {
+        engines: settings.engines,
+        mode: settings.mode,
+        surfaces: settings.surfaces,
+        held_frames: Some(IN_FLIGHT + 2),
+    };
     let mut pipeline = Pipeline {
         decoder: HevcDecoder::new(context, options)?,
         downloader: Downloader::new(context),
+        due: VecDeque::new(),
         flight: VecDeque::new(),
         settings,
         received: 0,
@@ -173,7 +185,6 @@ pub fn decode(
         summary: Summary::default(),
         consumer,
     };
-    pipeline.summary.engine = Some(pipeline.decoder.engine());
     let result = pipeline.feed(name, source).and_then(|()| pipeline.end());
     match result {
         Ok(()) => {}
@@ -189,7 +200,7 @@ pub fn decode(
     pipeline.warnings();
     let mut summary = pipeline.summary;
     summary.statistics = pipeline.decoder.statistics();
-    summary.budget = pipeline.decoder.budget();
+    summary.budget = pipeline.decoder.price().map(|price| price.total());
     summary.elapsed = pipeline.start.elapsed();
     Ok(summary)
 }
@@ -197,6 +208,8 @@ pub fn decode(
 struct Pipeline<'a> {
     decoder: HevcDecoder,
     downloader: Downloader,
+    /// Frames to be copied, with their conformance windows.
+    due: VecDeque<(Frame, Crop)>,
     flight: VecDeque<(Download, Crop)>,
     settings: Settings,
     /// Frames taken from the decoder.
@@ -246,6 +259,7 @@ impl Pipeline<'_> {
             self.note_vps(nal);
             self.until_accepted(|decoder| decoder.send_nal(nal, None))?;
             self.receive()?;
+            self.deliver_finished()?;
             self.warnings();
         }
         Ok(())
@@ -259,7 +273,7 @@ impl Pipeline<'_> {
         loop {
             match call(&mut self.decoder) {
                 Ok(Sent::Accepted) => return Ok(()),
-                Ok(Sent::NoSurface) => {}
+                Ok(Sent::NoSurface | Sent::NoMemory) => {}
                 // Later sequences of the stream may be within the limits of the hardware.
                 Err(error @ nvdec::Error::CannotDecode { .. }) => {
                     self.receive()?;
@@ -295,7 +309,8 @@ impl Pipeline<'_> {
         self.settings.frames.is_some_and(|limit| self.received >= limit)
     }
 
-    /// Starts the copies of the frames that are due.
+    /// Takes the frames that are due. Those that are not copied yet wait on the GPU, so that the decoder can look ahead
+    /// as far as its surfaces reach.
     fn receive(&mut self) -> Result<(), Failure> {
         if self.stream.is_none()
             && let Some(sps) = self.decoder.sps()
@@ -306,6 +321,7 @@ impl Pipeline<'_> {
             && let Some(mut frame) = self.decoder.receive()
         {
             self.received += 1;
+            *self.summary.engines.entry(frame.engine()).or_insert(0) += 1;
             if self.settings.discard {
                 self.discard(&frame)?;
                 continue;
@@ -314,10 +330,24 @@ impl Pipeline<'_> {
             let window = frame.crop;
             let geometry = frame.surface.geometry();
             frame.crop = Crop { left: 0, top: 0, width: geometry.width, height: geometry.height };
+            self.due.push_back((frame, window));
+        }
+        self.copy()
+    }
+
+    fn copy(&mut self) -> Result<(), Failure> {
+        while self.flight.len() < IN_FLIGHT
+            && let Some((frame, window)) = self.due.pop_front()
+        {
             self.flight.push_back((self.downloader.start(frame)?, window));
-            while self.flight.len() > IN_FLIGHT {
-                self.deliver_oldest()?;
-            }
+        }
+        Ok(())
+    }
+
+    /// Gives the consumer what is there already.
+    fn deliver_finished(&mut self) -> Result<(), Failure> {
+        while self.flight.front().is_some_and(|(download, _)| download.is_finished()) {
+            self.deliver_oldest()?;
         }
         Ok(())
     }
@@ -353,6 +383,7 @@ impl Pipeline<'_> {
         self.summary.first_picture.get_or_insert(self.start.elapsed());
         self.summary.pictures += 1;
         self.consumer.picture(&mut picture)?;
+        self.copy()?;
         Ok(true)
     }
 

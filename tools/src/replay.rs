@@ -11,6 +11,7 @@ mod fetch;
 mod file;
 pub mod format;
 pub mod hash;
+mod motion;
 mod plan;
 pub mod player;
 pub mod print;

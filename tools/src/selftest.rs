@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hcq::{Device, KernelInterface};
 use nvdec::Context;
+use nvdec::class::{Chroma, Codec};
 use serde::Serialize;
 
 use crate::check::{Expected, Verdict, check_stream};
@@ -16,21 +17,18 @@ use crate::exit::Failure;
 struct Clip {
     name: &'static str,
     what: &'static str,
-    /// It needs a chroma format other than 4:2:0, which the emulated engines do not have.
-    other_chroma: bool,
+    /// Its chroma format, which emulated engines may lack.
+    chroma: Chroma,
     stream: &'static [u8],
     sums: &'static str,
 }
 
 macro_rules! clip {
-    ($name:literal, $what:literal) => {
-        clip!($name, $what, false)
-    };
-    ($name:literal, $what:literal, $other_chroma:literal) => {
+    ($name:literal, $chroma:ident, $what:literal) => {
         Clip {
             name: $name,
             what: $what,
-            other_chroma: $other_chroma,
+            chroma: Chroma::$chroma,
             stream: include_bytes!(concat!("../clips/", $name, ".hevc")),
             sums: include_str!(concat!("../clips/", $name, ".hevc.framemd5")),
         }
@@ -38,10 +36,10 @@ macro_rules! clip {
 }
 
 static CLIPS: [Clip; 4] = [
-    clip!("x_size_202x150", "8-bit 4:2:0, IPB, conformance window"),
-    clip!("k_10b_tiles", "10-bit 4:2:0, tiles"),
-    clip!("x_wpp", "8-bit 4:2:0, wavefronts"),
-    clip!("x_444_cqp", "8-bit 4:4:4", true),
+    clip!("x_size_202x150", C420, "8-bit 4:2:0, IPB, conformance window"),
+    clip!("k_10b_tiles", C420, "10-bit 4:2:0, tiles"),
+    clip!("x_wpp", C420, "8-bit 4:2:0, wavefronts"),
+    clip!("x_444_cqp", C444, "8-bit 4:4:4"),
 ];
 
 /// One clip on one engine. Field names are those of the JSON output.
@@ -83,7 +81,8 @@ impl fmt::Display for ClipResult {
     }
 }
 
-/// Decodes every clip that the engines can decode on every engine of GPU `index`, or on one of them. `progress` gets a line for each result.
+/// Decodes every clip whose chroma format the engines have on every engine of GPU `index`, or on one of them.
+/// `progress` gets a line for each result.
 pub fn run(
     kernel: &Arc<dyn KernelInterface>,
     index: usize,
@@ -93,14 +92,16 @@ pub fn run(
     let device = Device::open(kernel.clone(), index).map_err(nvdec::Error::from)?;
     let context = Context::new(device)?;
     let engines = match engine {
-        EngineChoice::Number(_) => vec![engine.for_job(&context, 0).expect("an engine's number was parsed")],
-        EngineChoice::LeastBusy | EngineChoice::All => context.engines().to_vec(),
+        EngineChoice::Set(set) => set.iter().collect(),
+        EngineChoice::One => vec![context.engines()[0]],
+        EngineChoice::Each | EngineChoice::All => context.engines().to_vec(),
     };
+    let chroma = context.capability(Codec::Hevc).map_or(Chroma::empty(), |capability| capability.chroma);
     let mut results = Vec::new();
     for engine in engines {
-        for clip in CLIPS.iter().filter(|clip| !(clip.other_chroma && kernel.is_emulated())) {
+        for clip in CLIPS.iter().filter(|clip| chroma.contains(clip.chroma)) {
             let expected = Expected::parse(clip.sums).expect("tested below");
-            let settings = Settings { engine: Some(engine), ..Settings::default() };
+            let settings = Settings { engines: engine.into(), ..Settings::default() };
             let result = check_stream(&context, clip.name, &mut &clip.stream[..], settings, &expected);
             let result = ClipResult {
                 engine: engine.to_string(),

@@ -1,5 +1,6 @@
 //! `--stats`: what a run cost.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -18,8 +19,8 @@ pub struct Stats {
     pub bytes: u64,
     /// Pictures that came with an error.
     pub errors: u64,
-    /// The engine.
-    pub engine: Option<String>,
+    /// Pictures by the engine that decoded them.
+    pub engines: BTreeMap<String, u64>,
     /// Wall time from the start of decoding to its end, output included, in seconds.
     pub seconds: f64,
     /// Pictures per second of that time.
@@ -52,7 +53,7 @@ impl Stats {
             pictures: summary.pictures,
             bytes: summary.bytes,
             errors,
-            engine: summary.engine.map(|engine| engine.to_string()),
+            engines: summary.engines.iter().map(|(engine, count)| (engine.to_string(), *count)).collect(),
             seconds,
             pictures_per_second: if seconds > 0.0 { summary.pictures as f64 / seconds } else { 0.0 },
             engine_cycles: summary.statistics.engine_cycles,
@@ -68,8 +69,9 @@ impl Stats {
 
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let engine = self.engine.as_deref().unwrap_or("no engine");
-        writeln!(f, "pictures        {} on {engine}, {} with errors", self.pictures, self.errors)?;
+        let engines: Vec<&str> = self.engines.keys().map(String::as_str).collect();
+        let engines = if engines.is_empty() { "no engine".to_owned() } else { engines.join(", ") };
+        writeln!(f, "pictures        {} on {engines}, {} with errors", self.pictures, self.errors)?;
         writeln!(f, "speed           {:.1} pictures/s ({:.3} s)", self.pictures_per_second, self.seconds)?;
         let cycles = self.engine_cycles.checked_div(self.pictures).unwrap_or(0);
         writeln!(f, "engine cycles   {} ({cycles} per picture)", self.engine_cycles)?;

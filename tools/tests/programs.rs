@@ -12,7 +12,11 @@ fn clip(name: &str) -> PathBuf {
 }
 
 fn run(program: &str, args: &[&str]) -> Output {
-    Command::new(program).args(args).stdin(Stdio::null()).output().unwrap()
+    Command::new(program).args(args).stdin(Stdio::null()).env_remove("NVDEC_DEVICE").output().unwrap()
+}
+
+fn run_on(device: &str, program: &str, args: &[&str]) -> Output {
+    Command::new(program).args(args).stdin(Stdio::null()).env("NVDEC_DEVICE", device).output().unwrap()
 }
 
 fn stdout(output: &Output) -> String {
@@ -35,8 +39,8 @@ fn has_gpu() -> bool {
 #[test]
 fn help_teaches() {
     for (program, words) in [
-        (DECODE, ["Examples:", "Exit codes:", "--verify"]),
-        (PROBE, ["Examples:", "Exit codes:", "--selftest"]),
+        (DECODE, ["Examples:", "Exit codes:", "--verify", "NVDEC_DEVICE"]),
+        (PROBE, ["Examples:", "Exit codes:", "--selftest", "NVDEC_DEVICE"]),
     ] {
         let output = run(program, &["--help"]);
         assert_eq!(code(&output), 0);
@@ -152,9 +156,104 @@ fn the_emulated_gpu_decodes() {
     assert!(stdout(&output).contains("3 bit-exact, 0 differ"), "{}", stdout(&output));
     let output = run(DECODE, &[arguments[5], "--device", "emulated", "-f", "null", "--verify"]);
     assert!(stderr(&output).contains("bit-exact 16/16"), "{}", stderr(&output));
+    // What the engine in software lacks is refused by name, and nobody takes it for the hardware's limit.
+    let path = clip("x_444_cqp.hevc");
+    let path = path.to_str().unwrap();
+    let reason = "the emulated engine cannot decode this stream: chroma_format_idc = 3 (4:4:4)";
+    let output = run(DECODE, &[path, "--device", "emulated", "-f", "null"]);
+    assert_eq!(code(&output), 69, "{}", stderr(&output));
+    assert!(stderr(&output).contains(reason), "{}", stderr(&output));
+    assert_eq!(stderr(&output).lines().count(), 1, "no word of single pictures: {}", stderr(&output));
+    let output = run(DECODE, &["--device", "emulated", "--check", path]);
+    assert_eq!(code(&output), 69, "{}", stdout(&output));
+    let line = stdout(&output).lines().next().unwrap_or_default().to_owned();
+    assert!(line.starts_with("refused ") && line.contains(reason), "{line}");
     let output = run(PROBE, &["--device", "emulated", "--selftest"]);
     assert_eq!(code(&output), 0, "{}{}", stdout(&output), stderr(&output));
     assert!(stdout(&output).contains("7 NVDEC engines, self-test passed"), "{}", stdout(&output));
+}
+
+#[test]
+fn a_preview_comes_beside_everything_else() {
+    let directory = std::env::temp_dir().join(format!("nvdec-programs-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let preview = directory.join("x.png");
+    let [path, png] = [clip("x_wpp.hevc"), preview.clone()].map(|path| path.to_str().unwrap().to_owned());
+    let size = || {
+        let reader = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(&preview).unwrap()));
+        let mut reader = reader.read_info().unwrap();
+        let mut samples = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut samples).unwrap();
+        assert!(samples.windows(2).any(|pair| pair[0] != pair[1]), "one colour");
+        (info.width, info.height)
+    };
+    // The same, with pictures on standard output and without.
+    for format in ["framemd5", "null"] {
+        let args = [&path, "--device", "emulated", "-f", format, "--verify", "--preview", &png];
+        let output = run(DECODE, &args);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        assert_eq!(
+            stdout(&output).lines().filter(|line| !line.starts_with('#')).count() == 16,
+            format != "null"
+        );
+        let text = stderr(&output);
+        assert!(text.contains("bit-exact 16/16"), "{text}");
+        assert_eq!(text.lines().last(), Some(format!("{path}: picture 8 is in {png}").as_str()));
+        assert_eq!(size(), (416, 240));
+        std::fs::remove_file(&preview).unwrap();
+    }
+    // Alone: pictures are fetched for it.
+    let output = run(DECODE, &[&path, "--device", "emulated", "-f", "null", "-n", "3", "--preview", &png]);
+    assert_eq!((code(&output), size()), (0, (416, 240)), "{}", stderr(&output));
+    for (wrong, exit) in [("x.jpg", 2), ("/nonexistent/x.png", 1)] {
+        let output = run(DECODE, &[&path, "--device", "emulated", "--preview", wrong]);
+        assert_eq!(code(&output), exit, "{}", stderr(&output));
+        assert!(output.stdout.is_empty() && stderr(&output).contains(wrong));
+    }
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn the_environment_gives_the_default_device() {
+    let path = clip("x_size_202x150.hevc");
+    let path = path.to_str().unwrap();
+    let output = run_on("emulated", DECODE, &[path, "-f", "null", "--verify"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(stderr(&output).lines().count(), 1, "no word of a GPU: {}", stderr(&output));
+    // The option is stronger.
+    assert_eq!(code(&run_on("nv:31", DECODE, &["--device", "emulated", path])), 0);
+    let output = run_on("emulated", DECODE, &["--device", "nv:31", path]);
+    assert!([69, 77].contains(&code(&output)), "{}", stderr(&output));
+    for (program, args) in [(DECODE, &[path][..]), (DECODE, &["--check", path]), (PROBE, &[])] {
+        let output = run_on("cuda:0", program, args);
+        assert_eq!(code(&output), 2, "{}", stderr(&output));
+        assert!(stderr(&output).contains("NVDEC_DEVICE: \"cuda:0\" is none of auto"), "{}", stderr(&output));
+    }
+    // What needs no device does not look.
+    assert_eq!(code(&run_on("cuda:0", DECODE, &["--parse", path])), 0);
+}
+
+/// Both forms of the report say that the GPU is none, however it was asked for.
+#[test]
+fn the_probe_shows_emulated_devices_as_such() {
+    for output in [run(PROBE, &["--device", "emulated"]), run_on("emulated", PROBE, &[])] {
+        let text = stdout(&output);
+        assert_eq!(code(&output), 0, "{text}");
+        for line in
+            ["Driver    580.159.04 (emulated)", "GPU 0     NVIDIA H200 (emulated)  ", "Verdict   usable: "]
+        {
+            assert!(text.contains(line), "{line:?} is not in\n{text}");
+        }
+        let verdict = text.lines().last().unwrap();
+        assert!(verdict.contains("NVIDIA H200 (emulated) with 7 NVDEC engines"), "{verdict}");
+    }
+    for output in [run(PROBE, &["--device", "emulated", "--json"]), run_on("emulated", PROBE, &["--json"])] {
+        let report: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!((&report["emulated"], &report["gpus"][0]["emulated"]), (&true.into(), &true.into()));
+        assert_eq!(report["gpus"][0]["name"], "NVIDIA H200", "the name is the driver's");
+    }
+    let output = run_on("emulated", PROBE, &["--gpu", "31"]);
+    assert_ne!(code(&output), 0, "--gpu means a real one: {}", stdout(&output));
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn wrong_command_lines() {
         &["print", "x.nvcap", "--picture", "-1"],
         &["shrink", "x.nvcap"],
         &["shrink", "x.nvcap", "--while", "true", "--timeout", "0"],
-        &["record", "a.hevc", "-o", "a.nvcap", "--engine", "all"],
+        &["record", "a.hevc", "-o", "a.nvcap", "--engine", "many"],
     ] {
         expect(2, args);
     }
@@ -206,7 +206,7 @@ fn a_folder_is_recorded_and_replayed_and_carried_on() {
     let (recorded, carried) = (folder.0.join("recorded"), folder.0.join("carried"));
     let (code, out) = script(&streams, &recorded);
     assert_eq!(code, Some(0), "{out}");
-    assert!(out.contains("same 0 0 0 k_10b_tiles replayed 12/12 pictures on NVDEC1: identical"), "{out}");
+    assert!(out.contains("same 0 0 0 k_10b_tiles replayed 12/12 pictures on "), "{out}");
     assert!(out.ends_with("2 as recorded, 0 not for this hardware, 0 failed\n"), "{out}");
     let (code, out) = script(&recorded, &carried);
     assert_eq!(code, Some(0), "{out}");

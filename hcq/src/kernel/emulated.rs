@@ -25,6 +25,7 @@
 //! confidential computing, UVM, event queues with data, timing. Compute, JPEG and optical flow objects can be
 //! allocated and fault at their first method unless an engine is attached.
 
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -64,8 +65,7 @@ pub use faults::{Call, Failure, Faults, LaunchFault};
 pub use model::GpuModel;
 
 use descriptors::Descriptors;
-use engine::Factory;
-use gpu::{Attached, Factories, Gpu};
+use gpu::{Attached, Attachment, Gpu, Limits};
 use memory::{Location, Pool};
 use objects::Objects;
 
@@ -82,7 +82,7 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Builder {
     version: DriverVersion,
     gpus: Vec<GpuModel>,
-    factories: Factories,
+    factories: Vec<Attachment>,
     sysmem: u64,
 }
 
@@ -120,8 +120,20 @@ impl Builder {
     where
         F: Fn(EngineType, u32) -> Box<dyn Engine> + Send + Sync + 'static,
     {
-        let make: Factory = Arc::new(make);
-        self.factories.push((kind, make));
+        self.factories.push(Attachment { kind, make: Arc::new(make), limits: None });
+        self
+    }
+
+    /// As [`with_engine_factory`](Self::with_engine_factory), for engines that lack something of their class.
+    /// Whoever drives them reads it with [`KernelInterface::engine_limits`], so that work beyond it is refused by
+    /// name instead of failing in the engine.
+    pub fn with_limited_engine_factory<F, L>(mut self, kind: EngineKind, limits: L, make: F) -> Self
+    where
+        F: Fn(EngineType, u32) -> Box<dyn Engine> + Send + Sync + 'static,
+        L: Any + Send + Sync,
+    {
+        let limits: Limits = Box::new(limits);
+        self.factories.push(Attachment { kind, make: Arc::new(make), limits: Some(limits) });
         self
     }
 
@@ -143,6 +155,7 @@ impl Builder {
                 version: self.version,
                 abi: Abi::for_version(self.version),
                 gpus: gpus.collect::<io::Result<_>>()?,
+                attached,
                 sysmem: Pool::new(Location::Sysmem, self.sysmem)?,
                 descriptors: Descriptors::new()?,
                 objects: Mutex::default(),
@@ -178,6 +191,7 @@ struct Shared {
     version: DriverVersion,
     abi: Abi,
     gpus: Vec<Arc<Gpu>>,
+    attached: Attached,
     sysmem: Arc<Pool>,
     descriptors: Descriptors,
     objects: Mutex<Objects>,
@@ -274,6 +288,10 @@ impl EmulatedKernel {
 impl KernelInterface for EmulatedKernel {
     fn is_emulated(&self) -> bool {
         true
+    }
+
+    fn engine_limits(&self, kind: EngineKind) -> Option<&(dyn Any + Send + Sync)> {
+        self.shared.attached.limits(kind)
     }
 
     fn open(&self, node: Node) -> io::Result<OwnedFd> {

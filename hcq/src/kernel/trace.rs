@@ -13,6 +13,7 @@
 //!
 //! `<in>` and `<out>` are the bytes before and after, in hexadecimal; `=` stands for "the same as before".
 
+use std::any::Any;
 use std::fmt::Write as _;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -20,6 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use memmap2::MmapRaw;
+use nvkernel_sys::engine::EngineKind;
 use nvkernel_sys::rm::NV0005_ALLOC_PARAMETERS;
 use nvkernel_sys::{class, ctrl, ioctl};
 
@@ -186,6 +188,10 @@ fn subject(nr: u32, arg: &[u8]) -> String {
 impl KernelInterface for TracingKernel {
     fn is_emulated(&self) -> bool {
         self.inner.is_emulated()
+    }
+
+    fn engine_limits(&self, kind: EngineKind) -> Option<&(dyn Any + Send + Sync)> {
+        self.inner.engine_limits(kind)
     }
 
     fn open(&self, node: Node) -> io::Result<OwnedFd> {

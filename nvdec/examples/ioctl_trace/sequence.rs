@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hcq::kernel::TracingKernel;
-use nvdec::{Context, DecoderOptions, Downloader, HevcDecoder, Sent};
+use nvdec::{Context, DecoderOptions, Downloader, Engines, HevcDecoder, Sent};
 
 const PICTURES: u64 = 2;
 
@@ -18,7 +18,9 @@ pub(crate) fn decode(kernel: &Arc<TracingKernel>, data: &[u8]) -> nvdec::Result<
         let _ = device.engine_classes(engine);
     }
     let context = Context::new(device)?;
-    let mut decoder = HevcDecoder::new(&context, DecoderOptions::default())?;
+    // One engine, so that the calls and their order do not depend on how fast pictures are.
+    let options = DecoderOptions { engines: Engines::LeastBusy, ..DecoderOptions::default() };
+    let mut decoder = HevcDecoder::new(&context, options)?;
     let downloader = Downloader::new(&context);
     for nal in hevc::nal::split_annex_b(data) {
         assert_eq!(decoder.send_nal(nal, None)?, Sent::Accepted, "no frame is held");

@@ -84,6 +84,14 @@ impl Decoder {
         memory.read(methods.address(video::SET_DRV_PIC_SETUP_OFFSET), &mut bytes)?;
         let setup = Setup::new(bytes);
         self.number += 1;
+        // Of a picture that is not decoded, every block is in error.
+        let given_up = |error_status| {
+            let blocks = setup.width().div_ceil(16).saturating_mul(setup.height().div_ceil(16)).max(1);
+            Status { in_error: blocks, error_status, cycles: status::cycles(0, 0), ..Status::default() }
+        };
+        if let Some(error_status) = context.take_error_status() {
+            return Ok(given_up(error_status).write(memory, status_at)?);
+        }
         let status = match self.decode(context, class, methods, &setup)? {
             Ok(status) => status,
             Err(refusal) => {
@@ -92,8 +100,7 @@ impl Decoder {
                 }
                 let error_status = refusal.error_status;
                 self.refused = Some(refusal);
-                let blocks = setup.width().div_ceil(16).saturating_mul(setup.height().div_ceil(16)).max(1);
-                Status { in_error: blocks, error_status, cycles: status::cycles(0, 0), ..Status::default() }
+                given_up(error_status)
             }
         };
         Ok(status.write(memory, status_at)?)

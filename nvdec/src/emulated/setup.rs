@@ -28,6 +28,29 @@ pub(super) const ERROR_INTER: u32 = 0xd;
 /// Widest column that engines decode wrongly (`SmallPictures::Over64`).
 const NARROW: u32 = 64;
 
+/// Fields that ask for tools which the model does not have.
+pub(crate) const ABSENT_TOOLS: [Field; 19] = [
+    pic::transformSkipRotationEnableFlag,
+    pic::transformSkipContextEnableFlag,
+    pic::intraBlockCopyEnableFlag,
+    pic::implicitRdpcmEnableFlag,
+    pic::explicitRdpcmEnableFlag,
+    pic::extendedPrecisionProcessingFlag,
+    pic::intraSmoothingDisabledFlag,
+    pic::highPrecisionOffsetsEnableFlag,
+    pic::fastRiceAdaptationEnableFlag,
+    pic::cabacBypassAlignmentEnableFlag,
+    pic::crossComponentPredictionEnableFlag,
+    pic::chromaQpAdjustmentEnableFlag,
+    pic::log2SaoOffsetScaleLuma,
+    pic::log2SaoOffsetScaleChroma,
+    pic::mv_hevc_enable,
+    pic::slice_decoding_enable,
+    pic::enable_encryption,
+    pic::enable_histogram,
+    pic::enable_substream_decoding,
+];
+
 impl Refusal {
     pub(super) fn of(field: &'static str, value: impl Into<i64>, reason: &'static str) -> Refusal {
         Refusal { field, value: value.into(), reason, error_status: ERROR_APPLICATION }
@@ -220,27 +243,7 @@ impl Setup {
 
     fn check_tools(&self) -> Result<(), Refusal> {
         let off = "the model does not have this tool";
-        for field in [
-            pic::transformSkipRotationEnableFlag,
-            pic::transformSkipContextEnableFlag,
-            pic::intraBlockCopyEnableFlag,
-            pic::implicitRdpcmEnableFlag,
-            pic::explicitRdpcmEnableFlag,
-            pic::extendedPrecisionProcessingFlag,
-            pic::intraSmoothingDisabledFlag,
-            pic::highPrecisionOffsetsEnableFlag,
-            pic::fastRiceAdaptationEnableFlag,
-            pic::cabacBypassAlignmentEnableFlag,
-            pic::crossComponentPredictionEnableFlag,
-            pic::chromaQpAdjustmentEnableFlag,
-            pic::log2SaoOffsetScaleLuma,
-            pic::log2SaoOffsetScaleChroma,
-            pic::mv_hevc_enable,
-            pic::slice_decoding_enable,
-            pic::enable_encryption,
-            pic::enable_histogram,
-            pic::enable_substream_decoding,
-        ] {
+        for field in ABSENT_TOOLS {
             self.one_of(field, 0..=0, off)?;
         }
         if self.flag(pic::transform_skip_enabled_flag) {

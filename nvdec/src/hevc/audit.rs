@@ -9,20 +9,22 @@ use nvkernel_sys::bits::Field;
 use nvkernel_sys::video::hevc_pic as pic;
 
 use crate::class::{Chroma, Codec, SmallPictures, VideoClass};
-use crate::hevc::scratch::{self, COLLOCATED_SLOTS, Scratch, Shape};
+use crate::hevc::scratch::{self, Scratch, Shape};
 use crate::hevc::tables::{self, TILE_TABLE_BYTES};
 use crate::surface::{SurfaceFormat, SurfaceGeometry};
 
 /// Bytes of a descriptor: the public structure and what newer firmware reads past it.
-pub const DESCRIPTOR_BYTES: usize = super::DESCRIPTOR_BYTES;
+pub const DESCRIPTOR_BYTES: usize = super::descriptor::DESCRIPTOR_BYTES;
 /// Bytes of the table of tile sizes.
 pub const TILE_SIZES_BYTES: usize = TILE_TABLE_BYTES;
 /// Bytes of the scaling lists.
 pub const SCALING_LIST_BYTES: usize = tables::SCALING_LIST_BYTES;
 /// Zero bytes that follow the slice data, for an engine that reads ahead.
-pub const BITSTREAM_SLACK: usize = super::BITSTREAM_SLACK.len();
+pub const BITSTREAM_SLACK: usize = super::submit::BITSTREAM_SLACK.len();
 /// Places of the picture table that lists can name.
-pub const PLACES: usize = super::LIST_ENTRIES;
+pub const PLACES: usize = crate::motion::PLACES;
+/// Slots of motion vectors that the engine may look at: one more than lists can name.
+const COLLOCATED_SLOTS: u64 = PLACES as u64 + 1;
 
 /// Columns up to this many luma samples come out wrong where [`SmallPictures::Over64`] says so.
 const NARROW: u32 = 64;
@@ -238,7 +240,7 @@ pub fn audit(descriptor: &[u8], tile_table: &[u8], class: &VideoClass) -> Result
     let slots = slot.div_ceil(256) as i64;
     w.within(pic::colMvBuffersize, slots, slots, "a slot of motion vectors in units of 256 bytes")?;
     let stream_len = w.get(pic::stream_len);
-    if stream_len == 0 || stream_len as u64 > super::stream_limit(&geometry) {
+    if stream_len == 0 || stream_len as u64 > super::sequence::stream_limit(&geometry) {
         return Err(Finding::of(pic::stream_len.name, stream_len, "outside what a picture may take"));
     }
     let mut listed = 0;

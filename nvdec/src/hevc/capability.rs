@@ -2,11 +2,66 @@
 
 use hevc::{Pps, Sps};
 
-use crate::class::{Chroma, Codec, SmallPictures, VideoClass};
+use crate::class::{Chroma, Codec, EngineLimits, SmallPictures, VideoClass};
+use crate::context::Context;
 use crate::error::{Error, Result};
 
 /// Columns up to this many luma samples come out wrong where [`SmallPictures::Over64`] says so.
 const NARROW: u32 = 64;
+
+/// Whether the engines of `context` can decode pictures with these parameter sets.
+pub(crate) fn check_picture(sps: &Sps, pps: &Pps, context: &Context) -> Result<()> {
+    let class = context.class();
+    check(sps, class)?;
+    check_pps(pps, sps, class)?;
+    context.limits().map_or(Ok(()), |limits| check_limits(pps, sps, class, limits))
+}
+
+/// Whether engines of `class` that lack some of it can decode pictures with these parameter sets, which the class
+/// itself can.
+///
+/// # Errors
+///
+/// [`Error::CannotDecode`], naming the syntax element, the limit, and that it is not the hardware's.
+pub fn check_limits(pps: &Pps, sps: &Sps, class: &VideoClass, limits: &EngineLimits) -> Result<()> {
+    let refuse = |element, value: String, limit: String| {
+        let limit = format!("{limit}; {} hardware can", class.generation);
+        Err(Error::CannotDecode { class: limits.name, element, value, limit })
+    };
+    let chroma = limits.chroma(Codec::Hevc);
+    if let Some(asked) = Chroma::from_chroma_format_idc(sps.chroma_format_idc)
+        && !chroma.contains(asked)
+    {
+        let value = format!("{} ({})", sps.chroma_format_idc, asked.names()[0]);
+        return refuse("chroma_format_idc", value, format!("it decodes {}", chroma.names().join(" and ")));
+    }
+    if limits.range_extensions {
+        return Ok(());
+    }
+    let (s, p) = (&sps.range_extension, &pps.range_extension);
+    for (element, value, without) in [
+        ("transform_skip_rotation_enabled_flag", s.transform_skip_rotation_enabled_flag.into(), 0),
+        ("transform_skip_context_enabled_flag", s.transform_skip_context_enabled_flag.into(), 0),
+        ("implicit_rdpcm_enabled_flag", s.implicit_rdpcm_enabled_flag.into(), 0),
+        ("explicit_rdpcm_enabled_flag", s.explicit_rdpcm_enabled_flag.into(), 0),
+        ("extended_precision_processing_flag", s.extended_precision_processing_flag.into(), 0),
+        ("intra_smoothing_disabled_flag", s.intra_smoothing_disabled_flag.into(), 0),
+        ("high_precision_offsets_enabled_flag", s.high_precision_offsets_enabled_flag.into(), 0),
+        ("persistent_rice_adaptation_enabled_flag", s.persistent_rice_adaptation_enabled_flag.into(), 0),
+        ("cabac_bypass_alignment_enabled_flag", s.cabac_bypass_alignment_enabled_flag.into(), 0),
+        ("log2_max_transform_skip_block_size_minus2", p.log2_max_transform_skip_size, 2),
+        ("cross_component_prediction_enabled_flag", p.cross_component_prediction_enabled_flag.into(), 0),
+        ("chroma_qp_offset_list_enabled_flag", p.chroma_qp_offset_list_enabled_flag.into(), 0),
+        ("log2_sao_offset_scale_luma", p.log2_sao_offset_scale_luma, 0),
+        ("log2_sao_offset_scale_chroma", p.log2_sao_offset_scale_chroma, 0),
+    ] {
+        if value > without {
+            let limit = "it has no tools of the range extensions".into();
+            return refuse(element, (value - without).to_string(), limit);
+        }
+    }
+    Ok(())
+}
 
 /// Whether `class` can decode pictures with these parameter sets, as far as the picture's own set goes.
 ///
@@ -82,6 +137,14 @@ pub fn check(sps: &Sps, class: &VideoClass) -> Result<()> {
             format!("surfaces here have one depth, luma has {} bits", sps.bit_depth_luma),
         );
     }
+    // The syntax can say 8x8; no profile of version 1 or 2 allows it (A.3.2 to A.3.5).
+    if sps.ctb_size() < 16 {
+        return refuse(
+            "log2_diff_max_min_luma_coding_block_size",
+            sps.log2_diff_max_min_luma_coding_block_size.to_string(),
+            format!("it decodes coding tree blocks of 16x16 to 64x64, not {0}x{0}", sps.ctb_size()),
+        );
+    }
     let (width, height) = (sps.pic_width_in_luma_samples, sps.pic_height_in_luma_samples);
     let min = if class.small == SmallPictures::Library { cap.min } else { (0, 0) };
     if width < min.0 || width > cap.max.0 {
@@ -116,49 +179,4 @@ pub fn check(sps: &Sps, class: &VideoClass) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::class::VIDEO_CLASSES;
-    use hevc::nal::split_annex_b;
-    use hevc::{Parser, Unit};
-
-    fn sps() -> Sps {
-        let stream = include_bytes!("../../../hevc/tests/data/h_ra_cra.hevc");
-        let mut parser = Parser::new();
-        let sps = split_annex_b(stream).find_map(|nal| match parser.parse(nal) {
-            Ok(Unit::Sps(sps)) => Some(sps),
-            _ => None,
-        });
-        (*sps.expect("the stream has an SPS")).clone()
-    }
-
-    fn refused(class: &str, change: impl FnOnce(&mut Sps)) -> Option<&'static str> {
-        let row = VIDEO_CLASSES.iter().find(|row| row.generation == class).unwrap();
-        let mut sps = sps();
-        change(&mut sps);
-        match check(&sps, row) {
-            Ok(()) => None,
-            Err(Error::CannotDecode { element, .. }) => Some(element),
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    #[test]
-    fn limits_are_named() {
-        let size = |w, h| {
-            move |sps: &mut Sps| (sps.pic_width_in_luma_samples, sps.pic_height_in_luma_samples) = (w, h)
-        };
-        assert_eq!(refused("Hopper", |_| {}), None);
-        assert_eq!(refused("Turing", |_| {}), Some("pic_height_in_luma_samples"), "208x120");
-        assert_eq!(refused("Hopper", size(64, 136)), Some("pic_width_in_luma_samples"));
-        assert_eq!(refused("Hopper", size(72, 40)), None);
-        assert_eq!(refused("Hopper", size(8200, 200)), Some("pic_width_in_luma_samples"));
-        assert_eq!(refused("Hopper", |sps| sps.bit_depth_chroma = 10), Some("bit_depth_chroma_minus8"));
-        assert_eq!(refused("Hopper", |sps| sps.chroma_format_idc = 2), Some("chroma_format_idc"));
-        let blackwell = |sps: &mut Sps| {
-            size(1920, 1080)(sps);
-            sps.chroma_format_idc = 2;
-        };
-        assert_eq!(refused("Blackwell (GB20x)", blackwell), None);
-    }
-}
+mod tests;

@@ -77,6 +77,12 @@ pub(crate) struct Template {
     words: Words,
 }
 
+impl std::fmt::Debug for Template {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Template")
+    }
+}
+
 impl Template {
     /// Whether the template is for these very parameter sets.
     pub(crate) fn is_for(&self, sps: &Arc<Sps>, pps: &Arc<Pps>) -> bool {

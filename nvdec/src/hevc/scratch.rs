@@ -4,8 +4,6 @@ use hevc::{Pps, Sps};
 
 use crate::class::{ScratchSizes, VideoClass};
 
-/// Slots of the collocated motion vector buffer: one per place of the picture table.
-pub(crate) const COLLOCATED_SLOTS: u64 = 17;
 const INTRA_TOP_BYTES: u64 = 64 << 10;
 /// Columns of tiles that [`ScratchSizes::Traced`] has room for (table A.8, level 6.2).
 const MAX_TILE_COLUMNS: u64 = 20;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::class::Chroma;
 use crate::surface::SurfaceFormat;
-use crate::testing::Machine;
+use crate::testing::{Machine, pending_uses, pending_write};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -21,7 +21,7 @@ fn small() -> SurfaceGeometry {
 
 /// Waits for all that still uses a surface, and reads it.
 fn bytes(surface: &Surface) -> Vec<u8> {
-    for point in surface.pending_uses() {
+    for point in pending_uses(surface) {
         point.wait(LONG).unwrap();
     }
     let mut bytes = vec![0; surface.geometry().bytes() as usize];
@@ -40,7 +40,7 @@ fn surfaces_are_grey_before_their_first_use() {
         let old = machine.context.device().allocate(geometry.bytes(), Placement::Vidmem).unwrap();
         old.view().unwrap().fill(0, geometry.bytes() as usize, 0x5a);
         drop(old);
-        let pool = SurfacePool::new(&machine.context, geometry, 2);
+        let pool = SurfacePool::new(&machine.context, geometry, 2, Reuse::First);
         let surface = pool.take().unwrap().unwrap();
         assert!(bytes(&surface).chunks(2).all(|word| word == words), "{}", geometry.format);
     }
@@ -49,22 +49,22 @@ fn surfaces_are_grey_before_their_first_use() {
 #[test]
 fn clearing_is_a_use_that_engines_wait_for() {
     let machine = Machine::h200();
-    let pool = SurfacePool::new(&machine.context, small(), 1);
+    let pool = SurfacePool::new(&machine.context, small(), 1, Reuse::First);
     let engine = machine.context.copy_queue().unwrap().queue().engine();
     machine.kernel.faults().stall(0, engine);
     let surface = pool.take().unwrap().unwrap();
-    let clear = surface.pending_write().expect("the clear is under way");
+    let clear = pending_write(&surface).expect("the clear is under way");
     assert_eq!(clear.timeline().engine(), engine);
-    assert_eq!(surface.pending_uses().len(), 1);
+    assert_eq!(pending_uses(&surface).len(), 1);
     machine.kernel.faults().resume(0, engine);
     clear.wait(LONG).unwrap();
-    assert!(surface.pending_uses().is_empty());
+    assert!(pending_uses(&surface).is_empty());
 }
 
 #[test]
 fn the_budget_holds_and_drops_give_back() {
     let machine = Machine::h200();
-    let pool = SurfacePool::new(&machine.context, small(), 3);
+    let pool = SurfacePool::new(&machine.context, small(), 3, Reuse::First);
     assert_eq!((pool.capacity(), pool.budget()), (3, 3 * small().bytes()));
     let first = machine.kernel.usage().vidmem;
     let taken: Vec<_> = (0..3).map(|_| pool.take().unwrap().unwrap()).collect();
@@ -92,7 +92,7 @@ fn the_budget_holds_and_drops_give_back() {
 #[test]
 fn an_empty_pool_still_has_one_surface() {
     let machine = Machine::h200();
-    let pool = SurfacePool::new(&machine.context, small(), 0);
+    let pool = SurfacePool::new(&machine.context, small(), 0, Reuse::First);
     assert_eq!(pool.capacity(), 1);
     assert!(pool.take().unwrap().is_some());
 }
@@ -102,7 +102,7 @@ fn uses_survive_the_return() {
     let machine = Machine::h200();
     let engine = EngineType::of(EngineKind::Copy, 3).unwrap();
     let other = CopyQueue::new(machine.context.device(), Some(engine)).unwrap();
-    let pool = SurfacePool::new(&machine.context, small(), 1);
+    let pool = SurfacePool::new(&machine.context, small(), 1, Reuse::First);
     let surface = pool.take().unwrap().unwrap();
     bytes(&surface); // the clear is done
     machine.kernel.faults().stall(0, engine);
@@ -111,21 +111,21 @@ fn uses_survive_the_return() {
     surface.use_until(points[0].clone());
     drop(surface);
     let surface = pool.take().unwrap().unwrap();
-    let uses: Vec<_> = surface.pending_uses().iter().map(|p| (p.timeline().engine(), p.value())).collect();
+    let uses: Vec<_> = pending_uses(&surface).iter().map(|p| (p.timeline().engine(), p.value())).collect();
     assert_eq!(uses, [(engine, points[1].value())], "the later of two points on one timeline");
-    assert!(surface.pending_write().is_none());
+    assert!(pending_write(&surface).is_none());
     // What writes next comes behind them, and replaces them.
-    surface.written_at(points[1].clone());
-    assert_eq!(surface.pending_write().map(|p| p.value()), Some(points[1].value()));
+    surface.uses().written_at(points[1].clone(), 0);
+    assert_eq!(pending_write(&surface).map(|p| p.value()), Some(points[1].value()));
     machine.kernel.faults().resume(0, engine);
     points[1].wait(LONG).unwrap();
-    assert!(surface.pending_uses().is_empty());
+    assert!(pending_uses(&surface).is_empty());
 }
 
 #[test]
 fn surfaces_outlive_their_pool() {
     let machine = Machine::h200();
-    let pool = SurfacePool::new(&machine.context, small(), 2);
+    let pool = SurfacePool::new(&machine.context, small(), 2, Reuse::First);
     let (kept, returned) = (pool.take().unwrap().unwrap(), pool.take().unwrap().unwrap());
     drop(returned);
     drop(pool);
@@ -143,7 +143,7 @@ fn an_allocation_that_fails_leaves_the_pool_as_it_was() {
     use nvkernel_sys::class::NV01_MEMORY_LOCAL_USER;
     use nvkernel_sys::status::RmStatus;
     let machine = Machine::h200();
-    let pool = SurfacePool::new(&machine.context, small(), 1);
+    let pool = SurfacePool::new(&machine.context, small(), 1, Reuse::First);
     let no_memory = Failure::Status(RmStatus::NV_ERR_NO_MEMORY);
     machine.kernel.faults().fail_call(Call::Alloc(NV01_MEMORY_LOCAL_USER), 0, no_memory);
     let error = pool.take().unwrap_err().to_string();
@@ -162,7 +162,7 @@ proptest! {
         steps in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 1..60),
     ) {
         let machine = Machine::h200();
-        let pool = SurfacePool::new(&machine.context, small(), capacity);
+        let pool = SurfacePool::new(&machine.context, small(), capacity, Reuse::First);
         let mut held: Vec<Surface> = Vec::new();
         for (take, which) in steps {
             if take {

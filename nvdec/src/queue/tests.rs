@@ -6,15 +6,18 @@ use hcq::pushbuf::Decoder;
 
 use super::*;
 use crate::class::Chroma;
-use crate::pool::SurfacePool;
+use crate::context::Lane;
+use crate::motion::MotionStore;
+use crate::pool::{Reuse, SurfacePool};
 use crate::surface::{Surface, SurfaceFormat, SurfaceGeometry};
-use crate::testing::{Execution, Machine, stream};
+use crate::testing::{Execution, Machine, pending_uses, pending_write, stream};
 
 const LONG: Duration = Duration::from_secs(60);
 
 fn surfaces(machine: &Machine, count: usize) -> Vec<Surface> {
     let format = SurfaceFormat { chroma: Chroma::C420, bit_depth: 8 };
-    let pool = SurfacePool::new(&machine.context, SurfaceGeometry::new(format, 208, 120), count);
+    let pool =
+        SurfacePool::new(&machine.context, SurfaceGeometry::new(format, 208, 120), count, Reuse::First);
     (0..count).map(|_| pool.take().unwrap().unwrap()).collect()
 }
 
@@ -34,6 +37,8 @@ fn job(machine: &Machine, surfaces: &[Surface]) -> PictureJob {
         ],
         target: surfaces[0].clone(),
         pictures: vec![(1, surfaces[0].clone()), (2, surfaces[1].clone()), (0, surfaces[2].clone())],
+        motion: None,
+        collocated: Vec::new(),
         waits: Vec::new(),
     }
 }
@@ -105,7 +110,7 @@ fn control_words_are_sent_again_only_where_the_engine_forgets() {
 #[test]
 fn a_change_of_control_is_sent() {
     let machine = Machine::h200();
-    let queue = machine.context.video_queue(None).unwrap();
+    let queue = machine.context.video_queue(machine.context.engines()[0], Lane::Bulk).unwrap();
     let surfaces = surfaces(&machine, 3);
     let mut job = job(&machine, &surfaces);
     for params in [0x4_2057, 0x4_2057, 0x5_2057, 0x4_2057, 0x4_2057] {
@@ -181,11 +186,11 @@ fn places_in_use_are_named_and_no_others() {
 #[test]
 fn submissions_write_and_read_their_surfaces() {
     let machine = Machine::h200();
-    let queue = machine.context.video_queue(None).unwrap();
+    let queue = machine.context.video_queue(machine.context.engines()[0], Lane::Bulk).unwrap();
     let engine = queue.engine();
     let surfaces = surfaces(&machine, 3);
     for surface in &surfaces {
-        for point in surface.pending_uses() {
+        for point in pending_uses(surface) {
             point.wait(LONG).unwrap();
         }
     }
@@ -194,11 +199,73 @@ fn submissions_write_and_read_their_surfaces() {
     job.buffers.push((0x414, job.buffers[0].1.clone()));
     let point = queue.submit(&job).unwrap().point;
     let value = |p: Option<SyncPoint>| p.map(|p| (p.timeline().engine(), p.value()));
-    assert_eq!(value(surfaces[0].pending_write()), Some((engine, point.value())));
+    assert_eq!(value(pending_write(&surfaces[0])), Some((engine, point.value())));
     for reference in &surfaces[1..] {
-        assert_eq!(value(reference.pending_write()), None);
-        assert_eq!(value(reference.pending_uses().pop()), Some((engine, point.value())));
+        assert_eq!(value(pending_write(reference)), None);
+        assert_eq!(value(pending_uses(reference).pop()), Some((engine, point.value())));
     }
     machine.kernel.faults().resume(0, engine);
     point.wait(LONG).unwrap();
+}
+
+/// What a picture waits for: whoever wrote what it reads, whoever uses what it writes, and nobody else.
+#[test]
+fn jobs_depend_on_the_memory_that_they_touch() {
+    let machine = Machine::h200();
+    let engines = machine.context.engines();
+    let queues: Vec<_> =
+        engines[..4].iter().map(|&e| machine.context.video_queue(e, Lane::Bulk).unwrap()).collect();
+    let surfaces = surfaces(&machine, 5);
+    surfaces.iter().flat_map(pending_uses).for_each(|point| point.wait(LONG).unwrap());
+    let mut store = MotionStore::new(&machine.context, 16, 256).unwrap();
+    let mut slot = || store.place(&machine.context, &[], false).unwrap().unwrap().target.0;
+    let slots = [slot(), slot(), slot()];
+    slots.iter().flat_map(|s| s.uses().before_write().cloned().collect::<Vec<_>>()).for_each(|point| {
+        point.wait(LONG).unwrap();
+    });
+    for &engine in engines {
+        machine.kernel.faults().stall(0, engine);
+    }
+    let base = job(&machine, &surfaces);
+    let job = |target: usize, references: &[usize], motion: usize, collocated: &[usize]| {
+        let places = std::iter::once(&target).chain(references);
+        PictureJob {
+            buffers: [base.buffers.as_slice(), &[(0x414, base.buffers[0].1.clone())]].concat(),
+            target: surfaces[target].clone(),
+            pictures: (0..).zip(places.map(|&i| surfaces[i].clone())).collect(),
+            motion: Some(slots[motion].clone()),
+            collocated: collocated.iter().map(|&i| slots[i].clone()).collect(),
+            ..base.clone()
+        }
+    };
+    let dependencies = |job: &PictureJob| {
+        let points = job.dependencies();
+        let mut named: Vec<_> = points.iter().map(|p| (p.timeline().engine(), p.value())).collect();
+        named.sort_unstable();
+        named
+    };
+    let submit = |queue: usize, job: &PictureJob| {
+        let point = queues[queue].submit(job).unwrap().point;
+        (point.timeline().engine(), point.value())
+    };
+    let first = submit(0, &job(0, &[], 0, &[]));
+    // A reference, and motion that it takes.
+    let reader = job(1, &[0], 1, &[0]);
+    assert_eq!(dependencies(&reader), [first]);
+    let reader = submit(1, &reader);
+    // A surface that is read and a slot that is read, each for itself.
+    assert_eq!(dependencies(&job(0, &[], 2, &[])), [first, reader]);
+    assert_eq!(dependencies(&job(2, &[], 0, &[])), [first, reader]);
+    // A slot that was written and nobody has read.
+    assert_eq!(dependencies(&job(2, &[], 1, &[])), [reader]);
+    assert_eq!(dependencies(&job(3, &[], 2, &[1])), [reader]);
+    // Readers do not wait for readers, nor strangers for anybody.
+    assert_eq!(dependencies(&job(3, &[0], 2, &[0])), [first]);
+    assert_eq!(dependencies(&job(3, &[], 2, &[])), []);
+    // Whoever writes behind them stands for all of them.
+    let writer = submit(2, &job(0, &[], 0, &[]));
+    assert_eq!(dependencies(&job(3, &[0], 2, &[0])), [writer]);
+    for &engine in engines {
+        machine.kernel.faults().resume(0, engine);
+    }
 }

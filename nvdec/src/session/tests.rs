@@ -127,10 +127,10 @@ fn every_slice_reaches_the_engine() {
 #[test]
 fn more_pictures_than_status_memory() {
     let machine = Machine::h200();
-    let options = DecoderOptions { held_frames: Some(100), ..DecoderOptions::default() };
+    let engine = machine.context.engines()[2];
+    let options = DecoderOptions { held_frames: Some(100), ..DecoderOptions::on(engine) };
     let mut decoder = HevcDecoder::new(&machine.context, options).unwrap();
-    let (faults, engine) = (machine.kernel.faults(), decoder.engine());
-    faults.slow_down(0, engine, std::time::Duration::from_micros(200));
+    machine.kernel.faults().slow_down(0, engine, std::time::Duration::from_micros(200));
     let frames = run(&mut decoder, &stream("h_ra_cra").repeat(4));
     assert_eq!(frames.len(), 132);
     assert!(frames.iter().all(|(_, status)| status.is_ok()));

@@ -53,6 +53,19 @@ struct InFlight {
     point: SyncPoint,
 }
 
+/// The open chunk's memory.
+fn opened(ring: &UploadRing) -> DeviceBuffer {
+    let open = ring.open.unwrap();
+    ring.memory.slice(open.start % ring.memory.size(), open.length)
+}
+
+/// Closes the open chunk, which is over at `point`.
+fn close(ring: &mut UploadRing, point: SyncPoint) -> DeviceBuffer {
+    let chunk = ring.close();
+    ring.free(&chunk, Some(point));
+    chunk.memory
+}
+
 fn read(memory: &DeviceBuffer) -> Vec<u8> {
     let mut bytes = vec![0; memory.size() as usize];
     memory.view().unwrap().copy_out(0, &mut bytes);
@@ -64,7 +77,7 @@ fn check(ring: &UploadRing, open: Option<&Vec<u8>>, flying: &[InFlight]) {
     if let Some(bytes) = open {
         assert_eq!(ring.length(), bytes.len() as u64);
         if !bytes.is_empty() {
-            let chunk = ring.chunk();
+            let chunk = opened(ring);
             assert_eq!(chunk.gpu_address() % ALIGNMENT, 0);
             assert!(read(&chunk) == *bytes, "the open chunk was damaged");
             ranges.push((chunk.gpu_address(), chunk.size()));
@@ -121,7 +134,9 @@ proptest! {
                 Step::Open(length) => {
                     ring.open(length as u64).unwrap();
                     let bytes = pattern(length);
-                    ring.write(0, &bytes).unwrap();
+                    if length > 0 {
+                        opened(&ring).view().unwrap().copy_in(0, &bytes);
+                    }
                     open = Some(bytes);
                 }
                 Step::Append(parts) => if let Some(bytes) = &mut open {
@@ -133,13 +148,12 @@ proptest! {
                 Step::Write(at, length) => if let Some(bytes) = open.as_mut().filter(|b| b.len() >= length) {
                     let at = at.index(bytes.len() - length + 1);
                     let new = pattern(length);
-                    ring.write(at as u64, &new).unwrap();
+                    opened(&ring).view().unwrap().copy_in(at, &new);
                     bytes[at..at + length].copy_from_slice(&new);
                 },
                 Step::Close => if let Some(bytes) = open.take() {
-                    let memory = ring.chunk();
                     let point = clock.point();
-                    ring.close(point.clone());
+                    let memory = close(&mut ring, point.clone());
                     flying.push(InFlight { memory, bytes, point });
                 },
                 Step::Reach => {
@@ -160,8 +174,8 @@ fn memory_is_used_again_rather_than_grown() {
     for i in 0..100u8 {
         ring.open(0).unwrap();
         ring.append(&[&vec![i; 700_000]]).unwrap();
-        seen.insert(ring.chunk().gpu_address());
-        ring.close(clock.point());
+        seen.insert(opened(&ring).gpu_address());
+        close(&mut ring, clock.point());
         clock.tick();
     }
     assert_eq!(ring.memory.size(), INITIAL_BYTES);
@@ -175,7 +189,7 @@ fn an_abandoned_chunk_takes_no_room() {
     for _ in 0..20 {
         ring.open(1 << 20).unwrap();
     }
-    assert_eq!((ring.memory.size(), ring.chunk().gpu_address()), (INITIAL_BYTES, ring.memory.gpu_address()));
+    assert_eq!((ring.memory.size(), opened(&ring).gpu_address()), (INITIAL_BYTES, ring.memory.gpu_address()));
 }
 
 #[test]
@@ -184,14 +198,13 @@ fn chunks_in_flight_keep_the_old_ring_alive() {
     let mut ring = UploadRing::new(&clock.device).unwrap();
     ring.open(0).unwrap();
     ring.append(&[&[7; 1000]]).unwrap();
-    let old = ring.chunk();
-    ring.close(clock.point());
+    let old = close(&mut ring, clock.point());
     ring.open(0).unwrap();
     ring.append(&[b"head"]).unwrap();
     ring.append(&[&vec![9; 3 << 20]]).unwrap();
     assert!(ring.memory.size() > INITIAL_BYTES);
     assert_eq!(read(&old), [7; 1000]);
-    let chunk = read(&ring.chunk());
+    let chunk = read(&opened(&ring));
     assert!(chunk.starts_with(b"head") && chunk[4..].iter().all(|&b| b == 9) && chunk.len() == (3 << 20) + 4);
 }
 
@@ -204,7 +217,7 @@ fn too_large_a_picture_is_refused_and_the_ring_goes_on() {
     assert!(error.is_picture_error());
     ring.open(0).unwrap();
     ring.append(&[b"small"]).unwrap();
-    assert_eq!(read(&ring.chunk()), b"small");
+    assert_eq!(read(&opened(&ring)), b"small");
     ring.open(MAX_BYTES).unwrap();
     let error = ring.append(&[b"x"]).unwrap_err();
     assert!(matches!(error, Error::PictureTooLarge { .. }));
@@ -218,9 +231,9 @@ fn a_full_ring_waits_for_its_oldest_chunk() {
     let mut ring = UploadRing::new(&clock.device).unwrap();
     ring.open(MAX_BYTES / 2).unwrap();
     let first = clock.point();
-    ring.close(first.clone());
+    close(&mut ring, first.clone());
     ring.open(MAX_BYTES / 2).unwrap();
-    ring.close(clock.point());
+    close(&mut ring, clock.point());
     assert_eq!(ring.memory.size(), MAX_BYTES);
     assert!(!first.is_reached());
     let (faults, engine) = (clock.kernel.faults(), clock.engine);
@@ -229,4 +242,34 @@ fn a_full_ring_waits_for_its_oldest_chunk() {
     ring.open(MAX_BYTES / 2 - 1000).unwrap();
     assert!(first.is_reached());
     helper.join().unwrap();
+}
+
+/// Chunks may get their points in any order, and one that is not needed after all is free at once.
+#[test]
+fn chunks_are_freed_in_order_whenever_their_points_are_known() {
+    let mut clock = Clock::new();
+    let mut ring = UploadRing::new(&clock.device).unwrap();
+    let chunks: Vec<Chunk> = (0..3)
+        .map(|_| {
+            ring.open(500_000).unwrap();
+            ring.close()
+        })
+        .collect();
+    for chunk in [&chunks[2], &chunks[1]] {
+        let point = clock.point();
+        ring.free(chunk, Some(point));
+        clock.tick();
+    }
+    // The oldest is still in use: there is no room at the start of the ring.
+    ring.open(600_000).unwrap();
+    assert!(ring.memory.size() > INITIAL_BYTES);
+    let mut ring = UploadRing::new(&clock.device).unwrap();
+    ring.open(1_900_000).unwrap();
+    let first = ring.close();
+    ring.free(&first, None);
+    ring.open(1_900_000).unwrap();
+    assert_eq!(
+        (ring.memory.size(), opened(&ring).gpu_address()),
+        (INITIAL_BYTES, first.memory.gpu_address())
+    );
 }

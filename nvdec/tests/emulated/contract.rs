@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use hcq::kernel::emulated::LaunchFault;
+use hcq::{EngineKind, EngineType};
 use nvdec::{Error, PictureFault};
 use nvkernel_sys::bits::Field;
 use nvkernel_sys::video::{self, hevc_pic as pic};
@@ -241,4 +243,40 @@ fn nothing_hangs_it() {
         // Pictures come out damaged or not at all; the driver ends in either case.
         assert!(decoded.fatal.is_some() || !decoded.sums.is_empty(), "seed {seed}");
     }
+}
+
+/// A picture that the engine gives up leaves its surface as it was; what does not depend on it is bit-exact, and so
+/// is everything behind the next IDR picture.
+#[test]
+fn an_injected_error_status_is_the_pictures_own() {
+    let (data, expected) = (stream("h_ld_b"), sums("h_ld_b"));
+    let kernel = nvdec::emulated::h200().unwrap();
+    let engine = EngineType::of(EngineKind::Nvdec, 3).unwrap();
+    kernel.faults().fault_launch(0, engine, 2, LaunchFault::Status(0xd));
+    let twice = decode(&kernel, &data.repeat(2), Some(engine));
+    assert!(twice.fatal.is_none(), "{:?}", twice.fatal);
+    let [
+        Error::Picture {
+            number: 2, fault: PictureFault::SliceData { error_status, mbs_in_error, .. }, ..
+        },
+    ] = twice.errors[..]
+    else {
+        panic!("{:?}", twice.errors)
+    };
+    assert_eq!((error_status, mbs_in_error), (0xd, 13 * 8));
+    assert_eq!(twice.sums.len(), 2 * expected.len());
+    assert_eq!(twice.sums[..2], expected[..2]);
+    assert_ne!(twice.sums[2], expected[2]);
+    assert_eq!(twice.sums[expected.len()..], expected);
+}
+
+/// One that no engine looks at stops the channel, so that no test takes it for granted.
+#[test]
+fn an_error_status_needs_an_engine_that_reports_it() {
+    let kernel = nvdec::emulated::h200().unwrap();
+    let copy = EngineType::of(EngineKind::Copy, 4).unwrap();
+    kernel.faults().fault_next_launch(0, copy, LaunchFault::Status(0xd));
+    let decoded = decode(&kernel, &stream("h_ld_b"), None);
+    let error = decoded.fatal.expect("the copy queue is dead").to_string();
+    assert!(error.contains("COPY4") && error.contains("Xid 71"), "{error}");
 }

@@ -4,7 +4,7 @@ use std::any::Any;
 
 use hevc::NalHeader;
 use hevc::nal::split_annex_b;
-use nvdec::{DecoderOptions, Downloader, Error, Frame, HevcDecoder, Sent};
+use nvdec::{DecoderOptions, Downloader, Error, Frame, HevcDecoder, Lane, Sent};
 
 use super::pattern;
 use crate::Backend;
@@ -113,9 +113,9 @@ pub fn every_engine_decodes(on: &Backend) {
     let mut first: Option<Vec<Shown>> = None;
     for &engine in context.engines() {
         let before = taken(on);
-        let options = DecoderOptions { engine: Some(engine), ..DecoderOptions::default() };
+        let options = DecoderOptions::on(engine);
         let mut player = Player::new(&context, options).unwrap();
-        assert_eq!(player.decoder.engine(), engine);
+        assert_eq!(player.decoder.engines().iter().collect::<Vec<_>>(), [engine]);
         player.play(stream.data).unwrap();
         assert_eq!(player.errors(), [""; 0], "{engine}");
         if let Some(recorder) = &on.recorder {
@@ -187,7 +187,7 @@ pub fn held_frames_hold_back(on: &Backend) {
     let stream = find("h_ra_cra");
     let all = numbers(&play(&context, stream.data).unwrap());
     for held in [0, 1, 5] {
-        let options = DecoderOptions { held_frames: Some(held), ..DecoderOptions::default() };
+        let options = DecoderOptions { held_frames: Some(held), ..DecoderOptions::on(context.engines()[0]) };
         let mut decoder = HevcDecoder::new(&context, options).unwrap();
         let mut kept: std::collections::VecDeque<Frame> = Default::default();
         let mut found = Vec::new();
@@ -227,8 +227,8 @@ pub fn two_sessions_share_a_context(on: &Backend) {
     let context = on.context();
     let streams = [find("x_size_202x150"), find("k_10b_tiles")];
     let alone = streams.map(|stream| play(&context, stream.data).unwrap());
-    let engine = context.engines().last().copied();
-    for options in [DecoderOptions { engine, ..DecoderOptions::default() }, DecoderOptions::default()] {
+    let last = *context.engines().last().unwrap();
+    for options in [DecoderOptions::on(last), DecoderOptions::default()] {
         let mut players = streams.map(|_| Player::new(&context, options).unwrap());
         let mut nals = streams.map(|stream| split_annex_b(stream.data).enumerate());
         let mut busy = true;
@@ -308,7 +308,7 @@ pub fn dropped_in_every_order(on: &Backend) {
         let frame = decoder.receive().expect("a frame");
         let downloader = Downloader::new(&context);
         let download = downloader.start(frame.clone()).unwrap();
-        let queue = context.video_queue(None).unwrap();
+        let queue = context.video_queue(context.engines()[0], Lane::Bulk).unwrap();
         let parts: [Box<dyn Any>; 5] = [
             Box::new(decoder),
             Box::new(context),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hcq::EngineType;
 use hcq::kernel::emulated::{Faults, LaunchFault};
 use hevc::nal::split_annex_b;
-use nvdec::{Context, DecoderOptions, Downloader, Error, Frame, HevcDecoder, Result, Sent};
+use nvdec::{Context, DecoderOptions, Downloader, Error, Frame, HevcDecoder, Lane, Result, Sent};
 use nvdec_tests::Machine;
 use nvdec_tests::bodies::LONG;
 use nvdec_tests::player::{Player, play};
@@ -16,7 +16,7 @@ use super::machine;
 const MMU: LaunchFault = LaunchFault::Mmu { address: 0xdead_0000 };
 
 fn decoder(context: &Arc<Context>, engine: EngineType) -> HevcDecoder {
-    let options = DecoderOptions { engine: Some(engine), held_frames: Some(40) };
+    let options = DecoderOptions { held_frames: Some(40), ..DecoderOptions::on(engine) };
     HevcDecoder::new(context, options).unwrap()
 }
 
@@ -115,7 +115,7 @@ fn a_copy_that_waits_for_a_dead_engine_ends() {
         frames(&mut decoder).into_iter().map(|frame| downloader.start(frame).unwrap()).collect();
     assert_eq!(lost.len(), 12);
     // A session on another engine, whose copies queue up behind those that wait.
-    let mut good = Player::new(&context, DecoderOptions { engine: Some(other), held_frames: None }).unwrap();
+    let mut good = Player::new(&context, DecoderOptions::on(other)).unwrap();
     let mut kept = Vec::new();
     for nal in split_annex_b(find("x_size_202x150").data) {
         assert_eq!(good.decoder.send_nal(nal, None).unwrap(), Sent::Accepted);
@@ -169,18 +169,17 @@ fn a_new_session_gets_a_new_queue() {
     let context = machine.context();
     let engine = context.engines()[0];
     let expected = play(&context, find("k_10b_tiles").data).unwrap();
-    let old = context.video_queue(Some(engine)).unwrap();
+    let old = context.video_queue(engine, Lane::Bulk).unwrap();
     let (mut decoder, frames) =
         fault_in_the_middle(&context, &machine.kernel.faults(), engine, LaunchFault::Engine);
     // Until the engine gets there, nobody knows of the fault.
     assert!(decoder.finish().is_err());
     for _ in 0..2 {
-        let mut player =
-            Player::new(&context, DecoderOptions { engine: Some(engine), held_frames: None }).unwrap();
+        let mut player = Player::new(&context, DecoderOptions::on(engine)).unwrap();
         player.play(find("k_10b_tiles").data).unwrap();
         assert!(player.shown == expected && player.errors().is_empty());
     }
-    let new = context.video_queue(Some(engine)).unwrap();
+    let new = context.video_queue(engine, Lane::Bulk).unwrap();
     assert!(!Arc::ptr_eq(&old, &new) && old.queue().fault().is_some() && new.queue().fault().is_none());
     // The dead session beside it changes nothing.
     drop((decoder, frames, old));
@@ -195,8 +194,7 @@ fn sessions_on_other_engines_go_on() {
     let context = machine.context();
     let (broken, whole) = (context.engines()[0], context.engines()[4]);
     let expected = play(&context, find("x_wpp").data).unwrap();
-    let mut player =
-        Player::new(&context, DecoderOptions { engine: Some(whole), held_frames: None }).unwrap();
+    let mut player = Player::new(&context, DecoderOptions::on(whole)).unwrap();
     let nals: Vec<&[u8]> = split_annex_b(find("x_wpp").data).collect();
     for (i, nal) in nals.iter().enumerate() {
         if i == nals.len() / 2 {
@@ -271,9 +269,8 @@ fn a_lost_gpu_is_an_error_everywhere() {
     let error = context.device().allocate(4096, hcq::Placement::Vidmem).unwrap_err();
     assert!(error.to_string().contains("NV_ERR_GPU_IS_LOST"), "{error}");
     assert!(hcq::Device::open(machine.backend().kernel, 0).is_err());
-    let error =
-        HevcDecoder::new(&context, DecoderOptions { engine: Some(context.engines()[1]), held_frames: None })
-            .expect_err("a decoder on a lost GPU");
+    let error = HevcDecoder::new(&context, DecoderOptions::on(context.engines()[1]))
+        .expect_err("a decoder on a lost GPU");
     assert!(!error.is_picture_error());
     // What was complete stays known.
     for frame in frames(&mut decoder) {
@@ -316,8 +313,7 @@ fn slow_engines_lose_nothing() {
     let expected = play(&context, find("k_10b_tiles").data).unwrap();
     let engine = context.engines()[0];
     machine.kernel.faults().slow_down(0, engine, std::time::Duration::from_millis(2));
-    let mut player =
-        Player::new(&context, DecoderOptions { engine: Some(engine), held_frames: None }).unwrap();
+    let mut player = Player::new(&context, DecoderOptions::on(engine)).unwrap();
     for (i, nal) in split_annex_b(find("k_10b_tiles").data).enumerate() {
         player.send_nal(nal, Some(i as i64)).unwrap();
     }

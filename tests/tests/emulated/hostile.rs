@@ -89,7 +89,7 @@ proptest! {
         let bytes: Vec<u8> = nals.iter().flat_map(|nal| [&[0, 0, 0, 1], nal.as_slice()].concat()).collect();
         let machine = machine();
         let context = machine.context();
-        let mut player = Player::new(&context, DecoderOptions { engine: None, held_frames: Some(1) }).unwrap();
+        let mut player = Player::new(&context, DecoderOptions { held_frames: Some(1), ..DecoderOptions::default() }).unwrap();
         let mut rest = bytes.as_slice();
         let sizes = pattern(64, seed);
         for size in sizes.iter().cycle() {

@@ -79,10 +79,11 @@ fn a_killed_client_leaves_nothing() {
         let machine = machine();
         let process = Arc::new(Process { kernel: machine.kernel.clone(), descriptors: Mutex::default() });
         let context = Context::new(Device::open(process.clone(), 0).unwrap()).unwrap();
-        let options = DecoderOptions { engine: Some(context.engines()[0]), held_frames: Some(20) };
+        let engine = context.engines()[0];
+        let options = DecoderOptions { held_frames: Some(20), ..DecoderOptions::on(engine) };
         let mut decoder = HevcDecoder::new(&context, options).unwrap();
         if in_flight {
-            machine.kernel.faults().stall(0, decoder.engine());
+            machine.kernel.faults().stall(0, engine);
         }
         for nal in split_annex_b(find("x_size_202x150").data) {
             assert_eq!(decoder.send_nal(nal, None).unwrap(), Sent::Accepted);

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{ArgGroup, Parser};
-use nvdec_tools::device::{DeviceChoice, EngineChoice};
+use clap::{ArgGroup, Parser, ValueEnum};
+use nvdec::DeviceChoice;
+use nvdec::Mode;
+use nvdec_tools::device::{self, EngineChoice};
 use nvdec_tools::exit::{Exit, Failure};
 use nvdec_tools::output::{self, Format};
 use nvdec_tools::stats::Start;
@@ -31,17 +33,31 @@ struct Args {
     #[arg(short, long, value_enum, conflicts_with_all = ["check", "parse"])]
     format: Option<Format>,
 
-    /// auto (the first GPU that can decode, else emulated), nv:N, or emulated (an H200 in software)
-    #[arg(long, default_value = "auto", value_name = "DEVICE", conflicts_with = "parse")]
-    device: DeviceChoice,
+    /// auto (the first GPU that can decode, else emulated), nv:N, or emulated (an H200 in software); by default what the
+    /// environment variable NVDEC_DEVICE says, auto without it
+    #[arg(long, value_name = "DEVICE", conflicts_with = "parse")]
+    device: Option<DeviceChoice>,
 
-    /// NVDEC by its number; by default the least busy one. With --check, all spreads the streams
+    /// all (spread the stream over them), one (the least busy), or NVDEC numbers such as 3 or 1,2,5. With --check the
+    /// default is each: every stream on one engine, in turn
     #[arg(long, value_name = "N", conflicts_with = "parse")]
     engine: Option<EngineChoice>,
+
+    /// What to be good at
+    #[arg(long, value_enum, default_value_t = ModeChoice::Balanced, conflicts_with = "parse")]
+    mode: ModeChoice,
+
+    /// Most pictures in GPU memory, whatever the mode says; never fewer than the stream needs
+    #[arg(long, value_name = "N", conflicts_with_all = ["check", "parse"])]
+    surfaces: Option<usize>,
 
     /// Stop after N pictures
     #[arg(short = 'n', long, value_name = "N", conflicts_with_all = ["check", "parse"])]
     frames: Option<u64>,
+
+    /// Write one picture from about the middle to FILE.png as well, to look at
+    #[arg(long, value_name = "FILE.png", conflicts_with_all = ["check", "parse"])]
+    preview: Option<PathBuf>,
 
     /// Check each picture against the hash that its encoder sent with it (decoded picture hash SEI)
     #[arg(long, conflicts_with_all = ["check", "parse"])]
@@ -73,12 +89,34 @@ struct Args {
     verbose: bool,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ModeChoice {
+    /// Pictures a second: looks as far ahead as 256 pictures in GPU memory reach
+    Throughput,
+    /// Looks ahead as far as 64 reach
+    Balanced,
+    /// Each picture as soon as can be, with 24 in GPU memory
+    LowLatency,
+}
+
+impl From<ModeChoice> for Mode {
+    fn from(choice: ModeChoice) -> Mode {
+        match choice {
+            ModeChoice::Throughput => Mode::Throughput,
+            ModeChoice::Balanced => Mode::Balanced,
+            ModeChoice::LowLatency => Mode::LowLatency,
+        }
+    }
+}
+
 const AFTER_HELP: &str = "\
 Examples:
   nvdec-decode film.hevc                        MD5 of each picture, as ffmpeg -f framemd5
   nvdec-decode film.hevc -o film.yuv            raw planar samples
   nvdec-decode film.hevc -f y4m -o - | mpv -    watch it
-  nvdec-decode film.hevc -n 1 -o first.png      one picture
+  nvdec-decode film.hevc -n 1 -o first.png      the first picture
+  nvdec-decode film.hevc -f null --verify --preview film.png
+                                                checked, and one picture to look at
   nvdec-decode film.hevc -f null --verify       bit-exact by the stream's own hashes?
   nvdec-decode film.hevc -f null --stats        how fast?
   nvdec-decode --check conformance/ --jobs 14   a whole corpus, over all engines
@@ -111,12 +149,14 @@ fn run(args: Args, start: Start) -> Result<Exit, Failure> {
     if let Some(input) = &args.parse {
         return parse::run(input, args.json);
     }
+    let device = device::choose(args.device)?;
     let Some(input) = args.input else {
         return check::run(&check::Options {
             paths: args.check,
             jobs: args.jobs.map(usize::from),
-            device: args.device,
-            engine: args.engine.unwrap_or(EngineChoice::All),
+            device,
+            engine: args.engine.unwrap_or(EngineChoice::Each),
+            mode: args.mode.into(),
             json: args.json,
         });
     };
@@ -125,9 +165,12 @@ fn run(args: Args, start: Start) -> Result<Exit, Failure> {
         input,
         output: args.output,
         format,
-        device: args.device,
+        device,
         engine: args.engine.unwrap_or_default(),
+        mode: args.mode.into(),
+        surfaces: args.surfaces,
         frames: args.frames,
+        preview: args.preview,
         verify: args.verify,
         start,
         stats: args.stats,
@@ -166,6 +209,6 @@ mod tests {
         let args = parse(&["-", "-f", "p010", "-o", "-", "-n", "5", "--engine", "NVDEC3"]).unwrap();
         assert_eq!(args.input, Some("-".into()));
         assert_eq!((args.format, args.frames), (Some(Format::P010), Some(5)));
-        assert_eq!(args.engine, Some(EngineChoice::Number(3)));
+        assert_eq!(args.engine, Some("3".parse().unwrap()));
     }
 }

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use nvdec_tools::device::{DeviceChoice, EngineChoice};
-use nvdec_tools::exit::Failure;
+use nvdec::DeviceChoice;
+use nvdec_tools::device::{self, EngineChoice};
+use nvdec_tools::exit::{Exit, Failure};
 use nvdec_tools::{logger, probe};
 
 /// Says which NVIDIA GPUs there are, which video engines they have, what those decode, and what stands in the way of
@@ -22,9 +23,10 @@ struct Args {
     #[arg(long, value_name = "N", conflicts_with = "device")]
     gpu: Option<usize>,
 
-    /// auto (every GPU), nv:N or emulated
-    #[arg(long, default_value = "auto", value_name = "DEVICE")]
-    device: DeviceChoice,
+    /// auto (every GPU), nv:N, or emulated (an H200 in software); by default what the environment variable NVDEC_DEVICE
+    /// says, auto without it
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<DeviceChoice>,
 
     /// Decode small built-in clips on every NVDEC engine and compare each picture
     #[arg(long)]
@@ -56,14 +58,12 @@ Exit codes:
 fn main() -> ExitCode {
     let args = Args::parse();
     logger::install(args.verbose);
-    let options = probe::Options {
-        device: args.gpu.map_or(args.device, DeviceChoice::Nv),
-        json: args.json,
-        selftest: args.selftest,
-        engine: args.engine,
-    };
-    let exit = probe::run(&options).unwrap_or_else(|failure: Failure| failure.report("nvdec-probe"));
-    exit.into()
+    run(&args).unwrap_or_else(|failure| failure.report("nvdec-probe")).into()
+}
+
+fn run(args: &Args) -> Result<Exit, Failure> {
+    let device = device::choose(args.gpu.map(DeviceChoice::Nv).or(args.device))?;
+    probe::run(&probe::Options { device, json: args.json, selftest: args.selftest, engine: args.engine })
 }
 
 #[cfg(test)]
@@ -81,7 +81,7 @@ mod tests {
     fn options_are_understood() {
         let args =
             Args::try_parse_from(["nvdec-probe", "--selftest", "--engine", "4", "--gpu", "1"]).unwrap();
-        assert_eq!((args.engine, args.gpu), (EngineChoice::Number(4), Some(1)));
+        assert_eq!((args.engine, args.gpu), ("4".parse().unwrap(), Some(1)));
         for wrong in [&["--gpu", "0", "--device", "nv:1"][..], &["--engine", "1"], &["--device", "cuda"]] {
             assert!(Args::try_parse_from([&["nvdec-probe"], wrong].concat()).is_err(), "{wrong:?}");
         }

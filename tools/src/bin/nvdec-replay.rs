@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use nvdec_tools::device::{DeviceChoice, EngineChoice};
+use nvdec::DeviceChoice;
+use nvdec_tools::device::{self, EngineChoice};
 use nvdec_tools::exit::{Exit, Failure};
 use nvdec_tools::logger;
 use nvdec_tools::replay::{diff, print, record, run, shrink};
@@ -47,7 +48,7 @@ enum Command {
         output: PathBuf,
         #[command(flatten)]
         device: Device,
-        /// NVDEC by its number; by default the least busy one
+        /// all (spread the stream over them), one (the least busy), or NVDEC numbers such as 3 or 1,2,5; all by default
         #[arg(long, value_name = "N")]
         engine: Option<EngineChoice>,
         /// Stop after N pictures
@@ -71,7 +72,7 @@ enum Command {
         input: PathBuf,
         #[command(flatten)]
         device: Device,
-        /// NVDEC by its number, or all for each in turn; by default the engines of the recording
+        /// NVDEC numbers such as 3 or 1,2,5, or all: pictures in turn; by default the engines of the recording
         #[arg(long, value_name = "N|all")]
         engine: Option<EngineChoice>,
         #[command(flatten)]
@@ -93,7 +94,8 @@ enum Command {
     },
     /// Show the first picture that two captures have different, field by field
     ///
-    /// Engines, points, waits, cycle counts and scratch belong to a run and do not count.
+    /// Engines, points, waits, cycle counts, scratch, and where surfaces and motion vectors lie belong to a run and do
+    /// not count: what is compared is which picture an engine is told to refer to.
     #[command(
         after_long_help = "Exit codes: 0 nothing differs; 1 something does; 65, 66 a capture cannot be read"
     )]
@@ -133,9 +135,10 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct Device {
-    /// auto (the first GPU that can decode, else emulated), nv:N, or emulated (an H200 in software)
-    #[arg(long, default_value = "auto", value_name = "DEVICE")]
-    device: DeviceChoice,
+    /// auto (the first GPU that can decode, else emulated), nv:N, or emulated (an H200 in software); by default what the
+    /// environment variable NVDEC_DEVICE says, auto without it
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<DeviceChoice>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -173,21 +176,16 @@ fn main() -> ExitCode {
 
 fn dispatch(args: Args) -> Result<Exit, Failure> {
     match args.command {
-        Command::Record { input, output, device, engine, frames, json } => {
-            if engine == Some(EngineChoice::All) {
-                return Err(Failure::Usage("record takes one engine; run takes all".to_owned()));
-            }
-            record::run(&record::Options {
-                input,
-                output,
-                device: device.device,
-                engine: engine.unwrap_or_default(),
-                frames,
-                json: json.json,
-            })
-        }
+        Command::Record { input, output, device, engine, frames, json } => record::run(&record::Options {
+            input,
+            output,
+            device: device::choose(device.device)?,
+            engine: engine.unwrap_or_default(),
+            frames,
+            json: json.json,
+        }),
         Command::Run { input, device, engine, json } => {
-            run::run(&run::Options { input, device: device.device, engine, json: json.json })
+            run::run(&run::Options { input, device: device::choose(device.device)?, engine, json: json.json })
         }
         Command::Print { input, picture, zeros, json } => {
             print::run(&print::Options { input, picture, zeros, json: json.json })

@@ -86,7 +86,7 @@ fn totals_and_exit_codes() {
         verdict,
         pictures: 2,
         errors: 0,
-        engine: Some("NVDEC1".into()),
+        engines: vec!["NVDEC1".into()],
         seconds: 0.0,
     };
     let good = result(Verdict::BitExact);

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use nvdec::{DeviceChoice, Mode};
 
 use super::{Consumer, Picture, Settings, Summary, costs_pictures, decode};
-use crate::device::{self, DeviceChoice, EngineChoice};
+use crate::device::{self, EngineChoice};
 use crate::exit::{self, Exit, Failure};
+use crate::output::preview::Preview;
 use crate::output::{self, Format, Sink};
 use crate::stats::{Start, Stats};
 use crate::verify::Verification;
@@ -28,10 +30,16 @@ pub struct Options {
     pub format: Format,
     /// Which device.
     pub device: DeviceChoice,
-    /// Which engine.
+    /// Which engines.
     pub engine: EngineChoice,
+    /// What the decoder is to be good at.
+    pub mode: Mode,
+    /// Most surfaces.
+    pub surfaces: Option<usize>,
     /// Stop after so many pictures.
     pub frames: Option<u64>,
+    /// Where to write one picture as PNG, beside the output.
+    pub preview: Option<PathBuf>,
     /// Check decoded picture hashes.
     pub verify: bool,
     /// When the program began.
@@ -47,14 +55,18 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     let Input { name, mut source, size } = open(&options.input)?;
     let context = device::open(options.device)?;
     let sink = output::open(options.format, options.output.as_deref(), options.frames)?;
+    let preview = options.preview.as_deref().map(Preview::create).transpose()?;
     let settings = Settings {
-        engine: options.engine.for_job(&context, 0),
+        engines: options.engine.for_job(&context, 0),
+        mode: options.mode,
+        surfaces: options.surfaces,
         frames: options.frames,
-        discard: options.format == Format::Null && !options.verify,
+        discard: options.format == Format::Null && !options.verify && preview.is_none(),
     };
     let begin = Instant::now();
     let mut job = Job {
         sink,
+        preview,
         verification: options.verify.then(Verification::default),
         progress: bar(size),
         warnings: 0,
@@ -64,6 +76,9 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     let summary = decode(&context, &name, &mut *source, settings, &mut job)?;
     job.progress.finish_and_clear();
     job.sink.finish()?;
+    if let Some(preview) = &mut job.preview {
+        preview.finish()?;
+    }
     conclude(options, &name, summary, &job, begin)
 }
 
@@ -95,6 +110,11 @@ fn conclude(
     }
     if let Some(verification) = &job.verification {
         eprintln!("{name}: {verification}");
+    }
+    if let Some(preview) = &job.preview
+        && let Some(number) = preview.shown()
+    {
+        eprintln!("{name}: picture {number} is in {}", preview.path().display());
     }
     let pictures = summary.pictures;
     if let Some(error) = summary.stopped {
@@ -160,6 +180,7 @@ fn bar(size: Option<u64>) -> ProgressBar {
 
 struct Job {
     sink: Box<dyn Sink>,
+    preview: Option<Preview>,
     verification: Option<Verification>,
     progress: ProgressBar,
     /// Errors that did not end the stream.
@@ -176,6 +197,9 @@ impl Consumer for Job {
             verification.check(picture);
         }
         self.progress.set_message(format!("{} pictures", picture.index + 1));
+        if let Some(preview) = &mut self.preview {
+            preview.picture(picture)?;
+        }
         self.sink.picture(picture)
     }
 
@@ -208,8 +232,11 @@ mod tests {
             output: None,
             format: Format::Null,
             device: DeviceChoice::Auto,
-            engine: EngineChoice::LeastBusy,
+            engine: EngineChoice::One,
+            mode: Mode::default(),
+            surfaces: None,
             frames: None,
+            preview: None,
             verify: false,
             stats: false,
             json: false,
@@ -219,6 +246,7 @@ mod tests {
     fn job() -> Job {
         Job {
             sink: output::open(Format::Null, None, None).unwrap(),
+            preview: None,
             verification: None,
             progress: ProgressBar::hidden(),
             warnings: 0,

@@ -4,6 +4,7 @@
 
 pub mod framemd5;
 pub mod png;
+pub mod preview;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod y4m;

@@ -88,29 +88,34 @@ impl Sink for PngFiles {
         let path = self.names.name(picture.index);
         let file = File::create(&path)
             .map_err(|source| Failure::Output { path: path.display().to_string(), source })?;
-        let deep = picture.host.format.bit_depth > 8;
-        let mut encoder = png::Encoder::new(BufWriter::new(file), picture.host.width, picture.host.height);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.set_depth(if deep { png::BitDepth::Sixteen } else { png::BitDepth::Eight });
-        let mut data = Vec::new();
-        for value in rgb(picture).into_iter().flatten() {
-            match deep {
-                true => data.extend_from_slice(&((value * 65535.0).round() as u16).to_be_bytes()),
-                false => data.push((value * 255.0).round() as u8),
-            }
-        }
-        encoder
-            .write_header()
-            .and_then(|mut writer| {
-                writer.write_image_data(&data)?;
-                writer.finish()
-            })
-            .map_err(|source| Failure::Png { path, source })
+        write(&path, file, picture)
     }
 
     fn finish(&mut self) -> Result<(), Failure> {
         Ok(())
     }
+}
+
+/// Writes a picture to `file`, which `path` names in messages.
+pub(super) fn write(path: &Path, file: File, picture: &Picture) -> Result<(), Failure> {
+    let deep = picture.host.format.bit_depth > 8;
+    let mut encoder = png::Encoder::new(BufWriter::new(file), picture.host.width, picture.host.height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(if deep { png::BitDepth::Sixteen } else { png::BitDepth::Eight });
+    let mut data = Vec::new();
+    for value in rgb(picture).into_iter().flatten() {
+        match deep {
+            true => data.extend_from_slice(&((value * 65535.0).round() as u16).to_be_bytes()),
+            false => data.push((value * 255.0).round() as u8),
+        }
+    }
+    encoder
+        .write_header()
+        .and_then(|mut writer| {
+            writer.write_image_data(&data)?;
+            writer.finish()
+        })
+        .map_err(|source| Failure::Png { path: path.to_owned(), source })
 }
 
 /// How luma and chroma make RGB (H.273, `MatrixCoefficients`).

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hcq::{Device, EngineKind, GpuInfo, KernelInterface, RmClient};
 use nvdec::Context;
-use nvdec::class::{Codec, VideoClass};
+use nvdec::class::Codec;
 
 use super::permissions::{self, Node, NodeStat, Process, Seen};
 use super::report::*;
@@ -187,6 +187,7 @@ fn add_finding(report: &mut Report, finding: Option<permissions::Finding>) {
 fn gpu(kernel: &Arc<dyn KernelInterface>, info: GpuInfo) -> GpuReport {
     let mut report = GpuReport {
         index: info.index,
+        emulated: kernel.is_emulated(),
         name: None,
         pci_address: info.pci_address(),
         pci_id: format!("{:04x}:{:04x}", info.pci_id.0, info.pci_id.1),
@@ -236,15 +237,17 @@ fn describe(kernel: &Arc<dyn KernelInterface>, report: &mut GpuReport) -> nvdec:
         })
         .collect();
     let context = Context::new(device)?;
-    report.video = Some(video(context.class()));
+    report.video = Some(video(&context));
     // An engine that a decoder can be made on is one that can be used.
     nvdec::HevcDecoder::new(&context, nvdec::DecoderOptions::default())?;
     report.usable = true;
     Ok(())
 }
 
-fn video(class: &VideoClass) -> VideoReport {
-    let codecs = class.capabilities.iter().map(|cap| CodecReport {
+fn video(context: &Context) -> VideoReport {
+    let class = context.class();
+    let capabilities = class.capabilities.iter().filter_map(|cap| context.capability(cap.codec));
+    let codecs = capabilities.map(|cap| CodecReport {
         codec: cap.codec.name(),
         chroma: cap.chroma.names(),
         bit_depth: [cap.depth.0, cap.depth.1],

@@ -5,7 +5,9 @@ pub mod permissions;
 pub mod report;
 pub mod text;
 
-use crate::device::{self, DeviceChoice, EngineChoice};
+use nvdec::DeviceChoice;
+
+use crate::device::EngineChoice;
 use crate::exit::{Exit, Failure};
 use crate::selftest;
 use report::Verdict;
@@ -25,7 +27,7 @@ pub struct Options {
 
 /// Probes, prints to standard output, and says how the program ends.
 pub fn run(options: &Options) -> Result<Exit, Failure> {
-    let kernel = device::kernel(options.device)?;
+    let kernel = options.device.kernel()?;
     let only = match options.device {
         DeviceChoice::Nv(index) => Some(index),
         DeviceChoice::Auto | DeviceChoice::Emulated => None,
@@ -49,7 +51,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
 
 /// One line on whether this machine can decode, for programs that only want to mention it.
 pub fn verdict() -> String {
-    match device::kernel(DeviceChoice::Auto) {
+    match DeviceChoice::Auto.kernel() {
         Ok(kernel) => collect::probe(kernel, None).verdict.text,
         Err(failure) => failure.to_string(),
     }
@@ -61,7 +63,7 @@ mod tests {
 
     #[test]
     fn the_emulated_gpu_is_probed_like_any_other() {
-        let report = collect::probe(device::kernel(DeviceChoice::Emulated).unwrap(), None);
+        let report = collect::probe(DeviceChoice::Emulated.kernel().unwrap(), None);
         assert!(report.emulated && report.gpus[0].usable, "{report:?}");
         assert_eq!(report.driver.as_ref().unwrap().version, "580.159.04");
         let gpu = &report.gpus[0];
@@ -69,13 +71,17 @@ mod tests {
         // NVDEC0 does not exist on this GPU.
         let nvdec: Vec<_> = gpu.engines.iter().filter(|e| e.kind == "NVDEC").map(|e| e.number).collect();
         assert_eq!(nvdec, [1, 2, 3, 4, 5, 6, 7]);
+        // The class decodes more; the engine in software does not.
+        let codecs: Vec<_> =
+            gpu.video.as_ref().unwrap().codecs.iter().map(|c| (c.codec, c.chroma.clone())).collect();
+        assert_eq!(codecs, [("HEVC", vec!["4:2:0"])]);
         assert_eq!(report.exit(), Exit::Success);
         assert!(text::render(&report).contains("(emulated)"));
     }
 
     #[test]
     fn probing_never_fails_for_want_of_a_gpu() {
-        let kernel = device::kernel(DeviceChoice::Auto).unwrap();
+        let kernel = DeviceChoice::Auto.kernel().unwrap();
         let report = collect::probe(kernel, None);
         let found_reason = report.findings.iter().any(|f| f.exit.is_some());
         assert!(report.exit() == Exit::Success || found_reason || !report.gpus.is_empty(), "{report:?}");

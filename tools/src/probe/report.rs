@@ -59,6 +59,8 @@ pub struct DriverReport {
 pub struct GpuReport {
     /// Position in the driver's list: N of `--device nv:N`.
     pub index: usize,
+    /// It is a model in this process.
+    pub emulated: bool,
     /// Marketing name.
     pub name: Option<String>,
     /// PCI address.
@@ -229,6 +231,14 @@ impl Verdict {
     }
 }
 
+impl GpuReport {
+    /// The name by which people are told of it.
+    pub fn title(&self) -> String {
+        let name = self.name.as_deref().unwrap_or("NVIDIA GPU");
+        if self.emulated { format!("{name} (emulated)") } else { name.to_owned() }
+    }
+}
+
 impl Report {
     /// How the program ends.
     pub fn exit(&self) -> Exit {
@@ -249,7 +259,7 @@ fn conclude(report: &Report) -> (Exit, String) {
     if let Some(first) = usable.first() {
         let count = |gpu: &GpuReport| gpu.engines.iter().filter(|e| e.kind == "NVDEC").count();
         let engines: usize = usable.iter().map(|gpu| count(gpu)).sum();
-        let name = first.name.as_deref().unwrap_or("NVIDIA GPU");
+        let name = first.title();
         let tested = if results().count() > 0 { ", self-test passed" } else { "" };
         let unproven = usable.iter().any(|gpu| gpu.video.as_ref().is_some_and(|v| !v.proven));
         let remark = if unproven && tested.is_empty() {

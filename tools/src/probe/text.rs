@@ -52,11 +52,14 @@ fn abi(driver: &DriverReport) -> String {
 }
 
 fn render_gpu(out: &mut String, gpu: &GpuReport) {
-    let name = gpu.name.as_deref().unwrap_or("NVIDIA GPU");
     let _ = writeln!(
         out,
-        "\nGPU {}     {name}  {}  [{}]  /dev/nvidia{}",
-        gpu.index, gpu.pci_address, gpu.pci_id, gpu.minor
+        "\nGPU {}     {}  {}  [{}]  /dev/nvidia{}",
+        gpu.index,
+        gpu.title(),
+        gpu.pci_address,
+        gpu.pci_id,
+        gpu.minor
     );
     if let Some(chip) = &gpu.chip {
         let _ = writeln!(out, "  chip    {} (revision {:#x})", chip.name, chip.revision);
@@ -138,6 +141,7 @@ mod tests {
             driver: Some(DriverReport::of("580.65.06".parse().unwrap())),
             gpus: vec![GpuReport {
                 index: 0,
+                emulated: false,
                 name: Some("NVIDIA H200".into()),
                 pci_address: "0000:c1:00.0".into(),
                 pci_id: "10de:2335".into(),

@@ -20,6 +20,8 @@ use crate::exit::Failure;
 /// Most bytes of a picture's JSON and of a NAL unit.
 const MAX_PICTURE: u32 = 256 << 10;
 const MAX_NAL: u32 = 2 << 20;
+/// Most slots of motion vectors that are moved for one picture.
+const MAX_MOVED: usize = 64;
 /// Luma samples along the side of a block that has a checksum of its own.
 pub const BLOCK: u32 = 64;
 
@@ -91,6 +93,8 @@ pub struct Picture {
     pub target: u32,
     /// The picture table: places sent, with their surfaces.
     pub places: Vec<(u8, u32)>,
+    /// Places whose motion vectors the slices take; any that the lists name if `None`.
+    pub collocated: Option<Vec<u8>>,
     /// Motion vectors that were moved before the picture, to where it looks for them.
     pub motion: Vec<MotionCopy>,
     /// What the engine waits for.
@@ -517,7 +521,7 @@ fn check(picture: &Picture, index: usize, nal_units: usize) -> Result<(), String
     {
         return Err(format!("it waits for picture {other}, which does not come before it"));
     }
-    if picture.motion.len() > most {
+    if picture.motion.len() > MAX_MOVED {
         return Err(format!("{} slots of motion vectors are moved for it", picture.motion.len()));
     }
     if picture.methods.len() > 64 || picture.places.len() > most {

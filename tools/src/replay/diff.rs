@@ -1,9 +1,10 @@
 //! `nvdec-replay diff`: the first picture that an engine was told otherwise, field by field.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use hevc::nal::{NalHeader, split_annex_b};
-use nvkernel_sys::bits;
+use nvkernel_sys::bits::{self, Field};
 use nvkernel_sys::video::{self, hevc_pic};
 use serde::Serialize;
 
@@ -88,8 +89,9 @@ impl std::fmt::Display for Report {
 
 /// The first picture that differs; `None` if all are the same.
 ///
-/// Engines, points, waits, cycle counts and the numbering of blobs belong to a run and do not count. Surfaces
-/// and memory are numbered as they appear, so that they can be compared.
+/// Engines, points, waits, cycle counts, numbers of blobs, surfaces and memory, and places of the picture
+/// table belong to a run and do not count: what is compared is which picture an engine is told to refer to,
+/// not where that lies.
 ///
 /// # Errors
 ///
@@ -103,26 +105,89 @@ pub fn compare(a: &Capture, b: &Capture) -> Result<Option<Report>, Failure> {
         differences: Vec::new(),
     };
     let mut syntax = (SyntaxReader::new(a), SyntaxReader::new(b));
+    let mut contents = (HashMap::new(), HashMap::new());
     for (index, (p, q)) in a.pictures().iter().zip(b.pictures()).enumerate() {
-        if !differs(a, p, b, q)? {
+        let mut found = Vec::new();
+        let mut list = List(&mut found);
+        data(&mut list, a, p, b, q)?;
+        let descriptors = (descriptor(a, p)?, descriptor(b, q)?);
+        references(&mut list, (&descriptors.0, p, &contents.0), (&descriptors.1, q, &contents.1));
+        submission(&mut list, p, q);
+        expectations(&mut list, a, p, b, q)?;
+        contents.0.insert(p.target, index);
+        contents.1.insert(q.target, index);
+        if found.is_empty() {
             continue;
         }
         report.pictures_differing += 1;
         if report.picture.is_none() {
             (report.picture, report.poc) = (Some(index), Some(p.poc));
-            let mut list = List(&mut report.differences);
-            data(&mut list, a, p, b, q)?;
-            submission(&mut list, p, q);
-            headers(&mut list, index, &mut syntax)?;
-            expectations(&mut list, a, p, b, q)?;
+            headers(&mut List(&mut found), index, &mut syntax)?;
+            report.differences = found;
         }
     }
     Ok((report.picture.is_some() || report.pictures.0 != report.pictures.1).then_some(report))
 }
 
+/// Fields of the descriptor that name places, or count by them.
+const BY_PLACE: [&str; 5] =
+    ["curr_pic_idx", "initreflistidxl0", "initreflistidxl1", "RefDiffPicOrderCnts", "longtermflag"];
+
+/// Which picture of the capture a surface holds.
+type Contents = HashMap<u32, usize>;
+
+fn descriptor(capture: &Capture, p: &Picture) -> Result<Vec<u8>, Failure> {
+    Ok(capture.data(p, video::SET_DRV_PIC_SETUP_OFFSET)?.unwrap_or_default())
+}
+
+/// Reference lists, order count differences and long-term marks, by the pictures that stand in the places.
+fn references(list: &mut List<'_>, a: (&[u8], &Picture, &Contents), b: (&[u8], &Picture, &Contents)) {
+    let get = |descriptor: &[u8], field: Field, index| field.read(descriptor, index).unwrap_or(-1);
+    let name = |(_, p, contents): (&[u8], &Picture, &Contents), place: i64| -> String {
+        match p.places.iter().find(|(known, _)| i64::from(*known) == place) {
+            None => format!("place {place}, empty"),
+            Some((_, surface)) if *surface == p.target => "the picture itself".to_owned(),
+            Some((_, surface)) => match contents.get(surface) {
+                Some(picture) => format!("picture {picture}"),
+                None => "mid-grey".to_owned(),
+            },
+        }
+    };
+    for field in [hevc_pic::initreflistidxl0, hevc_pic::initreflistidxl1] {
+        for index in 0..usize::from(field.count) {
+            let (m, n) = (get(a.0, field, index), get(b.0, field, index));
+            list.text(format!("nvdec_hevc_pic_s.{}[{index}]", field.name), name(a, m), name(b, n));
+            let order = |descriptor, place: i64| {
+                get(descriptor, hevc_pic::RefDiffPicOrderCnts, usize::try_from(place).unwrap_or(usize::MAX))
+            };
+            let long_term = |descriptor, place: i64| {
+                get(descriptor, hevc_pic::longtermflag, 0) >> (15 - place.clamp(0, 15)) & 1
+            };
+            let what = |field: &str| format!("nvdec_hevc_pic_s.{field} of {}", name(a, m));
+            list.put(what("RefDiffPicOrderCnts"), order(a.0, m), order(b.0, n));
+            list.put(what("longtermflag"), long_term(a.0, m), long_term(b.0, n));
+        }
+    }
+    let own = |(descriptor, ..): (&[u8], _, _)| get(descriptor, hevc_pic::curr_pic_idx, 0);
+    list.text("nvdec_hevc_pic_s.curr_pic_idx", name(a, own(a)), name(b, own(b)));
+    // A picture may be named many times.
+    let mut seen: Vec<Difference> = Vec::new();
+    list.0.retain(|difference| {
+        let new = !seen.contains(difference);
+        seen.push(difference.clone());
+        new
+    });
+}
+
 struct List<'a>(&'a mut Vec<Difference>);
 
 impl List<'_> {
+    fn text(&mut self, what: impl Into<String>, a: String, b: String) {
+        if a != b {
+            self.0.push(Difference { what: what.into(), a, b });
+        }
+    }
+
     fn put<T: PartialEq + std::fmt::Debug>(&mut self, what: impl Into<String>, a: T, b: T) {
         if a != b {
             self.0.push(Difference { what: what.into(), a: format!("{a:?}"), b: format!("{b:?}") });
@@ -130,39 +195,13 @@ impl List<'_> {
     }
 }
 
-/// What counts of a picture, without the data that it points at.
-fn essence(p: &Picture) -> Picture {
-    let mut p = p.clone();
-    (p.engine, p.point, p.waits, p.nal_units, p.number) = (String::new(), 0, Vec::new(), 0, 0);
-    for method in &mut p.methods {
-        match &mut method.to {
-            Pointee::Data { blob, .. } => *blob = 0,
-            // Scratch is as large as the class wants it.
-            Pointee::Memory { offset, bytes, id } if method.method != video::SET_COLOC_DATA_OFFSET => {
-                (*id, *offset, *bytes) = (0, 0, 0);
-            }
-            Pointee::Memory { .. } => {}
-        }
+/// What a method points at, as far as it does not belong to a run.
+fn essence(to: Option<&Pointee>) -> String {
+    match to {
+        Some(Pointee::Data { bytes, .. }) => format!("{bytes} bytes of data"),
+        Some(Pointee::Memory { .. }) => "memory".to_owned(),
+        None => "not sent".to_owned(),
     }
-    if let Some(status) = &mut p.status {
-        status.cycle_count = 0;
-    }
-    if let Some(hashes) = &mut p.hashes {
-        hashes.blocks = 0;
-    }
-    p
-}
-
-fn differs(a: &Capture, p: &Picture, b: &Capture, q: &Picture) -> Result<bool, Failure> {
-    if essence(p) != essence(q) {
-        return Ok(true);
-    }
-    for method in &p.methods {
-        if a.data(p, method.method)? != b.data(q, method.method)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Descriptor, tables and slice data.
@@ -172,6 +211,9 @@ fn data(list: &mut List<'_>, a: &Capture, p: &Picture, b: &Capture, q: &Picture)
     };
     let (x, y) = both(video::SET_DRV_PIC_SETUP_OFFSET)?;
     for (m, n) in bits::dump(&x, hevc_pic::FIELDS).zip(bits::dump(&y, hevc_pic::FIELDS)) {
+        if BY_PLACE.contains(&m.field.name) {
+            continue;
+        }
         let index = if m.field.count > 1 { format!("[{}]", m.index) } else { String::new() };
         list.put(format!("nvdec_hevc_pic_s.{}{index}", m.field.name), m.value, n.value);
     }
@@ -207,30 +249,23 @@ fn nal_at(stream: &[u8], at: usize) -> String {
     "between NAL units".to_owned()
 }
 
-/// Methods, places and surfaces.
+/// Methods and the format of the surfaces.
 fn submission(list: &mut List<'_>, p: &Picture, q: &Picture) {
-    let (m, n) = (essence(p), essence(q));
-    list.put("POC", m.poc, n.poc);
-    list.put("SET_APPLICATION_ID", m.application_id, n.application_id);
-    list.put("SET_CONTROL_PARAMS", m.control_params, n.control_params);
-    list.put("surfaces", m.surface, n.surface);
-    let addresses = m.methods.iter().chain(&n.methods).map(|method| method.method);
+    list.put("POC", p.poc, q.poc);
+    list.put("SET_APPLICATION_ID", p.application_id, q.application_id);
+    list.put("SET_CONTROL_PARAMS", p.control_params, q.control_params);
+    list.put("surfaces", p.surface, q.surface);
     let mut seen = Vec::new();
-    for address in addresses {
-        if !seen.contains(&address) {
-            seen.push(address);
-            list.put(video::method_name(address).to_string(), m.pointee(address), n.pointee(address));
+    for method in p.methods.iter().chain(&q.methods).map(|method| method.method) {
+        if !seen.contains(&method) {
+            seen.push(method);
+            let name = video::method_name(method).to_string();
+            list.text(name, essence(p.pointee(method)), essence(q.pointee(method)));
         }
     }
     let order = |p: &Picture| p.methods.iter().map(|method| method.method).collect::<Vec<_>>();
-    list.put("order of methods", order(&m), order(&n));
-    list.put("motion vectors moved", &m.motion, &n.motion);
-    list.put("target surface", m.target, n.target);
-    let surface =
-        |p: &Picture, place: u8| p.places.iter().find(|(known, _)| *known == place).map(|(_, s)| *s);
-    for place in 0..video::PICTURE_PLACES as u8 {
-        list.put(format!("surface in place {place}"), surface(&m, place), surface(&n, place));
-    }
+    list.put("order of methods", order(p), order(q));
+    list.put("places sent", p.places.len(), q.places.len());
 }
 
 /// Slice segment headers.

@@ -27,7 +27,8 @@ const CONTROL: u32 = control::CODEC_TYPE.of(control::CODEC_TYPE_HEVC)
     | control::GPTIMER_ON.of(1)
     | control::MBTIMER_ON.of(1)
     | control::TESTRUN_ENV.of(control::TESTRUN_ENV_PROD_RUN);
-/// Bits that may be set or not: what becomes of errors, and the trace behind the status, for which there is room.
+/// Bits that may be set or not: what becomes of errors, and the trace behind the status, for which there is
+/// room.
 const CONTROL_FREE: u32 =
     control::RET_ERROR.of(1) | control::ERR_CONCEAL_ON.of(1) | control::EVENT_TRACE_LOGGING_ON.of(1);
 
@@ -76,7 +77,7 @@ pub(crate) fn plan(
         progress(index);
         let mut plan = look(capture, index, picture, class, &mut plans.rebased)?;
         plan.motion_waits = slots.moved(index as u32, &plan);
-        plan.waits = slots.waits(index as u32, plan.collocated, &plan.needs);
+        plan.waits = slots.waits(index as u32, &plan, picture.collocated.as_deref());
         plan.waits.extend(picture.waits.iter().filter_map(|wait| match wait {
             Wait::Picture(index) => Some(*index),
             Wait::Other(_) => None,
@@ -268,15 +269,17 @@ impl Slots {
     }
 
     /// What picture `index` has to wait for before it reads and writes its slots.
-    fn waits(&mut self, index: u32, (memory, offset): (u32, u64), needs: &PictureNeeds) -> Vec<u32> {
+    fn waits(&mut self, index: u32, plan: &Plan, collocated: Option<&[u8]>) -> Vec<u32> {
+        let ((memory, offset), needs) = (plan.collocated, &plan.needs);
         let slot = |place: u8| (memory, offset + u64::from(place) * needs.collocated_slot);
+        let listed = if needs.inter { needs.listed } else { 0 };
+        let read =
+            |place: &u8| listed >> place & 1 != 0 && collocated.is_none_or(|list| list.contains(place));
         let mut waits = Vec::new();
-        if needs.inter {
-            for place in (0..16).filter(|place| needs.listed >> place & 1 != 0) {
-                let (writer, readers) = self.slots.entry(slot(place)).or_default();
-                waits.extend(*writer);
-                readers.push(index);
-            }
+        for place in (0..16).filter(read) {
+            let (writer, readers) = self.slots.entry(slot(place)).or_default();
+            waits.extend(*writer);
+            readers.push(index);
         }
         let (writer, readers) = self.slots.entry(slot(needs.place)).or_default();
         waits.extend(*writer);

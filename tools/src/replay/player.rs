@@ -6,9 +6,9 @@ use std::sync::Arc;
 use hcq::{CopyCommands, DeviceBuffer, EngineType, Placement, SyncPoint};
 use nvdec::hevc::audit;
 use nvdec::job::PictureJob;
-use nvdec::pool::SurfacePool;
+use nvdec::pool::{Reuse, SurfacePool};
 use nvdec::queue::VideoQueue;
-use nvdec::{Context, Surface};
+use nvdec::{Context, EngineSet, Lane, Surface};
 use nvkernel_sys::bits::Field;
 use nvkernel_sys::video::{self, nvdec_status as field};
 
@@ -30,9 +30,9 @@ pub enum Assignment {
     /// The engine that it was recorded on; where there is no such engine, another one in its place.
     #[default]
     Captured,
-    /// One engine for all.
-    One(EngineType),
-    /// One engine after the other.
+    /// These engines, one after the other.
+    Set(EngineSet),
+    /// All engines, one after the other.
     All,
 }
 
@@ -253,6 +253,9 @@ impl<'a> Player<'a> {
             buffers,
             target: self.surface(picture.target, &plan)?,
             pictures,
+            // The plan knows who reads and writes which slot.
+            motion: None,
+            collocated: Vec::new(),
             waits,
         };
         let submission = queue.submit(&job)?;
@@ -316,7 +319,7 @@ impl<'a> Player<'a> {
         waits: &mut Vec<SyncPoint>,
     ) -> Result<Arc<VideoQueue>, Failure> {
         if !self.queues.contains_key(&engine) {
-            let queue = self.context.video_queue(Some(engine))?;
+            let queue = self.context.video_queue(engine, Lane::Bulk)?;
             self.queues.insert(engine, Engine { queue, scratch: None });
         }
         let entry = self.queues.get_mut(&engine).expect("just made");
@@ -332,7 +335,7 @@ impl<'a> Player<'a> {
         if let Some(surface) = self.surfaces.get(&id) {
             return Ok(surface.clone());
         }
-        let pool = SurfacePool::new(self.context, plan.needs.geometry, 1);
+        let pool = SurfacePool::new(self.context, plan.needs.geometry, 1, Reuse::First);
         let surface = pool.take()?.expect("a new pool has a surface");
         self.surfaces.insert(id, surface.clone());
         Ok(surface)
@@ -377,8 +380,11 @@ const PARTS: [u64; 3] = {
 fn assign(context: &Context, plans: &[Plan], assignment: Assignment) -> Vec<EngineType> {
     let engines = context.engines();
     match assignment {
-        Assignment::One(engine) => vec![engine; plans.len()],
-        Assignment::All => (0..plans.len()).map(|i| engines[i % engines.len()]).collect(),
+        Assignment::Set(set) => {
+            let set: Vec<_> = set.iter().collect();
+            set.into_iter().cycle().take(plans.len()).collect()
+        }
+        Assignment::All => engines.iter().copied().cycle().take(plans.len()).collect(),
         Assignment::Captured => {
             // As many engines as there were, by their own names where they exist.
             let mut stands_for: BTreeMap<EngineType, EngineType> = BTreeMap::new();

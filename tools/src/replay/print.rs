@@ -101,6 +101,9 @@ pub fn picture_text(
         "\npicture {index} (number {}, POC {}), {}@{}, {format} {}x{}",
         p.number, p.poc, p.engine, p.point, s.width, s.height
     ));
+    if let Some(places) = &p.collocated {
+        line(format!("  motion vectors of places {places:?}"));
+    }
     for copy in &p.motion {
         let from = copy.from.map_or("zeros".to_owned(), |from| format!("{from:#x}"));
         line(format!("  motion vectors moved from {from} to {:#x}", copy.to));
@@ -297,7 +300,7 @@ fn picture_json(capture: &Capture, index: usize, nal_units: &[NalText]) -> Resul
         .map(|lists| scaling_lists(&lists).into_iter().map(|(name, values)| (name, json!(values))).collect());
     Ok(json!({
         "picture": index, "number": p.number, "poc": p.poc, "engine": p.engine, "point": p.point,
-        "surface": p.surface, "motion": p.motion, "waits": p.waits, "nal_units": nal_units,
+        "surface": p.surface, "collocated": p.collocated, "motion": p.motion, "waits": p.waits, "nal_units": nal_units,
         "application_id": p.application_id, "control_params": p.control_params,
         "methods": methods, "target": p.target, "places": p.places,
         "nvdec_hevc_pic_s": descriptor.map(|descriptor| descriptor_json(&descriptor)),

@@ -13,15 +13,18 @@ use nvdec::hevc::audit;
 use nvdec::job::PictureJob;
 use nvdec::queue::Submission;
 use nvdec::session::{Observer, PictureRecord};
-use nvdec::{Context, DecoderOptions, HevcDecoder, Sent, SurfaceGeometry};
+use nvdec::{Context, DecoderOptions, DeviceChoice, HevcDecoder, Sent, SurfaceGeometry};
 use nvkernel_sys::video::{self, hevc_pic};
 
-use super::capture::{CaptureWriter, Hashes, Head, MethodRecord, Picture, Pointee, SurfaceShape, Wait};
+use super::capture::{
+    CaptureWriter, Hashes, Head, MethodRecord, MotionCopy, Picture, Pointee, SurfaceShape, Wait,
+};
 use super::fetch::{Fetched, Fetcher};
 use super::file::AtomicFile;
 use super::hash::PlaneHashes;
+use super::motion::{Motion, MotionTracker};
 use crate::decode::{self, costs_pictures};
-use crate::device::{self, DeviceChoice, EngineChoice};
+use crate::device::{self, EngineChoice};
 use crate::exit::{self, Exit, Failure};
 use crate::output;
 
@@ -62,8 +65,8 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     let context = device::open(options.device)?;
     let file = AtomicFile::create(&options.output)?;
     let progress = super::progress(input.size, "{bytes}/{total_bytes}  {msg}");
-    let engine = options.engine.for_job(&context, 0);
-    let decoder_options = DecoderOptions { engine, ..DecoderOptions::default() };
+    let engines = options.engine.for_job(&context, 0);
+    let decoder_options = DecoderOptions { engines, ..DecoderOptions::default() };
     let out = BufWriter::new(file);
     let recorder = Recorder::new(&context, out, &input.name)?;
     let (recorded, out) = record(
@@ -232,6 +235,8 @@ fn accept(
             Ok(Sent::Accepted) => return Ok(()),
             Ok(Sent::NoSurface) if received == 0 => return Err(Failure::Stuck(recorded.nal_units)),
             Ok(Sent::NoSurface) => {}
+            // Nobody limits the memory of this context.
+            Ok(Sent::NoMemory) => return Err(Failure::Stuck(recorded.nal_units)),
             Err(error @ nvdec::Error::CannotDecode { .. }) => {
                 recorded.stopped.get_or_insert(error);
                 return Ok(());
@@ -277,6 +282,7 @@ struct State<W> {
     written: usize,
     results: HashMap<usize, Result<PlaneHashes, String>>,
     memory: MemoryNames,
+    motion: MotionTracker,
     /// Where the pictures so far end.
     points: Vec<(Arc<Timeline>, u64, u32)>,
     /// First slice segments with the number of NAL units before them, of pictures not submitted yet.
@@ -369,6 +375,7 @@ impl<W: Write> Recorder<W> {
             written: 0,
             results: HashMap::new(),
             memory: MemoryNames::default(),
+            motion: MotionTracker::default(),
             points: Vec::new(),
             begun: VecDeque::new(),
             nal_units: 0,
@@ -490,6 +497,9 @@ impl<W: Write> State<W> {
             methods.push(MethodRecord { method: *method, to });
         }
         let point = &submission.point;
+        let target = self.memory.surface(&job.target);
+        let places: Vec<_> = job.pictures.iter().map(|(p, s)| (*p, self.memory.surface(s))).collect();
+        let (collocated, motion) = self.moved(index as u32, job, &methods, target, &places);
         let picture = Picture {
             number: record.number,
             poc: record.poc,
@@ -500,9 +510,10 @@ impl<W: Write> State<W> {
             nal_units: self.nal_units_before(&bitstream),
             surface: SurfaceShape::of(&geometry),
             methods,
-            target: self.memory.surface(&job.target),
-            places: job.pictures.iter().map(|(p, s)| (*p, self.memory.surface(s))).collect(),
-            motion: Vec::new(),
+            target,
+            places,
+            collocated,
+            motion,
             waits: submission.waits.iter().map(|wait| self.wait(wait)).collect(),
             status: None,
             hashes: None,
@@ -515,6 +526,33 @@ impl<W: Write> State<W> {
             self.arrived(fetched);
         }
         Ok(())
+    }
+
+    /// The places whose motion vectors a picture takes, and what was moved for it.
+    fn moved(
+        &mut self,
+        index: u32,
+        job: &PictureJob,
+        methods: &[MethodRecord],
+        target: u32,
+        places: &[(u8, u32)],
+    ) -> (Option<Vec<u8>>, Vec<MotionCopy>) {
+        let found = methods.iter().find(|m| m.method == video::SET_COLOC_DATA_OFFSET).map(|m| &m.to);
+        let setup = job.buffers.iter().find(|(m, _)| *m == video::SET_DRV_PIC_SETUP_OFFSET);
+        let slot = setup.and_then(|(_, setup)| read(setup, hevc_pic::SIZE as u64).ok()).and_then(|bytes| {
+            let blocks = hevc_pic::colMvBuffersize.read(&bytes, 0).ok()?;
+            u64::try_from(blocks * 256).ok()
+        });
+        let own = job.pictures.iter().find(|(_, surface)| surface.same(&job.target));
+        let (Some(&Pointee::Memory { id, offset, .. }), Some(slot), Some((place, _)), Some(_)) =
+            (found, slot, own, &job.motion)
+        else {
+            return (None, Vec::new());
+        };
+        let sources: Vec<u64> = job.collocated.iter().map(|source| source.index() as u64 * slot).collect();
+        let motion = Motion { window: (id, offset), slot, place: *place, target, places, sources: &sources };
+        let (collocated, copies) = self.motion.picture(index, &motion);
+        (Some(collocated), copies)
     }
 
     /// What the engine reads of a buffer in host memory.

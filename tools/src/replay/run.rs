@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use hcq::{EngineKind, EngineType};
-use nvdec::Context;
+use nvdec::{Context, DeviceChoice, EngineSet};
 
 use super::capture::Capture;
 use super::compare::{BEYOND_THE_MODEL, Comparison, Outcome};
 use super::player::{Assignment, Player};
-use crate::device::{self, DeviceChoice, EngineChoice};
+use crate::device::{self, EngineChoice};
 use crate::exit::{Exit, Failure};
 use crate::output;
 
@@ -34,21 +33,21 @@ pub struct Replay {
     pub notes: Vec<String>,
 }
 
-/// The engine or engines that the command line names.
+/// The engines that the command line names.
 fn assignment(engine: Option<EngineChoice>, context: &Context) -> Result<Assignment, Failure> {
-    Ok(match engine {
-        None | Some(EngineChoice::LeastBusy) => Assignment::Captured,
-        Some(EngineChoice::All) => Assignment::All,
-        Some(EngineChoice::Number(number)) => {
-            let engine = EngineType::of(EngineKind::Nvdec, number).expect("checked when it was parsed");
-            if !context.engines().contains(&engine) {
-                let present: Vec<_> = context.engines().iter().map(ToString::to_string).collect();
-                let message = format!("the GPU has no {engine}; it has {}", present.join(", "));
-                return Err(Failure::Device { message, exit: Exit::Unavailable });
-            }
-            Assignment::One(engine)
-        }
-    })
+    let engines = context.engines();
+    let set = match engine {
+        None => return Ok(Assignment::Captured),
+        Some(EngineChoice::All | EngineChoice::Each) => return Ok(Assignment::All),
+        Some(EngineChoice::One) => EngineSet::default().with(engines[0]),
+        Some(EngineChoice::Set(set)) => set,
+    };
+    if let Some(engine) = set.iter().find(|engine| !engines.contains(engine)) {
+        let present: Vec<_> = engines.iter().map(ToString::to_string).collect();
+        let message = format!("the GPU has no {engine}; it has {}", present.join(", "));
+        return Err(Failure::Device { message, exit: Exit::Unavailable });
+    }
+    Ok(Assignment::Set(set))
 }
 
 /// Replays a capture, and says how the program ends.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hcq::kernel::emulated::{EmulatedKernel, GpuModel};
-use hcq::{Device, EngineType};
+use hcq::{Device, EngineKind, EngineType};
 use nvdec::{Context, DecoderOptions};
 use nvkernel_sys::bits::Field;
 use nvkernel_sys::video;
@@ -39,7 +39,7 @@ fn machine_with(gpu: GpuModel) -> (EmulatedKernel, Arc<Context>) {
     (kernel, context)
 }
 
-/// Records a stream, to `frames` pictures or its end.
+/// Records a stream, to `frames` pictures or its end, on one engine or on all.
 fn record_with(stream: &[u8], engine: Option<EngineType>, frames: Option<u64>) -> (Vec<u8>, Recorded) {
     record_on(&machine().1, stream, engine, frames)
 }
@@ -51,7 +51,7 @@ fn record_on(
     frames: Option<u64>,
 ) -> (Vec<u8>, Recorded) {
     let recorder = Recorder::new(context, Vec::new(), "folder/stream.hevc").unwrap();
-    let options = DecoderOptions { engine, ..DecoderOptions::default() };
+    let options = engine.map_or_else(DecoderOptions::default, DecoderOptions::on);
     let mut source = Cursor::new(stream);
     let (recorded, bytes) =
         record(context, options, &recorder, "stream.hevc", &mut source, frames, &mut |_, _| ()).unwrap();
@@ -59,7 +59,11 @@ fn record_on(
 }
 
 fn recording(name: &str) -> Capture {
-    open(record_with(&stream(name), None, None).0)
+    open(record_with(&stream(name), Some(engine(1)), None).0)
+}
+
+fn engine(number: u32) -> EngineType {
+    EngineType::of(EngineKind::Nvdec, number).unwrap()
 }
 
 fn open(bytes: Vec<u8>) -> Capture {

@@ -1,5 +1,6 @@
 //! [`Channel`]: a ring of push buffers and what the host (PBDMA) does with it.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError, Weak};
@@ -508,17 +509,23 @@ impl Channel {
         let object = object.ok_or_else(|| {
             Halt::Pbdma(format!("method {address:#06x} on subchannel {subchannel}, which has no object"))
         })?;
+        let mut error_status = None;
         if object.engine.launches(address, value) {
-            self.setup.gpu.plan.before_launch(self.setup.gpu.index, self.engine(), || self.is_cancelled())?;
+            let (plan, gpu) = (&self.setup.gpu.plan, self.setup.gpu.index);
+            error_status = plan.before_launch(gpu, self.engine(), || self.is_cancelled())?;
             if self.is_cancelled() {
                 return Ok(Step::Done);
             }
         }
-        let context = EngineContext { channel: self };
+        let context = EngineContext { channel: self, error_status: Cell::new(error_status) };
         // A model that panics must not take the other channels of its engine along.
         catch_unwind(AssertUnwindSafe(|| object.engine.method(&context, address, value)))
             .unwrap_or_else(|_| Err(EngineFault::Exception("the engine model panicked".into())))?;
-        Ok(Step::Done)
+        match context.take_error_status() {
+            // A fault that nobody could see would be none.
+            Some(status) => Err(EngineFault::Exception(format!("injected error {status:#x}")).into()),
+            None => Ok(Step::Done),
+        }
     }
 
     fn fail(&self, halt: &Halt) {

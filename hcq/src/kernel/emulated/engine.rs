@@ -1,5 +1,6 @@
 //! [`Engine`]: what executes methods behind the host, and what it may do to the rest of the GPU.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use nvkernel_sys::class::{self, ClassKind};
@@ -75,6 +76,7 @@ pub enum SemaphoreRecord {
 #[derive(Debug)]
 pub struct EngineContext<'a> {
     pub(super) channel: &'a Channel,
+    pub(super) error_status: Cell<Option<u32>>,
 }
 
 impl EngineContext<'_> {
@@ -96,6 +98,12 @@ impl EngineContext<'_> {
     /// Whether the result is of no use any more: the channel is being freed, or the GPU is lost.
     pub fn is_cancelled(&self) -> bool {
         self.channel.is_cancelled()
+    }
+
+    /// The error that the engine is to report of the work that it launches, instead of doing it
+    /// ([`LaunchFault::Status`](super::LaunchFault::Status)). An engine with a status asks once for each launch.
+    pub fn take_error_status(&self) -> Option<u32> {
+        self.error_status.take()
     }
 
     /// Releases a semaphore, after everything written before, and lets waiting channels look at it.

@@ -40,7 +40,7 @@ pub enum Failure {
     Status(RmStatus),
 }
 
-/// What befalls an engine at its next launch.
+/// What befalls an engine at a launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LaunchFault {
@@ -51,6 +51,9 @@ pub enum LaunchFault {
     },
     /// The engine itself fails.
     Engine,
+    /// The engine gives the work up and reports this error in the status that its class has; the channel goes on.
+    /// Of video engines this is `error_status` of the picture. One that reports no status stops its channel.
+    Status(u32),
 }
 
 #[derive(Debug)]
@@ -65,7 +68,24 @@ struct Planned {
 struct EnginePlan {
     stalled: bool,
     delay: Duration,
-    next: Option<LaunchFault>,
+    /// Launches to let pass before, and what befalls the one after them.
+    faults: Vec<(u32, LaunchFault)>,
+}
+
+impl EnginePlan {
+    /// The fault that is due at this launch; of several, the one planned first.
+    fn due(&mut self) -> Option<LaunchFault> {
+        let mut due = None;
+        self.faults.retain_mut(|(pass, fault)| {
+            if due.is_some() || *pass > 0 {
+                *pass = pass.saturating_sub(1);
+                return true;
+            }
+            due = Some(*fault);
+            false
+        });
+        due
+    }
 }
 
 /// The faults that are planned, as the model asks for them.
@@ -109,18 +129,19 @@ impl Plan {
         self.lost_doorbells.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok()
     }
 
-    /// Holds a launch up for as long as the plan says, or until `cancelled`; then the fault that is due.
+    /// Holds a launch up for as long as the plan says, or until `cancelled`; then the fault that is due, or the
+    /// error that the engine is to report.
     pub(super) fn before_launch(
         &self,
         gpu: usize,
         engine: EngineType,
         cancelled: impl Fn() -> bool,
-    ) -> Result<(), EngineFault> {
+    ) -> Result<Option<u32>, EngineFault> {
         const NAP: Duration = Duration::from_millis(1);
         let mut engines = lock(&self.engines);
-        let Some(plan) = engines.get_mut(&(gpu, engine)) else { return Ok(()) };
+        let Some(plan) = engines.get_mut(&(gpu, engine)) else { return Ok(None) };
         let mut delay = plan.delay;
-        let fault = plan.next.take();
+        let fault = plan.due();
         loop {
             let stalled = engines.get(&(gpu, engine)).is_some_and(|p| p.stalled);
             if cancelled() || (!stalled && delay.is_zero()) {
@@ -134,7 +155,8 @@ impl Plan {
             }
         }
         match fault {
-            None => Ok(()),
+            None => Ok(None),
+            Some(LaunchFault::Status(status)) => Ok(Some(status)),
             Some(LaunchFault::Mmu { address }) => {
                 Err(MmuFault { address, access: Access::Read, kind: FaultKind::Pte }.into())
             }
@@ -155,6 +177,11 @@ impl Faults {
     /// Lets `pass` calls like `call` succeed and fails the one after them, once.
     pub fn fail_call(&self, call: Call, pass: u32, failure: Failure) {
         lock(&self.plan.calls).push(Planned { call, pass, failure });
+    }
+
+    /// Failures of calls that are planned and have not struck.
+    pub fn pending_calls(&self) -> usize {
+        lock(&self.plan.calls).len()
     }
 
     /// Ignores the next `count` doorbells. A channel then sleeps until its doorbell is rung again.
@@ -184,7 +211,12 @@ impl Faults {
 
     /// Makes the next launch of an engine fail.
     pub fn fault_next_launch(&self, gpu: usize, engine: EngineType, fault: LaunchFault) {
-        self.edit(gpu, engine, |plan| plan.next = Some(fault));
+        self.fault_launch(gpu, engine, 0, fault);
+    }
+
+    /// Lets `pass` launches of an engine succeed and makes the one after them fail, once.
+    pub fn fault_launch(&self, gpu: usize, engine: EngineType, pass: u32, fault: LaunchFault) {
+        self.edit(gpu, engine, |plan| plan.faults.push((pass, fault)));
     }
 
     /// Lets GPU `gpu` fall off the bus: its engines stop, calls that concern it answer
@@ -214,6 +246,18 @@ mod tests {
     fn a_stall_ends_when_cancelled() {
         let plan = Plan::default();
         lock(&plan.engines).insert((0, EngineType(9)), EnginePlan { stalled: true, ..Default::default() });
-        assert_eq!(plan.before_launch(0, EngineType(9), || true), Ok(()));
+        assert_eq!(plan.before_launch(0, EngineType(9), || true), Ok(None));
+    }
+
+    #[test]
+    fn the_nth_launch_fails_once() {
+        let (plan, engine) = (Plan::default(), EngineType(9));
+        let faults = vec![(2, LaunchFault::Engine), (0, LaunchFault::Status(8)), (0, LaunchFault::Status(9))];
+        lock(&plan.engines).insert((0, engine), EnginePlan { faults, ..Default::default() });
+        let launch = || plan.before_launch(0, engine, || false);
+        assert_eq!((launch(), launch()), (Ok(Some(8)), Ok(Some(9))));
+        assert_eq!(plan.before_launch(1, engine, || false), Ok(None), "another GPU");
+        assert!(matches!(launch(), Err(EngineFault::Exception(_))));
+        assert_eq!(launch(), Ok(None));
     }
 }

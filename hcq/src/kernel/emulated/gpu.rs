@@ -1,5 +1,6 @@
 //! [`Gpu`]: the parts of one modelled GPU that objects, channels and engines share.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -26,15 +27,33 @@ const LOG_LINES: usize = 256;
 /// How old the clock in the usermode registers may get while nothing else happens.
 const TICK: Duration = Duration::from_millis(1);
 
-/// Factories by the kind of engine.
-pub(super) type Factories = Vec<(EngineKind, Factory)>;
+/// What engines lack, as whoever attached them put it.
+pub(super) type Limits = Box<dyn Any + Send + Sync>;
 
+/// Engines attached to all engines of a kind.
+pub(super) struct Attachment {
+    pub(super) kind: EngineKind,
+    pub(super) make: Factory,
+    pub(super) limits: Option<Limits>,
+}
+
+/// Everything attached to a machine; of two for the same kind, the later.
 #[derive(Clone)]
-pub(super) struct Attached(pub(super) Arc<Factories>);
+pub(super) struct Attached(pub(super) Arc<Vec<Attachment>>);
+
+impl Attached {
+    fn of(&self, kind: EngineKind) -> Option<&Attachment> {
+        self.0.iter().rev().find(|attachment| attachment.kind == kind)
+    }
+
+    pub(super) fn limits(&self, kind: EngineKind) -> Option<&(dyn Any + Send + Sync)> {
+        self.of(kind)?.limits.as_deref()
+    }
+}
 
 impl std::fmt::Debug for Attached {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|(kind, _)| kind)).finish()
+        f.debug_list().entries(self.0.iter().map(|attachment| attachment.kind)).finish()
     }
 }
 
@@ -104,7 +123,7 @@ impl Gpu {
     }
 
     pub(super) fn factory(&self, kind: EngineKind) -> Option<&Factory> {
-        self.attached.0.iter().rev().find(|(k, _)| *k == kind).map(|(_, factory)| factory)
+        self.attached.of(kind).map(|attachment| &attachment.make)
     }
 
     /// The clock (PTIMER) in nanoseconds; every look refreshes the registers that user space reads.

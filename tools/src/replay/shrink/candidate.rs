@@ -56,7 +56,12 @@ impl References {
                 let slot = |place: i64| (memory.0, memory.1.saturating_add(place as u64 * size));
                 if field(hevc_pic::num_ref_frames, 0) > 0 {
                     for list in [hevc_pic::initreflistidxl0, hevc_pic::initreflistidxl1] {
-                        of.extend((0..PLACES).filter_map(|i| slots.get(&slot(field(list, i)))));
+                        let listed = (0..PLACES).map(|i| field(list, i));
+                        let read = listed.filter(|&place| match &picture.collocated {
+                            Some(places) => places.iter().any(|&known| i64::from(known) == place),
+                            None => true,
+                        });
+                        of.extend(read.filter_map(|place| slots.get(&slot(place))));
                     }
                 }
                 slots.insert(slot(field(hevc_pic::curr_pic_idx, 0)), index);

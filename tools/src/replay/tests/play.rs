@@ -1,15 +1,15 @@
 //! Recording and playing on the emulated GPU.
 
-use hcq::EngineKind;
 use nvdec::class::ScratchSizes;
+use nvdec::{EngineSet, Lane};
 use nvkernel_sys::video::hevc_pic as pic;
 
 use super::*;
 use crate::exit::Exit;
-use crate::replay::capture::Status;
 
-fn engine(number: u32) -> EngineType {
-    EngineType::of(EngineKind::Nvdec, number).unwrap()
+/// One engine for all pictures.
+fn one(number: u32) -> Assignment {
+    Assignment::Set(EngineSet::default().with(engine(number)))
 }
 
 /// Streams with wavefronts, tiles, slices, scaling lists, weights, long-term references, PCM, ten bits, open
@@ -41,13 +41,13 @@ fn what_was_recorded_comes_out_on_every_engine() {
         let capture = open(bytes);
         assert_eq!(capture.pictures().len() as u64, recorded.pictures);
         assert!(capture.pictures().iter().all(|p| p.engine == "NVDEC2" && p.hashes.is_some()), "{name}");
-        for assignment in [Assignment::Captured, Assignment::One(engine(6)), Assignment::All] {
+        for assignment in [Assignment::Captured, one(6), Assignment::All] {
             let Replay { outcome, .. } = play(&capture, assignment).unwrap_or_else(|e| panic!("{name}: {e}"));
             assert!(outcome.is_identical(), "{name}: {}", outcome.verdict(capture.pictures().len()));
             assert_eq!(outcome.identical, capture.pictures().len(), "{name}");
             let engines = match assignment {
                 Assignment::Captured => 1,
-                Assignment::One(_) => 1,
+                Assignment::Set(_) => 1,
                 Assignment::All => capture.pictures().len().min(7),
             };
             assert_eq!(outcome.engines.len(), engines, "{name}");
@@ -99,7 +99,7 @@ fn motion_vectors_may_lie_anywhere_in_their_memory() {
     let moved = open(change(&capture, |_, draft| {
         let record = draft.picture.methods.iter_mut().find(|m| m.method == video::SET_COLOC_DATA_OFFSET);
         let Pointee::Memory { offset, .. } = &mut record.unwrap().to else { panic!("no memory") };
-        *offset = 0x12_3400;
+        *offset += 0x12_3400;
     }));
     assert_eq!(play(&moved, Assignment::All).unwrap().outcome.identical, capture.pictures().len());
 }
@@ -113,16 +113,16 @@ fn motion_vectors_are_moved_where_a_picture_looks_for_them() {
     let moved = |with_copies: bool| {
         open(change(&capture, |index, draft| {
             let size = draft.get(pic::colMvBuffersize, 0) as u64 * 256;
-            let base = |index: usize| (index % 5) as u64 * 20 * size;
+            let base = |index: usize| (index % 5) as u64 * 40 * size;
             let record = draft.picture.methods.iter_mut().find(|m| m.method == video::SET_COLOC_DATA_OFFSET);
             let Pointee::Memory { offset, .. } = &mut record.unwrap().to else { panic!("no memory") };
-            *offset = base(index);
+            *offset += base(index);
             if index > 0 && with_copies {
-                let slot = |place: u64| MotionCopy {
-                    from: Some(base(index - 1) + place * size),
-                    to: base(index) + place * size,
+                let slot = |slot: u64| MotionCopy {
+                    from: Some(base(index - 1) + slot * size),
+                    to: base(index) + slot * size,
                 };
-                draft.picture.motion = (0..16).map(slot).collect();
+                draft.picture.motion = (0..33).map(slot).collect();
             }
         }))
     };
@@ -132,6 +132,47 @@ fn motion_vectors_are_moved_where_a_picture_looks_for_them() {
         let outcome = play(&moved(false), assignment).unwrap().outcome;
         assert!(outcome.different > 0, "the stream takes motion from other pictures");
     }
+}
+
+#[test]
+fn a_recording_of_all_engines_is_replayed_on_all_and_on_one() {
+    for name in STREAMS {
+        let (bytes, recorded) = record_with(&stream(name), None, None);
+        assert_eq!((recorded.in_error, recorded.warning_count), (0, 0), "{name}: {:?}", recorded.warnings);
+        let capture = open(bytes);
+        let total = capture.pictures().len();
+        for assignment in [Assignment::Captured, one(4), Assignment::All] {
+            let outcome = play(&capture, assignment).unwrap_or_else(|e| panic!("{name}: {e}")).outcome;
+            assert_eq!(outcome.identical, total, "{name}, {assignment:?}: {}", outcome.verdict(total));
+        }
+    }
+}
+
+#[test]
+fn pictures_whose_references_are_lost_are_replayed() {
+    // Motion is taken from pictures that do not exist: slots are cleared for it, where they hold that of others.
+    let mut cleared = 0;
+    for name in ["h_tmvp2_o", "h_ra_cra", "s_lt_rplm", "x_wpp", "h_ld_b"] {
+        for (drop, engines) in [(3, None), (4, Some(engine(3))), (5, None)] {
+            let whole = stream(name);
+            let mut pictures = 0;
+            let kept = hevc::nal::split_annex_b(&whole).filter(|nal| {
+                let first = nal[0] >> 1 < 32 && nal[2] & 0x80 != 0;
+                pictures += usize::from(first);
+                // All slice segments of the picture go, but never those of the first one.
+                nal[0] >> 1 >= 32 || pictures % drop != 0 || pictures == 0
+            });
+            let holes: Vec<u8> = kept.flat_map(|nal| [&[0, 0, 0, 1], nal].concat()).collect();
+            let capture = open(record_with(&holes, engines, None).0);
+            let total = capture.pictures().len();
+            cleared += capture.pictures().iter().filter(|p| !p.motion.is_empty()).count();
+            for assignment in [Assignment::Captured, Assignment::All] {
+                let outcome = play(&capture, assignment).unwrap_or_else(|e| panic!("{name}: {e}")).outcome;
+                assert_eq!(outcome.identical, total, "{name} without {drop}: {}", outcome.verdict(total));
+            }
+        }
+    }
+    assert!(cleared > 0, "no picture took motion from one that is lost");
 }
 
 #[test]
@@ -354,13 +395,9 @@ fn a_status_that_is_another_one_is_named() {
 
 #[test]
 fn pictures_beyond_the_model_are_not_blamed_on_the_driver() {
-    let (bytes, _) = record_with(&stream("x_444_cqp"), None, None);
-    let capture = open(bytes);
-    // The model's own recording says that it could not.
-    assert!(capture.pictures().iter().all(|p| p.status.unwrap().error_status == 8));
-    assert!(play(&capture, Assignment::Captured).unwrap().outcome.is_identical());
-    let as_hardware = open(change(&capture, |_, draft| {
-        draft.picture.status = Some(Status { mbs_correctly_decoded: 390, ..Status::default() });
+    // As if hardware had decoded it.
+    let as_hardware = open(change(&recording("x_wpp"), |_, draft| {
+        draft.set(pic::transformSkipRotationEnableFlag, 0, 1);
     }));
     let (_, context) = machine();
     let failure = replay(&context, &as_hardware, Assignment::Captured, &mut |_| ()).unwrap_err();
@@ -416,12 +453,12 @@ fn a_recording_that_ends_in_a_fault_is_a_capture_of_it() {
     let recorder = Recorder::new(&context, Vec::new(), "x.hevc").unwrap();
     let between = || {
         // The pictures so far come out.
-        let queue = context.video_queue(Some(engine(1))).unwrap();
+        let queue = context.video_queue(engine(1), Lane::Bulk).unwrap();
         queue.queue().last_point().wait(std::time::Duration::from_secs(60)).unwrap();
         kernel.faults().fault_next_launch(0, engine(1), LaunchFault::Mmu { address: 0x1000 });
     };
     let mut source = Parts { stream: &stream, given: 0, first: stream.len() / 2, between };
-    let options = DecoderOptions { engine: Some(engine(1)), ..DecoderOptions::default() };
+    let options = DecoderOptions::on(engine(1));
     let (recorded, bytes) =
         record(&context, options, &recorder, "x.hevc", &mut source, None, &mut |_, _| ()).unwrap();
     assert!(recorded.stopped.is_some() && recorded.pictures > 2, "{recorded:?}");

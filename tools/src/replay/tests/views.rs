@@ -118,6 +118,33 @@ fn the_first_difference_is_named_field_by_field() {
 }
 
 #[test]
+fn where_things_lie_is_no_difference() {
+    // Over all engines, surfaces and places go by which engine is done first.
+    for name in ["x_wpp", "h_ra_cra", "s_lt_rplm", "h_tmvp2_o"] {
+        let (one, all) = (recording(name), open(record_with(&stream(name), None, None).0));
+        let report = diff::compare(&one, &all).unwrap();
+        assert_eq!(report, None, "{name}: {}", report.as_ref().unwrap());
+    }
+}
+
+#[test]
+fn references_are_compared_by_their_pictures() {
+    let capture = recording("x_wpp");
+    let changed = open(change(&capture, |index, draft| {
+        if index == 3 {
+            let (first, second) = (draft.get(pic::initreflistidxl0, 0), draft.get(pic::initreflistidxl0, 1));
+            draft.set(pic::initreflistidxl0, 0, second);
+            draft.set(pic::longtermflag, 0, 1 << (15 - first));
+        }
+    }));
+    let report = diff::compare(&capture, &changed).unwrap().unwrap();
+    assert_eq!((report.picture, report.pictures_differing), (Some(3), 1));
+    let text = report.to_string();
+    assert!(text.contains("nvdec_hevc_pic_s.initreflistidxl0[0]: picture 0 -> picture 2"), "{text}");
+    assert!(text.contains("nvdec_hevc_pic_s.longtermflag of picture 0: 0 -> 1"), "{text}");
+}
+
+#[test]
 fn slice_header_elements_are_compared() {
     let capture = recording("h_slice_ctu");
     let changed = open(change(&capture, |index, draft| {

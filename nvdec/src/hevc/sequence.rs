@@ -1,0 +1,191 @@
+//! [`Sequence`]: the memory that pictures of one format share, and [`Stored`]: what is kept of each of them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use hcq::{DeviceBuffer, EngineType, SyncPoint};
+use hevc::{Pps, Sps};
+
+use super::descriptor::Template;
+use super::options::{DecoderOptions, Price};
+use super::scratch::{Scratch, collocated_slot_bytes};
+use crate::class::{Chroma, VideoClass};
+use crate::context::Context;
+use crate::error::Result;
+use crate::frame::Frame;
+use crate::motion::{MotionSlot, MotionStore, PLACES};
+use crate::pool::{Reuse, SurfacePool};
+use crate::session::StatusMemory;
+use crate::surface::{Surface, SurfaceFormat, SurfaceGeometry};
+
+/// Most bytes of slice data that any picture may have.
+const MAX_PICTURE_BYTES: u64 = 128 << 20;
+/// Pictures that are in flight at least before the host waits for the engines, however few surfaces there are.
+const MIN_IN_FLIGHT: usize = 64;
+
+/// A picture of the DPB.
+#[derive(Debug)]
+pub(super) struct Stored {
+    /// Position in decoding order.
+    pub(super) number: u64,
+    pub(super) shown: Arc<Shown>,
+    /// From its submission on, while it is a reference.
+    motion: Mutex<Option<MotionSlot>>,
+}
+
+/// A picture as it comes out.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    /// Set when the picture is submitted, to `None` if it could not be.
+    pub(super) frame: OnceLock<Option<Frame>>,
+}
+
+impl Stored {
+    pub(super) fn new(number: u64) -> Self {
+        Stored { number, shown: Arc::default(), motion: Mutex::default() }
+    }
+
+    pub(super) fn motion(&self) -> MutexGuard<'_, Option<MotionSlot>> {
+        self.motion.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The frame, if the picture was submitted.
+    pub(super) fn frame(&self) -> Option<&Frame> {
+        self.shown.frame.get()?.as_ref()
+    }
+
+    /// Whether it is decided what becomes of the picture.
+    pub(super) fn is_settled(&self) -> bool {
+        self.shown.frame.get().is_some()
+    }
+}
+
+/// What pictures of one format share.
+#[derive(Debug)]
+pub(super) struct Sequence {
+    pub(super) sps: Arc<Sps>,
+    pub(super) price: Price,
+    pub(super) pool: SurfacePool,
+    pub(super) motion: MotionStore,
+    /// What each engine works in for the length of a picture. Not shared with other sessions: a damaged stream may make
+    /// an engine read what it did not write.
+    scratch: BTreeMap<EngineType, DeviceBuffer>,
+    /// When the scratch memory is cleared.
+    pub(super) cleared: Vec<SyncPoint>,
+    pub(super) template: Option<Template>,
+    /// Stands in for missing references (8.3.3). Never written after it was cleared.
+    pub(super) grey: Option<Surface>,
+}
+
+impl Sequence {
+    /// Memory for pictures of `sps` on so many engines. Surfaces and scratch are allocated when they are needed.
+    pub(super) fn new(
+        context: &Arc<Context>,
+        sps: &Arc<Sps>,
+        price: Price,
+        options: &DecoderOptions,
+        engines: usize,
+    ) -> Result<Self> {
+        let capacity = options.capacity(sps.max_dec_pic_buffering(), engines);
+        let reuse = if engines > 1 { Reuse::Last } else { Reuse::First };
+        Ok(Sequence {
+            sps: sps.clone(),
+            price,
+            pool: SurfacePool::new(context, geometry(sps), capacity, reuse),
+            motion: MotionStore::new(context, motion_slots(engines), collocated_slot_bytes(sps))?,
+            scratch: BTreeMap::new(),
+            cleared: Vec::new(),
+            template: None,
+            grey: None,
+        })
+    }
+
+    /// What that costs.
+    pub(super) fn price(
+        sps: &Sps,
+        pps: &Pps,
+        class: &VideoClass,
+        options: &DecoderOptions,
+        engines: usize,
+    ) -> Price {
+        let capacity = options.capacity(sps.max_dec_pic_buffering(), engines);
+        let vidmem = |size| hcq::allocation_size(size, hcq::Placement::Vidmem);
+        let motion = MotionStore::bytes(motion_slots(engines), collocated_slot_bytes(sps));
+        Price {
+            surfaces: (capacity as u64 + 1) * vidmem(geometry(sps).bytes()),
+            motion: vidmem(motion),
+            scratch: engines as u64 * vidmem(Scratch::new(sps, pps, class).size),
+            status: StatusMemory::bytes(in_flight_limit(capacity)),
+        }
+    }
+
+    /// Pictures in flight before the host waits for the engines.
+    pub(super) fn in_flight_limit(&self) -> usize {
+        in_flight_limit(self.pool.capacity())
+    }
+
+    /// Surfaces that the oldest picture held back, and those that it waits for, may need. Others leave them alone.
+    pub(super) fn reserve(&self) -> usize {
+        self.sps.max_dec_pic_buffering()
+    }
+
+    /// Whether pictures of `sps` can use what was allocated.
+    pub(super) fn fits(&self, sps: &Arc<Sps>) -> bool {
+        Arc::ptr_eq(&self.sps, sps)
+            || (self.sps.same_picture_format(sps)
+                && sps.max_dec_pic_buffering() <= self.sps.max_dec_pic_buffering())
+    }
+
+    /// Scratch of at least `size` bytes for `engine`. Pictures in flight keep an older, smaller one alive.
+    pub(super) fn scratch(
+        &mut self,
+        context: &Context,
+        engine: EngineType,
+        size: u64,
+    ) -> Result<DeviceBuffer> {
+        self.cleared.retain(|point| !point.is_reached());
+        match self.scratch.get(&engine) {
+            Some(scratch) if scratch.size() >= size => Ok(scratch.clone()),
+            _ => {
+                let (scratch, cleared) = context.allocate_filled(size, 0)?;
+                self.cleared.push(cleared);
+                self.scratch.insert(engine, scratch.clone());
+                Ok(scratch)
+            }
+        }
+    }
+
+    /// Bytes that the slices of one picture may take: twice what the samples do, far above what any level
+    /// allows (A.4.1), and no more than half of what the upload ring holds.
+    pub(super) fn picture_limit(&self) -> u64 {
+        stream_limit(self.pool.geometry())
+    }
+
+    pub(super) fn grey(&mut self) -> Result<Surface> {
+        if self.grey.is_none() {
+            self.grey = Some(self.pool.take_beyond_capacity()?);
+        }
+        Ok(self.grey.clone().expect("just made"))
+    }
+}
+
+/// Layout of the surfaces of a sequence.
+fn geometry(sps: &Sps) -> SurfaceGeometry {
+    let chroma = Chroma::from_chroma_format_idc(sps.chroma_format_idc).expect("checked by the parser");
+    let format = SurfaceFormat { chroma, bit_depth: sps.bit_depth_luma };
+    SurfaceGeometry::new(format, sps.pic_width_in_luma_samples, sps.pic_height_in_luma_samples)
+}
+
+/// Room for a full DPB, and for the groups of pictures that several engines work on side by side.
+fn motion_slots(engines: usize) -> usize {
+    PLACES * if engines > 1 { 2 * engines } else { 1 }
+}
+
+fn in_flight_limit(surfaces: usize) -> usize {
+    MIN_IN_FLIGHT.max(2 * surfaces)
+}
+
+/// Bytes that the slices of a picture of this geometry may take.
+pub(super) fn stream_limit(geometry: &SurfaceGeometry) -> u64 {
+    (2 * geometry.bytes() + (1 << 20)).min(MAX_PICTURE_BYTES)
+}

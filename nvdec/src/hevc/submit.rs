@@ -1,0 +1,311 @@
+//! From parsed pictures to jobs: which picture next, on which surface, at which places, with which descriptor.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use hevc::Picture;
+use hevc::dpb::{Marking, ResolvedRps};
+use hevc::picture_hash::PictureHash;
+use nvkernel_sys::video;
+
+use super::descriptor::{DESCRIPTOR_BYTES, Template};
+use super::sequence::Stored;
+use super::table::PictureTable;
+use super::tables::{self, SCALING_LIST_BYTES, TILE_TABLE_BYTES};
+use super::{Decode, HevcDecoder, scratch};
+use crate::error::{Error, Result};
+use crate::frame::Frame;
+use crate::job::PictureJob;
+use crate::motion::PLACES;
+use crate::session::Session;
+use crate::surface::Surface;
+use crate::upload::Chunk;
+
+/// Offsets within a picture's chunk of the upload ring.
+const SCALING_LIST_AT: u64 = DESCRIPTOR_BYTES as u64;
+const TILE_TABLE_AT: u64 = (SCALING_LIST_AT + SCALING_LIST_BYTES as u64).next_multiple_of(256);
+pub(super) const BITSTREAM_AT: u64 = TILE_TABLE_AT + TILE_TABLE_BYTES as u64;
+/// Zero bytes behind the slice data: how far the engine reads ahead is not documented.
+pub(super) const BITSTREAM_SLACK: [u8; 256] = [0; 256];
+/// Most pictures whose motion the slices of one picture may take; the standard allows one (7.4.7.1,
+/// `collocated_ref_idx`), and decoders in software do not look.
+const MAX_COLLOCATED: usize = 4;
+/// An engine with fewer pictures to do is given one rather than wait for a better order.
+const IDLE_DEPTH: usize = 2;
+
+/// What NVIDIA's own driver sends for HEVC, less EVENT_TRACE_LOGGING_ON: the trace lands behind the status, says
+/// nothing that the status does not, and costs 20 µs a picture.
+const CONTROL_PARAMS: u32 = {
+    use video::set_control_params as c;
+    c::CODEC_TYPE.of(c::CODEC_TYPE_HEVC)
+        | c::GPTIMER_ON.of(1)
+        | c::ERR_CONCEAL_ON.of(1)
+        | c::MBTIMER_ON.of(1)
+        | c::TESTRUN_ENV.of(c::TESTRUN_ENV_PROD_RUN)
+};
+
+/// A picture whose slices are uploaded, to be submitted.
+#[derive(Debug)]
+pub(super) struct Pending {
+    picture: Arc<Picture>,
+    pts: Option<i64>,
+    rps: ResolvedRps,
+    references: Vec<Option<Arc<Stored>>>,
+    collocated: Vec<usize>,
+    hash: Option<PictureHash>,
+    chunk: Chunk,
+    stream_len: u64,
+    stored: Arc<Stored>,
+}
+
+impl HevcDecoder {
+    /// Hands a picture whose slices are all uploaded to the window, and to the DPB.
+    pub(super) fn hand_over(
+        &mut self,
+        picture: Arc<Picture>,
+        pts: Option<i64>,
+        decode: Decode,
+    ) -> Result<()> {
+        let Decode { rps, references, collocated, hash } = decode;
+        let poc = picture.pic_order_cnt_val;
+        if collocated.len() > MAX_COLLOCATED {
+            self.note(Error::TooManyCollocated { poc });
+            return Ok(());
+        }
+        if references.len() >= PLACES {
+            self.note(Error::TooManyReferences { poc });
+            return Ok(());
+        }
+        let stream_len = self.session.upload.length() - BITSTREAM_AT;
+        if let Err(error) = self.session.upload.append(&[&BITSTREAM_SLACK]) {
+            if !error.is_picture_error() {
+                return Err(error);
+            }
+            self.note(error);
+            return Ok(());
+        }
+        let chunk = self.session.upload.close();
+        let number = self.pictures;
+        let stored = Arc::new(Stored::new(number));
+        let mut missing: Vec<u64> =
+            references.iter().flatten().filter(|r| !r.is_settled()).map(|r| r.number).collect();
+        missing.sort_unstable();
+        missing.dedup();
+        let frames = references.iter().flatten().filter_map(|r| r.frame());
+        let ready = frames.map(|frame| frame.surface.uses().written_time()).max().unwrap_or(0);
+        let outputs = self.dpb.insert(&picture, stored.clone());
+        self.bump(outputs);
+        let pending = Pending { picture, pts, rps, references, collocated, hash, chunk, stream_len, stored };
+        self.window.push(number, self.slice_bytes, missing, ready, pending);
+        self.pictures += 1;
+        self.slice_bytes += stream_len;
+        if self.window.limits().pictures == 0 {
+            // The surface was taken when the picture began, unless its first slice was lost.
+            self.submit_all_beyond_capacity()?;
+        }
+        Ok(())
+    }
+
+    /// Submits pictures until there is room for the next one. `false`: there is none, for want of a surface.
+    pub(super) fn make_room(&mut self) -> Result<bool> {
+        let windows = self.context.busy_sessions();
+        while self.window.is_full(self.pictures, self.slice_bytes, windows) {
+            if !self.submit_next()? {
+                return Ok(false);
+            }
+        }
+        let engines = self.session.engines();
+        while !self.window.is_empty() && self.context.scheduler().is_idle(engines, IDLE_DEPTH) {
+            if !self.submit_next()? {
+                return Ok(true);
+            }
+        }
+        if self.window.limits().pictures == 0 && self.sequence.is_some() && self.spare.is_none() {
+            self.spare = self.take_surface()?;
+            return Ok(self.spare.is_some());
+        }
+        Ok(true)
+    }
+
+    /// Submits all pictures that are held back. `false`: some are left, for want of a surface.
+    pub(super) fn submit_all(&mut self) -> Result<bool> {
+        while !self.window.is_empty() {
+            if !self.submit_next()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Submits all pictures that are held back, whatever surfaces that takes.
+    pub(super) fn submit_all_beyond_capacity(&mut self) -> Result<()> {
+        while !self.submit_all()? {
+            if let Some(sequence) = &self.sequence {
+                self.spare = Some(sequence.pool.take_beyond_capacity()?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Submits the picture that can start first. `false`: there is no surface for it.
+    fn submit_next(&mut self) -> Result<bool> {
+        let Some(sequence) = &self.sequence else { return Ok(true) };
+        let in_order = sequence.pool.spare() <= sequence.reserve();
+        let free = self.context.scheduler().earliest(self.session.engines());
+        let Some(index) = self.window.choose(free, in_order) else { return Ok(true) };
+        let Some(surface) = self.take_surface()? else { return Ok(false) };
+        let (number, pending) = self.window.take(index);
+        let (stored, chunk) = (pending.stored.clone(), pending.chunk.clone());
+        let submitted = self.submit(pending, surface);
+        if !stored.is_settled() {
+            // Pictures that refer to it do without.
+            self.session.upload.free(&chunk, None);
+            let _ = stored.shown.frame.set(None);
+        }
+        let finish = stored.frame().map_or(0, |frame| frame.surface.uses().written_time());
+        self.window.submitted(number, finish);
+        submitted?;
+        Ok(true)
+    }
+
+    /// A surface to decode to, if there is one.
+    pub(super) fn take_surface(&mut self) -> Result<Option<Surface>> {
+        if let Some(surface) = self.spare.take() {
+            return Ok(Some(surface));
+        }
+        let Some(sequence) = &self.sequence else { return Ok(None) };
+        if let Some(surface) = sequence.pool.take()? {
+            return Ok(Some(surface));
+        }
+        let due = self.output.front().is_some_and(|shown| shown.frame.get().is_some());
+        if due || sequence.pool.in_use() > self.surfaces_held() {
+            return Ok(None);
+        }
+        // Nobody could free a surface: the stream holds more pictures than it declared.
+        Ok(Some(sequence.pool.take_beyond_capacity()?))
+    }
+
+    /// Surfaces that nobody but this decoder holds on to.
+    fn surfaces_held(&self) -> usize {
+        let stored = self.dpb.iter().map(|(_, entry)| &entry.payload);
+        let referred = self.window.iter().flat_map(|pending| pending.references.iter().flatten());
+        let current = match &self.current {
+            Some(super::Current { work: super::Work::Decode(decode), .. }) => decode.references.as_slice(),
+            _ => &[],
+        };
+        let stored = stored.chain(referred).chain(current.iter().flatten()).map(|stored| &stored.shown);
+        let frames = stored.chain(&self.output).filter_map(|shown| shown.frame.get()?.as_ref());
+        let addresses: BTreeSet<u64> = frames.map(|frame| frame.surface.luma_address()).collect();
+        let grey = self.sequence.as_ref().is_some_and(|sequence| sequence.grey.is_some());
+        addresses.len() + usize::from(grey)
+    }
+
+    /// Submits a picture whose references were all submitted before.
+    fn submit(&mut self, pending: Pending, surface: Surface) -> Result<()> {
+        let Pending { picture, pts, rps, references, collocated, hash, chunk, stream_len, stored } = pending;
+        let sequence = self.sequence.as_mut().expect("a picture was begun in it");
+        let session = &mut self.session;
+        let class = self.context.class();
+        let poc = picture.pic_order_cnt_val;
+
+        let sources = collocated.iter().map(|&at| references[at].as_ref().and_then(|r| r.motion().clone()));
+        let sources: Vec<_> = sources.collect();
+        // No picture to come takes motion from those that nothing else than the DPB holds, for output.
+        for (_, entry) in self.dpb.iter().filter(|(_, entry)| entry.marking == Marking::Unused) {
+            if Arc::strong_count(&entry.payload) == 1 {
+                *entry.payload.motion() = None;
+            }
+        }
+        // No later picture refers to one before an IRAP picture, but for those that lead it in output order.
+        let placed = sequence.motion.place(&self.context, &sources, picture.is_irap())?;
+        let Some(motion) = placed else {
+            self.note(Error::TooManyReferences { poc });
+            return Ok(());
+        };
+        let fixed: Vec<_> =
+            collocated.iter().copied().zip(motion.sources.iter().map(|&(_, place)| place)).collect();
+        let frames: Vec<Option<&Frame>> =
+            references.iter().map(|r| r.as_ref().and_then(|stored| stored.frame())).collect();
+        let surfaces: Vec<_> = frames.iter().map(|frame| frame.map(|f| f.surface.clone())).collect();
+        let target = (&surface, motion.target.1);
+        let Some(table) = PictureTable::new(target, &rps, &surfaces, &fixed, || sequence.grey())? else {
+            self.note(Error::TooManyReferences { poc });
+            return Ok(());
+        };
+        let mut job = PictureJob {
+            application_id: video::APPLICATION_ID_HEVC,
+            control_params: CONTROL_PARAMS,
+            buffers: Vec::new(),
+            target: surface.clone(),
+            pictures: table.pictures,
+            motion: Some(motion.target.0.clone()),
+            collocated: motion.sources.into_iter().map(|(slot, _)| slot).collect(),
+            waits: Vec::new(),
+        };
+
+        let blocks = scratch::blocks(&picture.sps);
+        let plan = session.plan(&job, blocks, stream_len);
+        let template = match sequence.template.take() {
+            Some(template) if template.is_for(&picture.sps, &picture.pps) => template,
+            _ => Template::new(&picture.sps, &picture.pps, class, surface.geometry()),
+        };
+        let descriptor = template.picture(&picture, motion.target.1, &table.references, stream_len as u32);
+        let scratch = *template.scratch();
+        sequence.template = Some(template);
+        let view = chunk.memory.view()?;
+        view.copy_in(0, &descriptor);
+        if let Some(lists) = picture.pps.scaling_list(&picture.sps) {
+            view.copy_in(SCALING_LIST_AT as usize, &tables::scaling_lists(&lists));
+        }
+        let mut tiles = [0; TILE_TABLE_BYTES];
+        tables::tile_table(&picture.pps.tile_layout(&picture.sps), &picture.sps, &mut tiles);
+        view.copy_in(TILE_TABLE_AT as usize, &tiles);
+
+        let records = frames.iter().flatten().map(|frame| frame.record.clone()).collect();
+        let limit = sequence.in_flight_limit();
+        let record = session.record(stored.number, poc, blocks, records, limit)?;
+        let scratch_memory = sequence.scratch(&self.context, plan.engine, scratch.size)?;
+        let part = |offset: u64| scratch_memory.slice(offset, scratch_memory.size() - offset);
+        let at = |offset: u64| chunk.memory.slice(offset, chunk.memory.size() - offset);
+        job.buffers = vec![
+            (video::SET_DRV_PIC_SETUP_OFFSET, at(0)),
+            (video::SET_IN_BUF_BASE_OFFSET, at(BITSTREAM_AT)),
+            (video::SET_COLOC_DATA_OFFSET, motion.window),
+            (video::SET_NVDEC_STATUS_OFFSET, Session::status_buffer(&record)),
+            (video::HEVC_SET_TILE_SIZES_OFFSET, at(TILE_TABLE_AT)),
+            (video::HEVC_SET_FILTER_BUFFER_OFFSET, part(0)),
+        ];
+        if picture.sps.scaling_list_enabled_flag {
+            job.buffers.push((video::HEVC_SET_SCALING_LIST_OFFSET, at(SCALING_LIST_AT)));
+        }
+        if class.intra_top {
+            job.buffers.push((video::SET_INTRA_TOP_BUF_OFFSET, part(scratch.intra_top)));
+        }
+        if class.scratch_4dc > 0 {
+            job.buffers.push((video::UNNAMED_SCRATCH_OFFSET_4DC, part(scratch.unnamed_4dc)));
+        }
+        job.waits = sequence.cleared.clone();
+        let ready = match session.submit(&job, plan, &record, stream_len) {
+            Ok(point) => point,
+            Err(error) => {
+                session.abandon(&record);
+                return Err(error);
+            }
+        };
+        session.upload.free(&chunk, Some(ready.clone()));
+        let frame = Frame {
+            surface,
+            ready,
+            crop: picture.sps.crop(),
+            pts,
+            poc,
+            colour: picture.sps.colour(),
+            sps: picture.sps.clone(),
+            hash,
+            record,
+        };
+        *stored.motion() = Some(motion.target.0);
+        stored.shown.frame.set(Some(frame)).expect("a picture is submitted once");
+        Ok(())
+    }
+}

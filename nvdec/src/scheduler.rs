@@ -1,0 +1,286 @@
+//! Which engine decodes a picture.
+//!
+//! Pictures are dispatched in decoding order, each to the engine that is expected to finish it first: list
+//! scheduling. What a picture has to wait for is not decided here but by the memory that it touches
+//! ([`Uses`](crate::uses)), and engines wait for each other on the GPU; so an estimate that is wrong costs speed and
+//! never correctness.
+//!
+//! Time is virtual, in cycles of the engines' clock. It is not tied to the host's: it moves on when pictures turn out to
+//! be done, so that neither the clock's frequency nor a host that falls behind matters.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use hcq::{EngineType, SyncPoint};
+
+use crate::uses::Point;
+
+/// Virtual time in cycles of the engines' clock.
+pub(crate) type Time = u64;
+
+/// How long the host is busy with an engine that was never used: its channel has to be opened first, which takes about
+/// as long as two pictures of 1080p. So a stream with little to do beside the present picture stays where it is.
+const OPENING: Time = 2_000_000;
+
+/// A set of NVDEC engines by number.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct EngineSet(u32);
+
+impl EngineSet {
+    /// The set with `engine` in it as well. Engines of another kind than NVDEC are left out.
+    #[must_use]
+    pub fn with(self, engine: EngineType) -> Self {
+        match engine.kind() {
+            hcq::EngineKind::Nvdec => EngineSet(self.0 | 1 << engine.instance()),
+            _ => self,
+        }
+    }
+
+    /// Whether `engine` is in the set.
+    pub fn contains(self, engine: EngineType) -> bool {
+        engine.kind() == hcq::EngineKind::Nvdec && self.0 >> engine.instance() & 1 == 1
+    }
+
+    /// The engines in ascending order.
+    pub fn iter(self) -> impl Iterator<Item = EngineType> {
+        let numbers = (0..u32::BITS).filter(move |n| self.0 >> n & 1 == 1);
+        numbers.filter_map(|n| EngineType::of(hcq::EngineKind::Nvdec, n))
+    }
+
+    /// How many engines there are.
+    pub fn len(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl FromIterator<EngineType> for EngineSet {
+    fn from_iter<I: IntoIterator<Item = EngineType>>(engines: I) -> Self {
+        engines.into_iter().fold(EngineSet::default(), EngineSet::with)
+    }
+}
+
+impl fmt::Debug for EngineSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter().map(|e| e.to_string())).finish()
+    }
+}
+
+/// What pictures of a stream cost an engine, learnt from those it finished: so many cycles a block, so many a byte.
+///
+/// A least-squares line through the pictures so far, older ones counting less and less. To begin with it has two
+/// made-up pictures, with figures of an H200.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CostModel {
+    /// Weighted sums over pictures, of 1, x, y, xx, xy: x bytes a block, y cycles a block.
+    sums: [f64; 5],
+}
+
+impl CostModel {
+    const FORGET: f64 = 0.98;
+    const CYCLES_PER_BLOCK: f64 = 113.0;
+    const CYCLES_PER_BYTE: f64 = 12.0;
+
+    pub(crate) fn new() -> Self {
+        let mut model = CostModel { sums: [0.0; 5] };
+        for x in [0.0, 8.0] {
+            model.add(x, Self::CYCLES_PER_BLOCK + Self::CYCLES_PER_BYTE * x);
+        }
+        model
+    }
+
+    fn add(&mut self, x: f64, y: f64) {
+        let new = [1.0, x, y, x * x, x * y];
+        self.sums.iter_mut().zip(new).for_each(|(sum, new)| *sum = *sum * Self::FORGET + new);
+    }
+
+    /// Learns from a picture of `blocks` blocks of 16x16 and `bytes` bytes that took `cycles`.
+    pub(crate) fn learn(&mut self, blocks: u32, bytes: u64, cycles: u64) {
+        if blocks > 0 && cycles > 0 {
+            let blocks = f64::from(blocks);
+            self.add(bytes as f64 / blocks, cycles as f64 / blocks);
+        }
+    }
+
+    /// What such a picture is expected to take.
+    pub(crate) fn estimate(&self, blocks: u32, bytes: u64) -> Time {
+        let [n, x, y, xx, xy] = self.sums;
+        let spread = n * xx - x * x;
+        // Pictures of one size say nothing about the price of a byte.
+        let slope = if spread > 1e-3 * n * xx { ((n * xy - x * y) / spread).max(0.0) } else { 0.0 };
+        let base = ((y - slope * x) / n).max(1.0);
+        ((base * f64::from(blocks) + slope * bytes as f64) as Time).max(1)
+    }
+}
+
+/// A picture's place in the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// Who decodes it.
+    pub(crate) engine: EngineType,
+    /// When it is expected to be done.
+    pub(crate) finish: Time,
+    cost: Time,
+}
+
+/// What the engines of a GPU have to do, as far as this process gave it to them.
+#[derive(Debug)]
+pub(crate) struct Scheduler<P = SyncPoint> {
+    state: Mutex<State<P>>,
+}
+
+#[derive(Debug)]
+struct State<P> {
+    now: Time,
+    /// When the host will have opened the engines that were used so far.
+    opened: Time,
+    engines: BTreeMap<EngineType, Engine<P>>,
+}
+
+#[derive(Debug)]
+struct Engine<P> {
+    used: bool,
+    /// When all that was given to it is expected to be done.
+    free: Time,
+    /// Cycles of the pictures that are not done.
+    remaining: Time,
+    /// In order of submission, per timeline.
+    inflight: Vec<VecDeque<Work<P>>>,
+}
+
+impl<P> Default for Engine<P> {
+    fn default() -> Self {
+        Engine { used: false, free: 0, remaining: 0, inflight: Vec::new() }
+    }
+}
+
+#[derive(Debug)]
+struct Work<P> {
+    point: P,
+    cost: Time,
+    finish: Time,
+}
+
+/// What an engine has to do at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineLoad {
+    /// Pictures given to the engine by this process that it has not finished.
+    pub pictures: usize,
+    /// Cycles that they are expected to take.
+    pub cycles: u64,
+}
+
+impl<P: Point> Scheduler<P> {
+    pub(crate) fn new(engines: impl IntoIterator<Item = EngineType>) -> Self {
+        let engines = engines.into_iter().map(|engine| (engine, Engine::default())).collect();
+        Scheduler { state: Mutex::new(State { now: 0, opened: 0, engines }) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<P>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Plans a picture on one of `engines` that may start at `ready` and takes `cost`.
+    pub(crate) fn plan(&self, engines: EngineSet, ready: Time, cost: Time) -> Plan {
+        let mut state = self.lock();
+        state.look();
+        let now = state.now;
+        let opening = state.opened.max(now) + OPENING;
+        let allowed = state.engines.iter().filter(|(engine, _)| engines.contains(**engine));
+        let best = allowed
+            .map(|(&engine, e)| {
+                let free = e.expected_free(now);
+                let start = ready.max(if e.used { free } else { opening });
+                // Of those that finish at the same time, the one that idles the least before.
+                (start + cost, start - free, engine)
+            })
+            .min();
+        let (finish, _, engine) = best.expect("a session has an engine");
+        let chosen = state.engines.get_mut(&engine).expect("just found");
+        chosen.free = finish;
+        if !std::mem::replace(&mut chosen.used, true) {
+            state.opened = opening;
+        }
+        Plan { engine, finish, cost }
+    }
+
+    /// Notes that `engine` need not be opened any more.
+    pub(crate) fn opened(&self, engine: EngineType) {
+        if let Some(engine) = self.lock().engines.get_mut(&engine) {
+            engine.used = true;
+        }
+    }
+
+    /// The planned picture was submitted and will be done at `point`.
+    pub(crate) fn submitted(&self, plan: Plan, point: P) {
+        let mut state = self.lock();
+        let Some(engine) = state.engines.get_mut(&plan.engine) else { return };
+        engine.remaining += plan.cost;
+        let same = |queue: &&mut VecDeque<Work<P>>| {
+            queue.back().is_some_and(|work| work.point.shares_timeline(&point))
+        };
+        let work = Work { point: point.clone(), cost: plan.cost, finish: plan.finish };
+        match engine.inflight.iter_mut().find(same) {
+            Some(queue) => queue.push_back(work),
+            None => engine.inflight.push(VecDeque::from([work])),
+        }
+    }
+
+    /// When the first of `engines` is expected to be free.
+    pub(crate) fn earliest(&self, engines: EngineSet) -> Time {
+        let mut state = self.lock();
+        state.look();
+        let now = state.now;
+        let allowed = state.engines.iter().filter(|(engine, _)| engines.contains(**engine));
+        allowed.map(|(_, e)| e.expected_free(now)).min().unwrap_or(0)
+    }
+
+    /// Whether one of `engines` has fewer than `depth` pictures to do.
+    pub(crate) fn is_idle(&self, engines: EngineSet, depth: usize) -> bool {
+        let mut state = self.lock();
+        state.look();
+        let mut allowed = state.engines.iter().filter(|(engine, _)| engines.contains(**engine));
+        allowed.any(|(_, e)| e.inflight.iter().map(VecDeque::len).sum::<usize>() < depth)
+    }
+
+    /// What each engine has to do.
+    pub(crate) fn load(&self) -> BTreeMap<EngineType, EngineLoad> {
+        let mut state = self.lock();
+        state.look();
+        let load = |e: &Engine<P>| EngineLoad {
+            pictures: e.inflight.iter().map(VecDeque::len).sum(),
+            cycles: e.remaining,
+        };
+        state.engines.iter().map(|(&engine, e)| (engine, load(e))).collect()
+    }
+}
+
+impl<P: Point> State<P> {
+    /// Takes notice of what is done.
+    fn look(&mut self) {
+        for engine in self.engines.values_mut() {
+            for queue in &mut engine.inflight {
+                while let Some(work) = queue.pop_front_if(|work| work.point.is_reached()) {
+                    engine.remaining -= work.cost;
+                    self.now = self.now.max(work.finish);
+                }
+            }
+            engine.inflight.retain(|queue| !queue.is_empty());
+        }
+    }
+}
+
+impl<P> Engine<P> {
+    /// When the engine is expected to be free: as planned, or later if it is behind the plan.
+    fn expected_free(&self, now: Time) -> Time {
+        self.free.max(now + self.remaining)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! [`Uses`]: what still writes or reads a piece of GPU memory, so that whoever comes next waits for that and for
+//! nothing else.
+
+use std::sync::Arc;
+
+use hcq::SyncPoint;
+
+use crate::scheduler::Time;
+
+/// A point on some timeline, as far as ordering needs to know it.
+pub(crate) trait Point: Clone {
+    /// Whether both lie on one timeline.
+    fn shares_timeline(&self, other: &Self) -> bool;
+    /// Position on the timeline.
+    fn value(&self) -> u64;
+    /// Whether the work up to the point is done.
+    fn is_reached(&self) -> bool;
+}
+
+impl Point for SyncPoint {
+    fn shares_timeline(&self, other: &Self) -> bool {
+        Arc::ptr_eq(self.timeline(), other.timeline())
+    }
+
+    fn value(&self) -> u64 {
+        SyncPoint::value(self)
+    }
+
+    fn is_reached(&self) -> bool {
+        SyncPoint::is_reached(self)
+    }
+}
+
+/// Points, at most one a timeline: reaching a point means that those before it were reached.
+#[derive(Clone, Debug)]
+pub(crate) struct Latest<P>(Vec<P>);
+
+impl<P> Default for Latest<P> {
+    fn default() -> Self {
+        Latest(Vec::new())
+    }
+}
+
+impl<P: Point> Latest<P> {
+    pub(crate) fn add(&mut self, point: P) {
+        match self.0.iter_mut().find(|known| known.shares_timeline(&point)) {
+            Some(known) if known.value() >= point.value() => {}
+            Some(known) => *known = point,
+            None => self.0.push(point),
+        }
+    }
+
+    pub(crate) fn add_all<'a>(&mut self, points: impl IntoIterator<Item = &'a P>)
+    where
+        P: 'a,
+    {
+        points.into_iter().for_each(|point| self.add(point.clone()));
+    }
+
+    pub(crate) fn into_vec(self) -> Vec<P> {
+        self.0
+    }
+}
+
+/// The last write of a piece of memory and the reads since.
+///
+/// Two accesses conflict when one of them is a write. A write is ordered behind everything before it, so it alone
+/// has to be remembered from then on; reads are ordered behind the write before them and not among each other.
+#[derive(Clone, Debug)]
+pub(crate) struct Uses<P = SyncPoint> {
+    written: Option<P>,
+    readers: Latest<P>,
+    /// When the scheduler expects the write to be done.
+    written_time: Time,
+    /// When it expects the memory to be out of use.
+    free_time: Time,
+}
+
+impl<P> Default for Uses<P> {
+    fn default() -> Self {
+        Uses { written: None, readers: Latest::default(), written_time: 0, free_time: 0 }
+    }
+}
+
+impl<P: Point> Uses<P> {
+    /// Memory whose only use so far is a write that ends at `point`.
+    pub(crate) fn written_by(point: P) -> Self {
+        Uses { written: Some(point), ..Uses::default() }
+    }
+
+    /// Points that a read has to wait for.
+    pub(crate) fn before_read(&self) -> impl Iterator<Item = &P> {
+        self.written.iter().filter(|point| !point.is_reached())
+    }
+
+    /// Points that a write has to wait for.
+    pub(crate) fn before_write(&self) -> impl Iterator<Item = &P> {
+        self.written.iter().chain(&self.readers.0).filter(|point| !point.is_reached())
+    }
+
+    /// Whether nothing uses the memory any more.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.before_write().next().is_none()
+    }
+
+    /// When the scheduler expects a read to be possible.
+    pub(crate) fn written_time(&self) -> Time {
+        self.written_time
+    }
+
+    /// When it expects a write to be possible.
+    pub(crate) fn free_time(&self) -> Time {
+        self.free_time
+    }
+
+    /// Notes a read that ends at `point`, expected at `time`. It waited for [`before_read`](Self::before_read).
+    pub(crate) fn read_until(&mut self, point: P, time: Time) {
+        self.readers.add(point);
+        self.free_time = self.free_time.max(time);
+    }
+
+    /// Notes a write that ends at `point`, expected at `time`. It waited for
+    /// [`before_write`](Self::before_write).
+    pub(crate) fn written_at(&mut self, point: P, time: Time) {
+        *self = Uses { written_time: time, free_time: time, ..Uses::written_by(point) };
+    }
+}
+
+#[cfg(test)]
+mod tests;
