@@ -159,6 +159,11 @@ impl DeviceBuffer {
         DeviceBuffer { allocation: self.allocation.clone(), offset: self.offset + offset, size }
     }
 
+    /// The whole of what was allocated at once, of which this buffer is a part. Says what is the same memory.
+    pub fn allocation(&self) -> DeviceBuffer {
+        DeviceBuffer { allocation: self.allocation.clone(), offset: 0, size: self.allocation.size }
+    }
+
     /// Whether `address..address + length` lies inside.
     pub fn contains(&self, address: u64, length: u64) -> bool {
         let start = self.gpu_address();

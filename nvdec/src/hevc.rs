@@ -16,6 +16,7 @@ use crate::scheduler::EngineSet;
 use crate::session::{Observer, Session, Statistics};
 use crate::surface::Surface;
 
+pub mod audit;
 mod capability;
 mod descriptor;
 mod options;

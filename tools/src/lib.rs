@@ -1,7 +1,8 @@
-//! What `nvdec-probe` and `nvdec-decode` are made of: probing, decoding to files, checking against known hashes.
+//! What `nvdec-probe`, `nvdec-decode` and `nvdec-replay` are made of: probing, decoding to files, checking
+//! against known hashes, captures.
 //!
-//! The programs themselves parse their command line and call one function of this crate. All output that is meant
-//! for another program goes to standard output; messages, warnings and progress go to standard error.
+//! The programs themselves parse their command line and call one function of this crate. All output that is
+//! meant for another program goes to standard output; messages, warnings and progress go to standard error.
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +14,7 @@ pub mod logger;
 pub mod output;
 pub mod parse;
 pub mod probe;
+pub mod replay;
 pub mod selftest;
 pub mod stats;
 pub mod verify;

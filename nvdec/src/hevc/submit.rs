@@ -26,7 +26,7 @@ const SCALING_LIST_AT: u64 = DESCRIPTOR_BYTES as u64;
 const TILE_TABLE_AT: u64 = (SCALING_LIST_AT + SCALING_LIST_BYTES as u64).next_multiple_of(256);
 pub(super) const BITSTREAM_AT: u64 = TILE_TABLE_AT + TILE_TABLE_BYTES as u64;
 /// Zero bytes behind the slice data: how far the engine reads ahead is not documented.
-const BITSTREAM_SLACK: [u8; 256] = [0; 256];
+pub(super) const BITSTREAM_SLACK: [u8; 256] = [0; 256];
 /// Most pictures whose motion the slices of one picture may take; the standard allows one (7.4.7.1,
 /// `collocated_ref_idx`), and decoders in software do not look.
 const MAX_COLLOCATED: usize = 4;
