@@ -115,7 +115,7 @@ impl HevcDecoder {
         Ok(HevcDecoder {
             context: context.clone(),
             options,
-            window: Window::new(options.mode.window(session.engines().len())),
+            window: Window::new(options.mode.window(session.engines().len(), 0)),
             pictures: 0,
             slice_bytes: 0,
             session,
@@ -453,6 +453,7 @@ impl HevcDecoder {
         self.submit_all_beyond_capacity()?;
         self.spare = None;
         let sequence = Sequence::new(&self.context, sps, price, &self.options, engines)?;
+        self.window.set_limits(self.options.mode.window(engines, sequence.pool.capacity()));
         self.sequence = Some(sequence);
         Ok(())
     }

@@ -47,6 +47,11 @@ impl<T> Window<T> {
         self.entries.is_empty()
     }
 
+    /// Changes how much it holds from now on.
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     pub(crate) fn limits(&self) -> Limits {
         self.limits
     }
