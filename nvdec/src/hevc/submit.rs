@@ -101,8 +101,10 @@ impl HevcDecoder {
         self.slice_bytes += stream_len;
         if self.window.limits().pictures == 0 {
             // The surface was taken when the picture began, unless its first slice was lost.
-            self.submit_all_beyond_capacity()?;
+            return self.submit_all_beyond_capacity();
         }
+        // Without a surface it waits for the next call.
+        let _ = self.make_room()?;
         Ok(())
     }
 

@@ -298,3 +298,30 @@ fn a_prompt_session_overtakes() {
     assert!(!frames.last().unwrap().ready.is_reached(), "all of them came last");
     ahead.decoder.finish().unwrap();
 }
+
+/// A stream that comes no faster than it is decoded is not held back, in any mode.
+#[test]
+fn a_stream_that_is_paced_is_not_delayed() {
+    for mode in [Mode::Balanced, Mode::LowLatency, Mode::Throughput] {
+        let context = open(&emulated::h200().unwrap());
+        let mut player = Player::new(&context, DecoderOptions { mode, ..DecoderOptions::default() });
+        // Low delay: every picture is due as soon as it is decoded.
+        for (i, nal) in split_annex_b(&stream("h_ld_b")).enumerate() {
+            assert_eq!(player.decoder.send_nal(nal, None).unwrap(), Sent::Accepted);
+            player.decoder.end_access_unit().unwrap();
+            player.decoder.finish().unwrap();
+            while let Some(frame) = player.decoder.receive() {
+                assert!(frame.ready.is_reached());
+                player.due.push_back(frame);
+            }
+            let sent = split_annex_b(&stream("h_ld_b")).take(i + 1).filter(|nal| nal[0] >> 1 < 32).count();
+            assert!(
+                player.due.len() + player.decoder.reorder().unwrap_or(0) >= sent,
+                "{mode:?}, picture {sent}"
+            );
+        }
+        assert!(player.due.len() > 5);
+        player.end();
+        assert_eq!(player.sums, sums("h_ld_b"));
+    }
+}
