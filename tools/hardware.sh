@@ -1,12 +1,12 @@
 #!/bin/sh
 # Everything that only a real GPU can say, in one run: what it has, whether every engine decodes, which streams of
-# a corpus come out bit-exact, what damaged streams do to it, and what one engine costs.
+# a corpus come out bit-exact on one engine and on all, what damaged streams do to it, and how fast streams are.
 #
 # usage: hardware.sh BIN CORPUS [DAMAGED] [SPEED_CLIP...]
 #   BIN      folder with nvdec-probe and nvdec-decode
 #   CORPUS   folder of streams with a .framemd5 beside each
 #   DAMAGED  folder of streams that must not panic, hang or take the GPU down
-#   SPEED_CLIP  streams to time on one engine
+#   SPEED_CLIP  streams to time, on one engine and on all
 # Decoding names the first GPU, so that nothing falls back to the emulated one.
 # Keeps what it prints in ./hardware-report, or in $REPORT.
 set -u
@@ -23,11 +23,18 @@ echo "== self-test"
 echo "exit $?"
 tail -n 12 "$report/selftest.txt"
 
-echo "== corpus"
-"$bin/nvdec-decode" --device nv:0 --check "$corpus" --engine all > "$report/check.txt" 2>&1
+echo "== corpus, each stream on one engine"
+"$bin/nvdec-decode" --device nv:0 --check "$corpus" --engine each > "$report/check.txt" 2>&1
 echo "exit $?"
 grep -v 'bit-exact' "$report/check.txt" | tail -n 60
-"$bin/nvdec-decode" --device nv:0 --check "$corpus" --engine all --json > "$report/check.json" 2> /dev/null
+"$bin/nvdec-decode" --device nv:0 --check "$corpus" --engine each --json > "$report/check.json" 2> /dev/null
+
+for mode in balanced throughput low-latency; do
+    echo "== corpus, each stream on all engines, $mode"
+    "$bin/nvdec-decode" --device nv:0 --check "$corpus" --engine all --mode $mode > "$report/check-$mode.txt" 2>&1
+    echo "exit $?"
+    grep -v -e 'bit-exact ' -e 'refused ' "$report/check-$mode.txt" | tail -n 20
+done
 
 if [ -n "$damaged" ]; then
     echo "== damaged"
@@ -42,5 +49,9 @@ fi
 
 for clip in "$@"; do
     echo "== $clip, one engine"
-    "$bin/nvdec-decode" --device nv:0 -f null --stats "$clip"
+    "$bin/nvdec-decode" --device nv:0 --engine one -f null --stats "$clip"
+    for mode in balanced throughput low-latency; do
+        echo "== $clip, all engines, $mode"
+        "$bin/nvdec-decode" --device nv:0 --mode $mode -f null --stats "$clip"
+    done
 done

@@ -15,7 +15,7 @@ use zerocopy::FromZeros;
 
 use crate::error::{Error, Result};
 use crate::kernel::{EventWait, KernelInterface};
-use crate::mapping::Mapping;
+use crate::memory::Mapping;
 use crate::memory::{DeviceBuffer, Placement};
 use crate::rm::{RmClient, RmObject, text_of};
 use crate::va::{VA_LIMIT, VaAllocator};

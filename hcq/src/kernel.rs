@@ -1,9 +1,9 @@
 //! The seam between this crate and the machine.
 //!
 //! Everything the crate asks of an operating system passes through [`KernelInterface`]: five calls, all in
-//! terms of file descriptors and ioctl bytes, and two questions about what is behind them. [`LinuxKernel`] is NVIDIA's kernel module;
-//! [`EmulatedKernel`](emulated::EmulatedKernel) answers the same bytes without a GPU. Nothing above knows
-//! which one runs.
+//! terms of file descriptors and ioctl bytes, and two questions about what is behind them. [`LinuxKernel`] is
+//! NVIDIA's kernel module; [`EmulatedKernel`](emulated::EmulatedKernel) answers the same bytes without a GPU.
+//! Nothing above knows which one runs.
 
 use std::any::Any;
 use std::fmt;

@@ -20,8 +20,6 @@ pub mod device;
 mod error;
 #[allow(unsafe_code)]
 pub mod kernel;
-#[allow(unsafe_code)]
-pub mod mapping;
 pub mod memory;
 pub mod profile;
 pub mod pushbuf;

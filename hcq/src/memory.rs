@@ -11,8 +11,12 @@ use zerocopy::FromZeros;
 
 use crate::device::DeviceInner;
 use crate::error::{Error, Result};
-use crate::mapping::Mapping;
 use crate::rm::RmObject;
+
+#[allow(unsafe_code)]
+mod mapping;
+
+pub use mapping::Mapping;
 
 const KIB4: u64 = 4 << 10;
 const KIB64: u64 = 64 << 10;
@@ -153,6 +157,11 @@ impl DeviceBuffer {
             self.size
         );
         DeviceBuffer { allocation: self.allocation.clone(), offset: self.offset + offset, size }
+    }
+
+    /// The whole of what was allocated at once, of which this buffer is a part. Says what is the same memory.
+    pub fn allocation(&self) -> DeviceBuffer {
+        DeviceBuffer { allocation: self.allocation.clone(), offset: 0, size: self.allocation.size }
     }
 
     /// Whether `address..address + length` lies inside.

@@ -58,6 +58,16 @@ fn check_copy(device: &Device, queue: &CopyQueue, data: &[u8]) {
 }
 
 #[test]
+fn parts_of_an_allocation_know_it() {
+    let (_kernel, device) = machine();
+    let whole = device.allocate(1 << 20, Placement::Vidmem).unwrap();
+    let part = whole.slice(4096, 8192).slice(256, 512);
+    assert_eq!(part.allocation().gpu_address(), whole.gpu_address());
+    assert_eq!(part.allocation().size(), whole.allocation().size());
+    assert!(part.allocation().contains(part.gpu_address(), part.size()));
+}
+
+#[test]
 fn the_default_gpu_is_an_h200() {
     let (_, device) = machine();
     assert!(device.is_emulated());

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::ops::AddAssign;
+
 use hevc::access_unit::BoundaryDetector;
 use hevc::{DecodedPictureBuffer, Error, Ignored, NalHeader, NalUnitType, Parser, StartAt, Unit, nal};
 
@@ -316,4 +318,73 @@ fn dropping_pictures_leaves_missing_references_to_generate() {
     assert!(missing > 0);
     // Generated pictures are never output.
     assert_eq!(output.len(), decoded - decoded / 3);
+}
+
+/// Reference picture list X by the loops of 8.3.4, as order counts.
+fn reference_list(rps: &hevc::dpb::ResolvedRps, header: &hevc::slice::SliceHeader, x: usize) -> Vec<i32> {
+    let pocs = |list: &[hevc::dpb::RefEntry]| list.iter().map(|entry| entry.poc).collect::<Vec<_>>();
+    let (before, after) = (pocs(&rps.st_curr_before), pocs(&rps.st_curr_after));
+    let parts = if x == 0 { [before, after] } else { [after, before] };
+    let active = usize::from([header.num_ref_idx_l0_active, header.num_ref_idx_l1_active][x]);
+    let mut temp: Vec<i32> = Vec::new();
+    while temp.len() < active.max(rps.num_pic_total_curr()) {
+        temp.extend(parts.iter().flatten().copied().chain(pocs(&rps.lt_curr)));
+    }
+    let modification = &header.ref_pic_lists_modification;
+    let entries = [&modification.list_entry_l0, &modification.list_entry_l1][x];
+    (0..active).map(|i| temp[entries.as_ref().map_or(i, |entries| usize::from(entries[i]))]).collect()
+}
+
+#[test]
+fn the_collocated_picture_is_that_of_the_reference_list() {
+    let (mut from_l0, mut from_l1, mut modified, mut none) = (0, 0, 0, 0);
+    for name in
+        ["h_ra_cra", "h_wp_ra", "s_lt_msb", "s_lt_sps", "s_rplm_perm", "x_radl", "h_tiles_slices", "x_hdr10"]
+    {
+        let stream = fixture(&format!("{name}.hevc"));
+        let mut parser = Parser::new();
+        let mut dpb = DecodedPictureBuffer::new();
+        let mut rps = None;
+        for nal in nal::split_annex_b(&stream) {
+            let Ok(Unit::Slice(slice)) = parser.parse(nal) else { continue };
+            if let Some(picture) = slice.picture.filter(|picture| !picture.skipped) {
+                rps = Some(dpb.begin(&picture).rps);
+                dpb.insert(&picture, ());
+            }
+            let (Some(rps), header) = (&rps, &slice.header) else { continue };
+            let Some(at) = rps.collocated(header) else {
+                assert!(!header.slice_temporal_mvp_enabled_flag || header.num_ref_idx_l0_active == 0);
+                none += 1;
+                continue;
+            };
+            let x = usize::from(!header.collocated_from_l0_flag);
+            let expected = reference_list(rps, header, x)[usize::from(header.collocated_ref_idx)];
+            let entry = rps.initial_list0().nth(at).expect("a position in list 0");
+            assert_eq!(entry.poc, expected, "{name}");
+            [&mut from_l0, &mut from_l1][x].add_assign(1);
+            modified += usize::from(header.ref_pic_lists_modification != Default::default());
+        }
+    }
+    assert!(from_l0 > 20 && from_l1 > 5 && modified > 3 && none > 5, "{from_l0} {from_l1} {modified} {none}");
+}
+
+#[test]
+fn parameter_sets_are_found_without_taking_notice() {
+    let stream = fixture("h_confwin.hevc");
+    let mut parser = Parser::new();
+    let nals: Vec<&[u8]> = nal::split_annex_b(&stream).collect();
+    let slice = *nals.iter().find(|nal| kind(nal).is_slice_segment()).expect("a slice");
+    assert!(parser.parameter_sets_of(slice).is_none(), "none were received");
+    for nal in nals.iter().take_while(|nal| !kind(nal).is_slice_segment()) {
+        assert!(parser.parameter_sets_of(nal).is_none(), "no slice");
+        parser.parse(nal).expect("a parameter set");
+    }
+    let (pps, sps) = parser.parameter_sets_of(slice).expect("all are there");
+    assert!(parser.current_picture().is_none());
+    let Ok(Unit::Slice(parsed)) = parser.parse(slice) else { panic!("a slice") };
+    let picture = parsed.picture.expect("the first slice segment");
+    assert!(std::sync::Arc::ptr_eq(&picture.sps, &sps) && std::sync::Arc::ptr_eq(&picture.pps, &pps));
+    for cut in 0..6 {
+        let _ = parser.parameter_sets_of(&slice[..cut]);
+    }
 }

@@ -21,11 +21,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     for nal in hevc::nal::split_annex_b(&data) {
         while decoder.send_nal(nal, None)? == Sent::NoSurface {
+            take(&mut decoder, &downloader, &mut pending)?;
             print(pending.pop_front())?;
         }
         take(&mut decoder, &downloader, &mut pending)?;
     }
     while decoder.flush()? == Sent::NoSurface {
+        take(&mut decoder, &downloader, &mut pending)?;
         print(pending.pop_front())?;
     }
     take(&mut decoder, &downloader, &mut pending)?;

@@ -1,6 +1,7 @@
 //! [`Context`]: one GPU opened for decoding, with what its sessions share.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hcq::{
@@ -37,6 +38,7 @@ pub struct Context {
     /// Sessions that chose a single engine, by engine.
     settled: Mutex<BTreeMap<EngineType, usize>>,
     budget: Mutex<Budget>,
+    busy: AtomicUsize,
     profiler: OnceLock<Arc<Profiler>>,
 }
 
@@ -121,6 +123,7 @@ impl Context {
             queues: Mutex::default(),
             settled: Mutex::default(),
             budget: Mutex::default(),
+            busy: AtomicUsize::new(0),
             profiler: OnceLock::new(),
         }))
     }
@@ -197,6 +200,19 @@ impl Context {
         Ok((memory, filled))
     }
 
+    /// Sessions with pictures in flight.
+    pub(crate) fn busy_sessions(&self) -> usize {
+        self.busy.load(Ordering::Relaxed)
+    }
+
+    /// A session begins to have pictures in flight, or ceases to.
+    pub(crate) fn set_busy(&self, busy: bool) {
+        match busy {
+            true => self.busy.fetch_add(1, Ordering::Relaxed),
+            false => self.busy.fetch_sub(1, Ordering::Relaxed),
+        };
+    }
+
     fn budget(&self) -> MutexGuard<'_, Budget> {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -259,7 +275,8 @@ impl Context {
         (engine, Settled { context: self.clone(), engine })
     }
 
-    /// A queue of `engine`, opened if it is not yet.
+    /// A queue of `engine`, opened if it is not yet. Sessions open those that they need; who does it beforehand spares
+    /// them the milliseconds, and has them use the engine sooner.
     ///
     /// # Errors
     ///
@@ -272,6 +289,7 @@ impl Context {
             return Ok(queue.clone());
         }
         let queue = Arc::new(VideoQueue::new(&self.device, engine, self.class)?);
+        self.scheduler.opened(engine);
         queue.queue().profile(self.profiler.get().cloned());
         queues.insert((engine, lane), queue.clone());
         Ok(queue)

@@ -41,6 +41,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 
 use hcq::kernel::emulated::{Builder, EmulatedKernel, Engine, EngineContext, EngineFault, GpuModel};
 use hcq::{EngineKind, EngineType};
@@ -59,6 +60,7 @@ mod status;
 mod surface;
 
 use decode::Decoder;
+use references::Conversions;
 use surface::Surface;
 
 /// A machine with one emulated H200 whose video engines decode.
@@ -77,8 +79,10 @@ pub const LIMITS: EngineLimits =
 
 /// Gives the video engines of all GPUs of a machine a [`NvdecEngine`] each, and states their [`LIMITS`].
 pub fn attach(builder: Builder) -> Builder {
-    builder.with_limited_engine_factory(EngineKind::Nvdec, LIMITS, |engine, class| {
-        Box::new(NvdecEngine::new(engine, class))
+    let conversions = Arc::<Conversions>::default();
+    builder.with_limited_engine_factory(EngineKind::Nvdec, LIMITS, move |engine, class| {
+        let decoder = Decoder::new(conversions.clone());
+        Box::new(NvdecEngine { engine, class, methods: Methods::default(), decoder })
     })
 }
 
@@ -130,7 +134,8 @@ impl Methods {
 impl NvdecEngine {
     /// An object of `class` on a channel of `engine`.
     pub fn new(engine: EngineType, class: u32) -> NvdecEngine {
-        NvdecEngine { engine, class, methods: Methods::default(), decoder: Decoder::default() }
+        let decoder = Decoder::new(Arc::default());
+        NvdecEngine { engine, class, methods: Methods::default(), decoder }
     }
 
     fn execute(&mut self, context: &EngineContext<'_>) -> Result<(), EngineFault> {

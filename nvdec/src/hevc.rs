@@ -16,6 +16,7 @@ use crate::scheduler::EngineSet;
 use crate::session::{Observer, Session, Statistics};
 use crate::surface::Surface;
 
+pub mod audit;
 mod capability;
 mod descriptor;
 mod options;
@@ -114,7 +115,7 @@ impl HevcDecoder {
         Ok(HevcDecoder {
             context: context.clone(),
             options,
-            window: Window::new(options.mode.window(session.engines().len())),
+            window: Window::new(options.mode.window(session.engines().len(), 0)),
             pictures: 0,
             slice_bytes: 0,
             session,
@@ -412,6 +413,10 @@ impl HevcDecoder {
         }
         let begin = self.dpb.begin(picture);
         self.bump(begin.output);
+        if self.window.limits().pictures == 0 && self.spare.is_none() {
+            // The first picture of the sequence, or one that was not seen to begin.
+            self.spare = self.take_surface()?;
+        }
         let stored = |entry: &RefEntry| {
             let found = entry.index.and_then(|index| self.dpb.get(index));
             found.map(|entry| entry.payload.clone())
@@ -453,6 +458,7 @@ impl HevcDecoder {
         self.submit_all_beyond_capacity()?;
         self.spare = None;
         let sequence = Sequence::new(&self.context, sps, price, &self.options, engines)?;
+        self.window.set_limits(self.options.mode.window(engines, sequence.pool.capacity()));
         self.sequence = Some(sequence);
         Ok(())
     }

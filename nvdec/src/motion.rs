@@ -40,7 +40,8 @@ impl MotionSlot {
         self.inner.uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn index(&self) -> usize {
+    /// Which slot of the store it is: it lies so many times the size of a slot behind the store's beginning.
+    pub fn index(&self) -> usize {
         self.inner.index
     }
 

@@ -209,6 +209,13 @@ impl<P: Point> Scheduler<P> {
         Plan { engine, finish, cost }
     }
 
+    /// Notes that `engine` need not be opened any more.
+    pub(crate) fn opened(&self, engine: EngineType) {
+        if let Some(engine) = self.lock().engines.get_mut(&engine) {
+            engine.used = true;
+        }
+    }
+
     /// The planned picture was submitted and will be done at `point`.
     pub(crate) fn submitted(&self, plan: Plan, point: P) {
         let mut state = self.lock();

@@ -277,6 +277,9 @@ impl Session {
         let point = submission.point;
         self.context.scheduler().submitted(plan, point.clone());
         record.point.set(point.clone()).expect("a record is submitted once");
+        if self.inflight.is_empty() {
+            self.context.set_busy(true);
+        }
         self.inflight.push_back(InFlight { slot: record.memory.clone(), record: record.clone(), bytes });
         self.finished.bitstream_bytes += bytes;
         Ok(point)
@@ -318,6 +321,9 @@ impl Session {
             }
             let done = self.inflight.pop_front().expect("there is a first one");
             self.status.free.push(done.slot);
+            if self.inflight.is_empty() {
+                self.context.set_busy(false);
+            }
         }
     }
 }
@@ -356,6 +362,9 @@ impl Drop for Session {
             queue.queue().trim();
         }
         self.context.trim();
+        if !self.inflight.is_empty() {
+            self.context.set_busy(false);
+        }
     }
 }
 

@@ -19,7 +19,7 @@ pub enum Exit {
     Fault,
     /// 2: the command line makes no sense.
     Usage,
-    /// 65, `EX_DATAERR`: the stream is damaged or is no HEVC byte stream.
+    /// 65, `EX_DATAERR`: the stream is damaged or is no HEVC byte stream; the capture is damaged or hostile.
     Data,
     /// 66, `EX_NOINPUT`: the input cannot be read.
     NoInput,
@@ -96,6 +96,14 @@ pub enum Failure {
         /// What it looks like, and what to do about it.
         found: String,
     },
+    /// The input is no capture, or one that is damaged or asks for what no decoder would.
+    #[error("{path}: {what}")]
+    Capture {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The stream ended and no picture came of it.
     #[error("{path}: no picture in {bytes} bytes, {nal_units} NAL units")]
     NoPicture {
@@ -152,7 +160,7 @@ impl Failure {
         match self {
             Failure::Usage(_) | Failure::Format { .. } => Exit::Usage,
             Failure::Input { .. } => Exit::NoInput,
-            Failure::NotAnnexB { .. } | Failure::NoPicture { .. } => Exit::Data,
+            Failure::NotAnnexB { .. } | Failure::Capture { .. } | Failure::NoPicture { .. } => Exit::Data,
             Failure::Device { exit, .. } | Failure::Child { exit, .. } => *exit,
             Failure::Decode(error) => of_decoder(error),
             Failure::Output { .. } | Failure::Png { .. } | Failure::Stuck(_) => Exit::Fault,

@@ -1,8 +1,8 @@
-//! What `nvdec-probe`, `nvdec-decode` and `nvdec-bench` are made of: probing, decoding to files, checking against known
-//! hashes, measuring.
+//! What `nvdec-probe`, `nvdec-decode`, `nvdec-bench` and `nvdec-replay` are made of: probing, decoding to files,
+//! checking against known hashes, measuring, captures.
 //!
-//! The programs themselves parse their command line and call one function of this crate. All output that is meant
-//! for another program goes to standard output; messages, warnings and progress go to standard error.
+//! The programs themselves parse their command line and call one function of this crate. All output that is
+//! meant for another program goes to standard output; messages, warnings and progress go to standard error.
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +16,7 @@ pub mod output;
 pub mod parse;
 pub mod probe;
 pub mod recorder;
+pub mod replay;
 pub mod selftest;
 pub mod stats;
 pub mod trace;

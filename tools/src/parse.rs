@@ -1,6 +1,6 @@
 //! `nvdec-decode --parse`: what a stream says of itself, without a GPU.
 
-mod text;
+pub(crate) mod text;
 
 use std::io::{self, Read};
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! One picture: from descriptor, tables and slice data in GPU memory to a surface, motion vectors and a status.
 
+use std::sync::Arc;
+
 use hcq::kernel::emulated::{AddressSpace, EngineContext, EngineFault, MmuFault};
 use hevc::nal::{NalHeader, split_annex_b};
 use nvkernel_sys::video::{self, hevc_pic as pic, set_control_params};
@@ -7,7 +9,7 @@ use nvkernel_sys::video::{self, hevc_pic as pic, set_control_params};
 use super::Methods;
 use super::motion::{self, BlockMotion};
 use super::reconstruction::{Payload, Reconstructor, Reference, Samples, order_counts};
-use super::references::References;
+use super::references::{Conversions, References};
 use super::scratch::Scratch;
 use super::setup::{ERROR_INTER, ERROR_INTRA, Refusal, ScalingMatrices, Setup, TileSizes};
 use super::slice_header::{SliceHeader, SliceType};
@@ -26,7 +28,6 @@ const DEFAULT_TIMEOUT: u64 = 1 << 27;
 const REFERENCE_PLACES: usize = 16;
 
 /// What an engine keeps between pictures: nothing that a picture could depend on.
-#[derive(Default)]
 pub(super) struct Decoder {
     reconstructor: Reconstructor,
     references: References,
@@ -67,6 +68,16 @@ impl Damage {
 }
 
 impl Decoder {
+    /// A decoder that shares what it takes apart with others.
+    pub(super) fn new(conversions: Arc<Conversions>) -> Self {
+        Decoder {
+            reconstructor: Reconstructor::default(),
+            references: References::new(conversions),
+            number: 0,
+            refused: None,
+        }
+    }
+
     /// Executes a picture.
     pub(super) fn execute(
         &mut self,

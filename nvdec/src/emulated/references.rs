@@ -1,7 +1,9 @@
-//! Reference pictures: read from their surfaces for every picture that uses them, taken apart once.
+//! Reference pictures: read from their surfaces for every picture that uses them, taken apart once for all engines.
 //!
 //! A surface is read anew whenever a picture refers to it. Only if its bytes are the ones that were taken apart
 //! before, every one of them, are the samples used again: a cache of a conversion, not of memory.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hcq::kernel::emulated::{AddressSpace, MmuFault};
 
@@ -10,7 +12,10 @@ use super::reconstruction::Samples;
 use super::surface::{Layout, Surface};
 
 /// Bytes of pictures that are kept, as long as no more are in use.
-const LIMIT: usize = 256 << 20;
+const LIMIT: usize = 384 << 20;
+
+/// Pictures whose memory waits to be used again.
+const SPARE: usize = 8;
 
 /// A picture as it lies in memory, and taken apart.
 struct Entry {
@@ -18,8 +23,6 @@ struct Entry {
     layout: Layout,
     blocks: Vec<u8>,
     samples: Samples,
-    /// Compared with memory for the current picture.
-    fresh: bool,
 }
 
 impl Entry {
@@ -29,23 +32,71 @@ impl Entry {
     }
 }
 
-/// See the [module](self). The entry used longest ago comes first.
+/// Pictures that engines have taken apart.
 #[derive(Default)]
+pub(super) struct Conversions(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    /// The one used longest ago comes first.
+    entries: Vec<Arc<Entry>>,
+    /// Memory of pictures that are not kept any more: fresh memory costs as much as taking a picture apart.
+    spare: Vec<Entry>,
+}
+
+impl Conversions {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is thought to lie in `surface`.
+    fn get(&self, surface: Surface, layout: &Layout) -> Option<Arc<Entry>> {
+        let entries = &mut self.lock().entries;
+        let found = entries.iter().position(|e| e.surface == surface && e.layout == *layout)?;
+        let entry = entries.remove(found);
+        entries.push(entry.clone());
+        Some(entry)
+    }
+
+    fn put(&self, entry: Entry) {
+        let Kept { entries, spare } = &mut *self.lock();
+        entries.retain(|e| e.surface != entry.surface);
+        entries.push(Arc::new(entry));
+        let mut total: usize = entries.iter().map(|entry| entry.bytes()).sum();
+        while total > LIMIT && entries.len() > 1 {
+            let oldest = entries.remove(0);
+            total -= oldest.bytes();
+            spare.extend(Arc::into_inner(oldest).filter(|_| spare.len() < SPARE));
+        }
+    }
+
+    /// Memory for a picture: that of the one in `surface`, which is about to be overwritten, if nobody uses it.
+    fn take(&self, surface: Surface) -> Option<Entry> {
+        let Kept { entries, spare } = &mut *self.lock();
+        let found = entries.iter().position(|e| e.surface == surface);
+        let old = found.and_then(|found| Arc::into_inner(entries.remove(found)));
+        old.or_else(|| spare.pop())
+    }
+}
+
+/// See the [module](self).
 pub(super) struct References {
-    entries: Vec<Entry>,
+    conversions: Arc<Conversions>,
+    /// The references of the current picture, compared with memory.
+    current: Vec<(Surface, Samples)>,
 }
 
 impl References {
+    pub(super) fn new(conversions: Arc<Conversions>) -> Self {
+        References { conversions, current: Vec::new() }
+    }
+
     /// Buffers for the picture that `target` will hold: its old ones, or new ones. From here on nothing is
     /// known of any surface.
     pub(super) fn buffers(&mut self, target: Surface, layout: &Layout, bit_depth: u8) -> (Samples, Vec<u8>) {
-        self.entries.iter_mut().for_each(|entry| entry.fresh = false);
-        let old = self.entries.iter().position(|e| e.surface == target);
-        let (samples, blocks) = match old {
-            Some(i) => {
-                let entry = self.entries.remove(i);
-                (Some(entry.samples), entry.blocks)
-            }
+        self.current.clear();
+        let (samples, blocks) = match self.conversions.take(target) {
+            Some(entry) => (Some(entry.samples), entry.blocks),
             None => (None, Vec::new()),
         };
         let samples = samples.filter(|s| s.fits(layout.width, layout.height, bit_depth));
@@ -54,16 +105,7 @@ impl References {
 
     /// Keeps a picture that was just written.
     pub(super) fn keep(&mut self, surface: Surface, layout: Layout, samples: Samples, blocks: Vec<u8>) {
-        self.entries.retain(|e| e.surface != surface);
-        self.entries.push(Entry { surface, layout, blocks, samples, fresh: false });
-        self.shrink();
-    }
-
-    fn shrink(&mut self) {
-        let mut total: usize = self.entries.iter().map(Entry::bytes).sum();
-        while total > LIMIT && self.entries.len() > 1 {
-            total -= self.entries.remove(0).bytes();
-        }
+        self.conversions.put(Entry { surface, layout, blocks, samples });
     }
 
     /// The picture that `surface` holds.
@@ -74,33 +116,31 @@ impl References {
         layout: Layout,
         bit_depth: u8,
     ) -> Result<Samples, MmuFault> {
-        let found = self.entries.iter().position(|e| e.surface == surface);
-        let mut entry = match found.map(|i| self.entries.remove(i)) {
-            Some(entry) if entry.layout == layout => entry,
+        if let Some((_, samples)) = self.current.iter().find(|(known, _)| *known == surface) {
+            return Ok(samples.clone());
+        }
+        let samples = match self.conversions.get(surface, &layout) {
+            Some(entry)
+                if entry.samples.fits(layout.width, layout.height, bit_depth)
+                    && layout.matches(memory, surface, &entry.blocks)? =>
+            {
+                entry.samples.clone()
+            }
             _ => {
-                let samples = Samples::new(layout.width, layout.height, bit_depth);
-                Entry { surface, layout, blocks: Vec::new(), samples, fresh: false }
+                let blocks = layout.read(memory, surface)?;
+                let mut samples = Samples::new(layout.width, layout.height, bit_depth);
+                layout.detile(&blocks, samples.planes_mut().expect("nobody else has them"));
+                self.conversions.put(Entry { surface, layout, blocks, samples: samples.clone() });
+                samples
             }
         };
-        if !entry.fresh {
-            if layout.refresh(memory, surface, &mut entry.blocks)? {
-                let mut fresh = match entry.samples.planes_mut() {
-                    Some(_) => entry.samples,
-                    None => Samples::new(layout.width, layout.height, bit_depth),
-                };
-                layout.detile(&entry.blocks, fresh.planes_mut().expect("nobody else has them"));
-                entry.samples = fresh;
-            }
-            entry.fresh = true;
-        }
-        let samples = entry.samples.clone();
-        self.entries.push(entry);
+        self.current.push((surface, samples.clone()));
         Ok(samples)
     }
 
     /// Gives the picture in `surface`, which was read for the current picture, the motion of its slot.
     pub(super) fn set_motion(&mut self, surface: Surface, poc: i32, blocks: &[BlockMotion]) {
-        let entry = self.entries.iter_mut().find(|e| e.surface == surface);
-        entry.expect("the picture was read").samples.set_motion(poc, blocks);
+        let found = self.current.iter_mut().find(|(known, _)| *known == surface);
+        found.expect("the picture was read").1.set_motion(poc, blocks);
     }
 }

@@ -77,25 +77,35 @@ impl Layout {
         Ok(())
     }
 
-    /// Reads a surface into `blocks`, and says whether anything is other than what was there.
-    pub(super) fn refresh(
+    /// Block rows as they lie in memory.
+    pub(super) fn read(&self, memory: &AddressSpace, surface: Surface) -> Result<Vec<u8>, MmuFault> {
+        let mut blocks = vec![0; self.bytes()];
+        let mut tlb = memory.tlb();
+        for (at, blocks) in self.addresses(surface).zip(blocks.chunks_exact_mut(self.block_row())) {
+            tlb.read(at, blocks)?;
+        }
+        Ok(blocks)
+    }
+
+    /// Whether memory holds these block rows.
+    pub(super) fn matches(
         &self,
         memory: &AddressSpace,
         surface: Surface,
-        blocks: &mut Vec<u8>,
+        blocks: &[u8],
     ) -> Result<bool, MmuFault> {
-        let mut changed = blocks.len() != self.bytes();
-        blocks.resize(self.bytes(), 0);
+        if blocks.len() != self.bytes() {
+            return Ok(false);
+        }
         let mut tlb = memory.tlb();
         let mut fresh = vec![0; self.block_row()];
-        for (at, blocks) in self.addresses(surface).zip(blocks.chunks_exact_mut(self.block_row())) {
+        for (at, blocks) in self.addresses(surface).zip(blocks.chunks_exact(self.block_row())) {
             tlb.read(at, &mut fresh)?;
             if fresh != blocks {
-                blocks.copy_from_slice(&fresh);
-                changed = true;
+                return Ok(false);
             }
         }
-        Ok(changed)
+        Ok(true)
     }
 
     /// Makes block rows of planes Y, Cb and Cr, which have a sample of 16 bits each and as many samples a line

@@ -6,6 +6,8 @@ use super::window::Limits;
 use crate::context::Lane;
 use crate::session::Engines;
 
+/// Most pictures that are held back.
+const MAX_WINDOW: usize = 192;
 /// Slice data of the pictures that are held back; much less than the upload ring holds.
 const WINDOW_BYTES: u64 = 48 << 20;
 
@@ -15,9 +17,9 @@ const WINDOW_BYTES: u64 = 48 << 20;
 /// of them back. While an engine has nothing to do, none is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// Pictures a second: up to 256 surfaces, and up to 192 pictures held back.
+    /// Pictures a second: up to 256 surfaces, and half as many more pictures held back, 192 at most.
     Throughput,
-    /// Up to 64 surfaces, and up to 96 pictures held back.
+    /// Up to 64 surfaces, and half as many more pictures held back.
     #[default]
     Balanced,
     /// Each picture as soon as can be: none is held back, no more than 24 surfaces, and a queue of the engines that those
@@ -35,11 +37,11 @@ impl Mode {
         }
     }
 
-    /// How many pictures are held back to be submitted in a better order.
-    pub(super) fn window(self, engines: usize) -> Limits {
+    /// How many pictures are held back to be submitted in a better order, with so many surfaces: half as many again,
+    /// since further ones would find none.
+    pub(super) fn window(self, engines: usize, surfaces: usize) -> Limits {
         let pictures = match self {
-            Mode::Throughput if engines > 1 => 192,
-            Mode::Balanced if engines > 1 => 96,
+            Mode::Throughput | Mode::Balanced if engines > 1 => (surfaces * 3 / 2).min(MAX_WINDOW),
             _ => 0,
         };
         Limits { pictures, span: 2 * pictures as u64, bytes: WINDOW_BYTES }

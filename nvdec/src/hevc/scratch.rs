@@ -27,20 +27,54 @@ pub(crate) struct Scratch {
     pub(crate) size: u64,
 }
 
-/// Width and height in luma samples, rounded up to the largest coding tree block.
-fn aligned(sps: &Sps) -> (u64, u64) {
-    (
-        u64::from(sps.pic_width_in_luma_samples).next_multiple_of(64),
-        u64::from(sps.pic_height_in_luma_samples).next_multiple_of(64),
-    )
+/// What of a picture the sizes depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// Width and height in luma samples.
+    pub(crate) size: (u32, u32),
+    /// Side of a coding tree block.
+    pub(crate) ctb: u32,
+    /// Columns of tiles, 0 without tiles.
+    pub(crate) tile_columns: u32,
+    /// More chroma than 4:2:0 has.
+    pub(crate) full_chroma: bool,
+    /// Samples of more than 8 bits.
+    pub(crate) deep: bool,
+}
+
+impl Shape {
+    pub(crate) fn of(sps: &Sps, pps: &Pps) -> Shape {
+        Shape {
+            size: (sps.pic_width_in_luma_samples, sps.pic_height_in_luma_samples),
+            ctb: sps.ctb_size(),
+            tile_columns: pps.tiles.as_ref().map_or(0, |t| t.num_tile_columns),
+            full_chroma: sps.chroma_array_type() > 1,
+            deep: sps.bit_depth_luma > 8,
+        }
+    }
+
+    /// Width and height in luma samples, rounded up to the largest coding tree block.
+    fn aligned(&self) -> (u64, u64) {
+        (u64::from(self.size.0).next_multiple_of(64), u64::from(self.size.1).next_multiple_of(64))
+    }
+}
+
+/// Bytes of the filter buffer's areas: deblocking at left edges, SAO at left edges, bitstream decoder, deblocking
+/// above, SAO above.
+pub(crate) fn areas(shape: &Shape, class: &VideoClass) -> [u64; 5] {
+    match class.scratch {
+        ScratchSizes::Traced => traced(shape),
+        ScratchSizes::Measured => measured(shape),
+    }
 }
 
 impl Scratch {
     pub(crate) fn new(sps: &Sps, pps: &Pps, class: &VideoClass) -> Scratch {
-        let sizes = match class.scratch {
-            ScratchSizes::Traced => traced(sps, pps),
-            ScratchSizes::Measured => measured(sps, pps),
-        };
+        Scratch::of(&Shape::of(sps, pps), class)
+    }
+
+    pub(crate) fn of(shape: &Shape, class: &VideoClass) -> Scratch {
+        let sizes = areas(shape, class);
         let mut at = 0;
         let mut area = |size: u64| {
             let start = at;
@@ -63,10 +97,10 @@ impl Scratch {
 
 /// What NVIDIA's own driver reserves on Ada for 8-bit 4:2:0, or what was measured on Hopper where that is more:
 /// in 4:4:4 above 8 bits it is.
-fn traced(sps: &Sps, pps: &Pps) -> [u64; 5] {
-    let (width, height) = aligned(sps);
+fn traced(shape: &Shape) -> [u64; 5] {
+    let (width, height) = shape.aligned();
     let traced = [608 * height, 4864 * height, 152 * height, (width + 16) * height, width * height / 2];
-    let measured = measured(sps, pps);
+    let measured = measured(shape);
     std::array::from_fn(|i| traced[i].max(measured[i]))
 }
 
@@ -75,24 +109,29 @@ fn traced(sps: &Sps, pps: &Pps) -> [u64; 5] {
 /// The areas at left edges are touched by tiles alone; they are the traced ones, by the columns in use. The
 /// areas above hold, for every row of coding tree blocks, a line of 12, 16 or 24 bytes a sample and a line of
 /// up to 8.
-fn measured(sps: &Sps, pps: &Pps) -> [u64; 5] {
-    let columns = pps.tiles.as_ref().map_or(0, |t| u64::from(t.num_tile_columns));
-    let left = |bytes: u64| (bytes * aligned(sps).1 * columns).div_ceil(MAX_TILE_COLUMNS);
-    let rows = u64::from(sps.pic_height_in_ctbs());
-    let width = u64::from(sps.pic_width_in_ctbs() * sps.ctb_size());
-    let deep = sps.bit_depth_luma > 8;
-    let bytes = match (sps.chroma_array_type() > 1, deep) {
+fn measured(shape: &Shape) -> [u64; 5] {
+    let columns = u64::from(shape.tile_columns);
+    let left = |bytes: u64| (bytes * shape.aligned().1 * columns).div_ceil(MAX_TILE_COLUMNS);
+    let ctb = u64::from(shape.ctb);
+    let rows = u64::from(shape.size.1).div_ceil(ctb);
+    let width = u64::from(shape.size.0).next_multiple_of(ctb);
+    let bytes = match (shape.full_chroma, shape.deep) {
         (false, false) => 12,
         (false, true) | (true, false) => 16,
         (true, true) => 24,
     };
-    [left(608), left(4864), left(152), rows * (width + u64::from(sps.ctb_size())) * bytes, rows * width * 8]
+    [left(608), left(4864), left(152), rows * (width + ctb) * bytes, rows * width * 8]
 }
 
 /// Bytes of one slot of collocated motion vectors: 16 for each block of 16x16 (`colMvBuffersize`).
 pub(crate) fn collocated_slot_bytes(sps: &Sps) -> u64 {
-    let (width, height) = aligned(sps);
-    width * height / 16
+    slot_bytes((sps.pic_width_in_luma_samples, sps.pic_height_in_luma_samples))
+}
+
+/// As [`collocated_slot_bytes`], by width and height in luma samples.
+pub(crate) fn slot_bytes(size: (u32, u32)) -> u64 {
+    let aligned = |length: u32| u64::from(length).next_multiple_of(64);
+    aligned(size.0) * aligned(size.1) / 16
 }
 
 /// Blocks of 16x16 that the engine counts in a picture.

@@ -158,7 +158,7 @@ impl Sequence {
     /// Bytes that the slices of one picture may take: twice what the samples do, far above what any level
     /// allows (A.4.1), and no more than half of what the upload ring holds.
     pub(super) fn picture_limit(&self) -> u64 {
-        (2 * self.pool.geometry().bytes() + (1 << 20)).min(MAX_PICTURE_BYTES)
+        stream_limit(self.pool.geometry())
     }
 
     pub(super) fn grey(&mut self) -> Result<Surface> {
@@ -183,4 +183,9 @@ fn motion_slots(engines: usize) -> usize {
 
 fn in_flight_limit(surfaces: usize) -> usize {
     MIN_IN_FLIGHT.max(2 * surfaces)
+}
+
+/// Bytes that the slices of a picture of this geometry may take.
+pub(super) fn stream_limit(geometry: &SurfaceGeometry) -> u64 {
+    (2 * geometry.bytes() + (1 << 20)).min(MAX_PICTURE_BYTES)
 }

@@ -26,7 +26,7 @@ const SCALING_LIST_AT: u64 = DESCRIPTOR_BYTES as u64;
 const TILE_TABLE_AT: u64 = (SCALING_LIST_AT + SCALING_LIST_BYTES as u64).next_multiple_of(256);
 pub(super) const BITSTREAM_AT: u64 = TILE_TABLE_AT + TILE_TABLE_BYTES as u64;
 /// Zero bytes behind the slice data: how far the engine reads ahead is not documented.
-const BITSTREAM_SLACK: [u8; 256] = [0; 256];
+pub(super) const BITSTREAM_SLACK: [u8; 256] = [0; 256];
 /// Most pictures whose motion the slices of one picture may take; the standard allows one (7.4.7.1,
 /// `collocated_ref_idx`), and decoders in software do not look.
 const MAX_COLLOCATED: usize = 4;
@@ -101,14 +101,17 @@ impl HevcDecoder {
         self.slice_bytes += stream_len;
         if self.window.limits().pictures == 0 {
             // The surface was taken when the picture began, unless its first slice was lost.
-            self.submit_all_beyond_capacity()?;
+            return self.submit_all_beyond_capacity();
         }
+        // Without a surface it waits for the next call.
+        let _ = self.make_room()?;
         Ok(())
     }
 
     /// Submits pictures until there is room for the next one. `false`: there is none, for want of a surface.
     pub(super) fn make_room(&mut self) -> Result<bool> {
-        while self.window.is_full(self.pictures, self.slice_bytes) {
+        let windows = self.context.busy_sessions();
+        while self.window.is_full(self.pictures, self.slice_bytes, windows) {
             if !self.submit_next()? {
                 return Ok(false);
             }
@@ -168,7 +171,7 @@ impl HevcDecoder {
     }
 
     /// A surface to decode to, if there is one.
-    fn take_surface(&mut self) -> Result<Option<Surface>> {
+    pub(super) fn take_surface(&mut self) -> Result<Option<Surface>> {
         if let Some(surface) = self.spare.take() {
             return Ok(Some(surface));
         }

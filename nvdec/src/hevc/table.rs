@@ -72,3 +72,6 @@ impl PictureTable {
         Ok(Some(PictureTable { pictures, references }))
     }
 }
+
+#[cfg(test)]
+mod tests;

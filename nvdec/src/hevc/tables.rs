@@ -14,22 +14,31 @@ pub(crate) const SCALING_LIST_BYTES: usize = 1008;
 /// The tile table: width and height in CTBs of every tile in raster order, then the right edges of the columns
 /// and the bottom edges of the rows in units of 16 samples.
 pub(crate) fn tile_table(layout: &TileLayout, sps: &Sps, table: &mut [u8; TILE_TABLE_BYTES]) {
+    fill_tile_table([&layout.column_widths, &layout.row_heights], sps.ctb_log2_size().into(), table);
+}
+
+/// As [`tile_table`], from widths and heights in CTBs.
+pub(crate) fn fill_tile_table(
+    [columns, rows]: [&[u32]; 2],
+    ctb_log2: u32,
+    table: &mut [u8; TILE_TABLE_BYTES],
+) {
     table.fill(0);
     let mut put = |at: usize, value: u32| table[at..at + 2].copy_from_slice(&(value as u16).to_le_bytes());
     let mut at = 0;
-    for height in &layout.row_heights {
-        for width in &layout.column_widths {
+    for height in rows {
+        for width in columns {
             put(at, *width);
             put(at + 2, *height);
             at += 4;
         }
     }
     let mut at = TILE_EDGES;
-    for sizes in [&layout.column_widths, &layout.row_heights] {
+    for sizes in [columns, rows] {
         let mut edge = 0;
         for size in sizes {
             edge += size;
-            put(at, (edge << sps.ctb_log2_size()) >> 4);
+            put(at, (edge << ctb_log2) >> 4);
             at += 2;
         }
     }

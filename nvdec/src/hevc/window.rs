@@ -47,6 +47,11 @@ impl<T> Window<T> {
         self.entries.is_empty()
     }
 
+    /// Changes how much it holds from now on.
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     pub(crate) fn limits(&self) -> Limits {
         self.limits
     }
@@ -64,9 +69,10 @@ impl<T> Window<T> {
         self.entries.push_back(Entry { number, position, missing, ready, picture });
     }
 
-    /// Whether a picture has to leave before picture `number` comes, with `position` bytes before it.
-    pub(crate) fn is_full(&self, number: u64, position: u64) -> bool {
-        self.entries.len() > self.limits.pictures || self.is_stretched(number, position)
+    /// Whether a picture has to leave before picture `number` comes, with `position` bytes before it. Of several windows
+    /// that the engines are fed from, each is so much smaller: what a good order is for is done by the other streams.
+    pub(crate) fn is_full(&self, number: u64, position: u64, windows: usize) -> bool {
+        self.entries.len() > self.limits.pictures / windows.max(1) || self.is_stretched(number, position)
     }
 
     fn is_stretched(&self, number: u64, position: u64) -> bool {

@@ -7,6 +7,7 @@ use hcq::pushbuf::Decoder;
 use super::*;
 use crate::class::Chroma;
 use crate::context::Lane;
+use crate::motion::MotionStore;
 use crate::pool::{Reuse, SurfacePool};
 use crate::surface::{Surface, SurfaceFormat, SurfaceGeometry};
 use crate::testing::{Execution, Machine, pending_uses, pending_write, stream};
@@ -205,4 +206,66 @@ fn submissions_write_and_read_their_surfaces() {
     }
     machine.kernel.faults().resume(0, engine);
     point.wait(LONG).unwrap();
+}
+
+/// What a picture waits for: whoever wrote what it reads, whoever uses what it writes, and nobody else.
+#[test]
+fn jobs_depend_on_the_memory_that_they_touch() {
+    let machine = Machine::h200();
+    let engines = machine.context.engines();
+    let queues: Vec<_> =
+        engines[..4].iter().map(|&e| machine.context.video_queue(e, Lane::Bulk).unwrap()).collect();
+    let surfaces = surfaces(&machine, 5);
+    surfaces.iter().flat_map(pending_uses).for_each(|point| point.wait(LONG).unwrap());
+    let mut store = MotionStore::new(&machine.context, 16, 256).unwrap();
+    let mut slot = || store.place(&machine.context, &[], false).unwrap().unwrap().target.0;
+    let slots = [slot(), slot(), slot()];
+    slots.iter().flat_map(|s| s.uses().before_write().cloned().collect::<Vec<_>>()).for_each(|point| {
+        point.wait(LONG).unwrap();
+    });
+    for &engine in engines {
+        machine.kernel.faults().stall(0, engine);
+    }
+    let base = job(&machine, &surfaces);
+    let job = |target: usize, references: &[usize], motion: usize, collocated: &[usize]| {
+        let places = std::iter::once(&target).chain(references);
+        PictureJob {
+            buffers: [base.buffers.as_slice(), &[(0x414, base.buffers[0].1.clone())]].concat(),
+            target: surfaces[target].clone(),
+            pictures: (0..).zip(places.map(|&i| surfaces[i].clone())).collect(),
+            motion: Some(slots[motion].clone()),
+            collocated: collocated.iter().map(|&i| slots[i].clone()).collect(),
+            ..base.clone()
+        }
+    };
+    let dependencies = |job: &PictureJob| {
+        let points = job.dependencies();
+        let mut named: Vec<_> = points.iter().map(|p| (p.timeline().engine(), p.value())).collect();
+        named.sort_unstable();
+        named
+    };
+    let submit = |queue: usize, job: &PictureJob| {
+        let point = queues[queue].submit(job).unwrap().point;
+        (point.timeline().engine(), point.value())
+    };
+    let first = submit(0, &job(0, &[], 0, &[]));
+    // A reference, and motion that it takes.
+    let reader = job(1, &[0], 1, &[0]);
+    assert_eq!(dependencies(&reader), [first]);
+    let reader = submit(1, &reader);
+    // A surface that is read and a slot that is read, each for itself.
+    assert_eq!(dependencies(&job(0, &[], 2, &[])), [first, reader]);
+    assert_eq!(dependencies(&job(2, &[], 0, &[])), [first, reader]);
+    // A slot that was written and nobody has read.
+    assert_eq!(dependencies(&job(2, &[], 1, &[])), [reader]);
+    assert_eq!(dependencies(&job(3, &[], 2, &[1])), [reader]);
+    // Readers do not wait for readers, nor strangers for anybody.
+    assert_eq!(dependencies(&job(3, &[0], 2, &[0])), [first]);
+    assert_eq!(dependencies(&job(3, &[], 2, &[])), []);
+    // Whoever writes behind them stands for all of them.
+    let writer = submit(2, &job(0, &[], 0, &[]));
+    assert_eq!(dependencies(&job(3, &[0], 2, &[0])), [writer]);
+    for &engine in engines {
+        machine.kernel.faults().resume(0, engine);
+    }
 }

@@ -5,5 +5,6 @@
 mod answers;
 mod contract;
 mod mutations;
+mod spread;
 mod streams;
 mod support;

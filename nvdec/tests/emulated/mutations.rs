@@ -1,9 +1,14 @@
 //! One fact of the driver changed at a time, between driver and engine: each has to show.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use hcq::Device;
+use nvdec::{Context, DecoderOptions, Lane, emulated};
 use nvkernel_sys::bits::Field;
 use nvkernel_sys::video::{self, hevc_pic as pic};
 
-use crate::support::{Execution, decode, h200_with, stream, sums};
+use crate::support::{Execution, decode, decode_on, h200_with, stream, sums};
 
 /// How a wrong fact shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -328,4 +333,31 @@ fn slice_data() {
     assert_eq!(field("h_ra_cra", pic::stream_len, 0xffff_ffff), Caught::Fault);
     let elsewhere = caught("h_ra_cra", |e| *e.method(video::SET_IN_BUF_BASE_OFFSET) += 1);
     assert_eq!(elsewhere, Caught::Error);
+}
+
+/// Every engine but one is slow, and that one does not wait for the others.
+#[test]
+fn semaphore_waits() {
+    let is_caught = |hasty: bool| {
+        let kernel = emulated::h200().unwrap();
+        let context = Context::new(Device::open(Arc::new(kernel.clone()), 0).unwrap()).unwrap();
+        for &engine in context.engines() {
+            context.video_queue(engine, Lane::Bulk).unwrap();
+            kernel.faults().slow_down(0, engine, Duration::from_millis(3));
+        }
+        let quick = context.engines()[0];
+        kernel.faults().slow_down(0, quick, Duration::ZERO);
+        if hasty {
+            kernel.faults().skip_acquires(0, quick);
+        }
+        let data = stream("h_ra_cra").repeat(3);
+        let decoded = decode_on(&context, &data, DecoderOptions::default(), 2);
+        let expected = sums("h_ra_cra");
+        // It reads references that are not there, and scratch memory that is still being cleared.
+        decoded.fatal.is_some()
+            || !decoded.errors.is_empty()
+            || decoded.sums.iter().zip(expected.iter().cycle()).any(|(a, b)| a != b)
+    };
+    assert!(!is_caught(false));
+    assert!(is_caught(true), "nobody noticed");
 }

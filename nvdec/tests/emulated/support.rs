@@ -38,38 +38,58 @@ pub(crate) struct Decoded {
     pub(crate) fatal: Option<Error>,
 }
 
-/// Decodes a whole stream on the first GPU of `kernel`.
+/// Decodes a whole stream on the first GPU of `kernel`, on one engine if one is named.
 pub(crate) fn decode(kernel: &EmulatedKernel, stream: &[u8], engine: Option<EngineType>) -> Decoded {
+    let options = engine.map_or_else(DecoderOptions::default, DecoderOptions::on);
+    let device = Device::open(Arc::new(kernel.clone()), 0);
+    match device.map_err(Error::from).and_then(Context::new) {
+        Ok(context) => decode_on(&context, stream, options, 2),
+        Err(error) => Decoded { fatal: Some(error), ..Decoded::default() },
+    }
+}
+
+/// Decodes a whole stream, with up to `held` frames on their way to the host.
+pub(crate) fn decode_on(
+    context: &Arc<Context>,
+    stream: &[u8],
+    options: DecoderOptions,
+    held: usize,
+) -> Decoded {
     let mut decoded = Decoded::default();
-    if let Err(error) = run(kernel, stream, engine, &mut decoded) {
+    if let Err(error) = run(context, stream, options, held, &mut decoded) {
         decoded.fatal = Some(error);
     }
     decoded
 }
 
 fn run(
-    kernel: &EmulatedKernel,
+    context: &Arc<Context>,
     stream: &[u8],
-    engine: Option<EngineType>,
+    options: DecoderOptions,
+    held: usize,
     decoded: &mut Decoded,
 ) -> nvdec::Result<()> {
-    let context = Context::new(Device::open(Arc::new(kernel.clone()), 0)?)?;
-    let options = engine.map_or_else(DecoderOptions::default, DecoderOptions::on);
-    let mut decoder = HevcDecoder::new(&context, options)?;
-    let downloader = Downloader::new(&context);
+    let mut decoder = HevcDecoder::new(context, options)?;
+    let downloader = Downloader::new(context);
     let mut pending = VecDeque::new();
     for nal in hevc::nal::split_annex_b(stream) {
         while decoder.send_nal(nal, None)? == Sent::NoSurface {
+            while let Some(frame) = decoder.receive() {
+                pending.push_back(downloader.start(frame)?);
+            }
             finish(&mut pending, decoded)?;
         }
         while let Some(frame) = decoder.receive() {
             pending.push_back(downloader.start(frame)?);
         }
-        while pending.len() > 2 {
+        while pending.len() > held {
             finish(&mut pending, decoded)?;
         }
     }
     while decoder.flush()? == Sent::NoSurface {
+        while let Some(frame) = decoder.receive() {
+            pending.push_back(downloader.start(frame)?);
+        }
         finish(&mut pending, decoded)?;
     }
     while let Some(frame) = decoder.receive() {

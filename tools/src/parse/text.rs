@@ -9,7 +9,7 @@ use crate::decode::StreamInfo;
 use crate::probe::report::plural;
 
 /// A VPS in words.
-pub(super) fn vps(vps: &Vps) -> String {
+pub(crate) fn vps(vps: &Vps) -> String {
     format!(
         "{}, {}, {}",
         vps.profile_tier_level,
@@ -19,7 +19,7 @@ pub(super) fn vps(vps: &Vps) -> String {
 }
 
 /// An SPS in words.
-pub(super) fn sps(sps: &Sps) -> String {
+pub(crate) fn sps(sps: &Sps) -> String {
     let crop = sps.crop();
     let chroma = ["4:0:0", "4:2:0", "4:2:2", "4:4:4"][usize::from(sps.chroma_format_idc & 3)];
     let mut out = format!("{}; {}x{}", sps.profile_tier_level, crop.width, crop.height);
@@ -92,7 +92,7 @@ pub(super) fn sps(sps: &Sps) -> String {
 }
 
 /// A PPS in words.
-pub(super) fn pps(pps: &Pps) -> String {
+pub(crate) fn pps(pps: &Pps) -> String {
     let mut out = format!("SPS {}", pps.pps_seq_parameter_set_id);
     if let Some(tiles) = &pps.tiles {
         let _ = write!(out, "; {}x{} tiles", tiles.num_tile_columns, tiles.num_tile_rows);

@@ -285,6 +285,12 @@ impl Channel {
         self.cancelled.store(true, Ordering::Release);
     }
 
+    /// Whether a planned fault keeps it from waiting for semaphores.
+    pub(super) fn skips_acquires(&self) -> bool {
+        let gpu = &self.setup.gpu;
+        gpu.plan.skips_acquires(gpu.index, self.engine())
+    }
+
     pub(super) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Acquire)
             || self.evictions.load(Ordering::Acquire) > 0

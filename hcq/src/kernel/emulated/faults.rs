@@ -67,6 +67,7 @@ struct Planned {
 #[derive(Debug, Default)]
 struct EnginePlan {
     stalled: bool,
+    hasty: bool,
     delay: Duration,
     /// Launches to let pass before, and what befalls the one after them.
     faults: Vec<(u32, LaunchFault)>,
@@ -123,6 +124,10 @@ impl Plan {
             Some(Failure::Errno(errno)) => Err(io::Error::from_raw_os_error(errno)),
             Some(Failure::Status(_)) => Err(io::Error::from_raw_os_error(libc::EINVAL)),
         }
+    }
+
+    pub(super) fn skips_acquires(&self, gpu: usize, engine: EngineType) -> bool {
+        lock(&self.engines).get(&(gpu, engine)).is_some_and(|plan| plan.hasty)
     }
 
     pub(super) fn loses_doorbell(&self) -> bool {
@@ -202,6 +207,12 @@ impl Faults {
     /// Ends a [`stall`](Self::stall).
     pub fn resume(&self, gpu: usize, engine: EngineType) {
         self.edit(gpu, engine, |plan| plan.stalled = false);
+    }
+
+    /// Makes the channels of an engine pass over semaphores that are not reached, from now on: what a driver would see
+    /// that forgets to wait.
+    pub fn skip_acquires(&self, gpu: usize, engine: EngineType) {
+        self.edit(gpu, engine, |plan| plan.hasty = true);
     }
 
     /// Makes every launch of an engine take `delay` longer.

@@ -86,7 +86,7 @@ impl HostState {
         } else {
             u64::from(channel.space().load_u32(address)?)
         };
-        if condition.holds(value, payload, wide) {
+        if condition.holds(value, payload, wide) || channel.skips_acquires() {
             self.waiting = None;
             return Ok(Step::Done);
         }

@@ -41,6 +41,16 @@ fn the_oldest_of_those_that_wait_for_engines_goes_first() {
 }
 
 #[test]
+fn windows_share_what_they_hold() {
+    let mut window = window(LIMITS);
+    for number in 0..5 {
+        window.push(number, 0, vec![], 0, number);
+    }
+    assert!(!window.is_full(5, 0, 0) && !window.is_full(5, 0, 1));
+    assert!(window.is_full(5, 0, 2) && window.is_full(5, 0, 100));
+}
+
+#[test]
 fn in_order_means_the_oldest() {
     let mut window = window(LIMITS);
     window.push(5, 0, vec![], 1000, 5);
@@ -65,7 +75,7 @@ fn the_oldest_is_not_passed_by_for_ever() {
     }
     window.push(50, 5000, vec![], 1_000_000, 50);
     window.push(51, 6500, vec![], 0, 51);
-    assert!(window.is_full(52, 6600), "more bytes than the span may have");
+    assert!(window.is_full(52, 6600, 1), "more bytes than the span may have");
     assert_eq!(submit(&mut window, 0, 1), 50);
 }
 
@@ -101,7 +111,7 @@ proptest! {
             let ready = references().filter_map(|r| finish[r as usize]).max().unwrap_or(0);
             window.push(number, position, missing, ready, number);
             position += bytes;
-            while window.is_full(number + 1, position) {
+            while window.is_full(number + 1, position, 1) {
                 out(&mut window, &mut finish);
             }
             let held: Vec<u64> = window.iter().copied().collect();

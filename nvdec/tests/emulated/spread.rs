@@ -1,0 +1,327 @@
+//! One stream on several engines, whatever these do; and many streams beside each other.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hcq::kernel::emulated::{EmulatedKernel, LaunchFault};
+use hcq::{Device, EngineKind, EngineType};
+use hevc::nal::split_annex_b;
+use md5::{Digest, Md5};
+use nvdec::{
+    Context, DecoderOptions, Downloader, EngineSet, Engines, Error, Frame, HevcDecoder, Lane, Mode,
+    PictureFault, Sent, emulated,
+};
+use proptest::prelude::*;
+
+use crate::support::{decode_on, stream, sums};
+
+/// Streams that differ in what ties their pictures together: hierarchical B pictures with and without leading ones,
+/// low delay, temporal layers, long-term references, motion from pictures far back; and in format.
+const STREAMS: &[&str] =
+    &["h_ra_cra", "h_tmvp2_o", "h_wp_ra", "h_10b_ra", "k_lp_temporal", "s_lt_rplm", "h_ld_b", "x_wpp"];
+
+fn nvdec(number: u32) -> EngineType {
+    EngineType::of(EngineKind::Nvdec, number).unwrap()
+}
+
+/// A context whose engines are open: for pictures as small as these, opening another one would not pay.
+fn open(kernel: &EmulatedKernel) -> Arc<Context> {
+    let context = Context::new(Device::open(Arc::new(kernel.clone()), 0).unwrap()).unwrap();
+    for &engine in context.engines() {
+        for lane in [Lane::Bulk, Lane::Prompt] {
+            context.video_queue(engine, lane).unwrap();
+        }
+    }
+    context
+}
+
+fn modes() -> impl Strategy<Value = Mode> {
+    prop::sample::select(vec![Mode::Throughput, Mode::Balanced, Mode::LowLatency])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 16, ..ProptestConfig::default() })]
+
+    /// Engines of any speed, any of them, any number of surfaces, any caller: the pictures are those of the stream, in
+    /// its order.
+    #[test]
+    fn pictures_do_not_depend_on_who_decodes_them(
+        names in prop::collection::vec(prop::sample::select(STREAMS), 1..4),
+        mode in modes(),
+        surfaces in prop::option::of(1usize..40),
+        engines in prop::collection::btree_set(1u32..=7, 1..=7),
+        delays in prop::collection::vec(0u64..4000, 7),
+        held in 0usize..12,
+    ) {
+        let kernel = emulated::h200().unwrap();
+        for (number, delay) in (1..).zip(delays) {
+            kernel.faults().slow_down(0, nvdec(number), Duration::from_micros(delay));
+        }
+        let set: EngineSet = engines.into_iter().map(nvdec).collect();
+        let options = DecoderOptions { engines: Engines::Set(set), mode, surfaces, held_frames: None };
+        let data: Vec<u8> = names.iter().flat_map(|name| stream(name)).collect();
+        let expected: Vec<String> = names.iter().flat_map(|name| sums(name)).collect();
+        let decoded = decode_on(&open(&kernel), &data, options, held);
+        prop_assert!(decoded.fatal.is_none(), "{:?}; {:?}", decoded.fatal, kernel.log());
+        prop_assert!(decoded.errors.is_empty(), "{:?}", decoded.errors);
+        prop_assert!(kernel.log().is_empty(), "{:?}", kernel.log());
+        prop_assert_eq!(decoded.sums, expected);
+    }
+}
+
+/// Pictures of a stream with groups that do not refer to each other are decoded by several engines.
+#[test]
+fn groups_of_pictures_spread() {
+    let kernel = emulated::h200().unwrap();
+    for number in 1..=7 {
+        kernel.faults().slow_down(0, nvdec(number), Duration::from_millis(3));
+    }
+    let context = open(&kernel);
+    let mut decoder = HevcDecoder::new(&context, DecoderOptions::default()).unwrap();
+    let mut engines = std::collections::BTreeMap::new();
+    for nal in split_annex_b(&stream("h_ra_cra").repeat(12)) {
+        while decoder.send_nal(nal, None).unwrap() == Sent::NoSurface {
+            let frame = decoder.receive().expect("a frame to give back");
+            *engines.entry(frame.engine()).or_insert(0) += 1;
+        }
+    }
+    while decoder.flush().unwrap() == Sent::NoSurface {
+        decoder.receive().expect("a frame to give back");
+    }
+    decoder.finish().unwrap();
+    assert!(engines.len() >= 4, "{engines:?}");
+}
+
+struct Player {
+    decoder: HevcDecoder,
+    downloader: Downloader,
+    due: VecDeque<Frame>,
+    sums: Vec<String>,
+}
+
+impl Player {
+    fn new(context: &Arc<Context>, options: DecoderOptions) -> Player {
+        let decoder = HevcDecoder::new(context, options).unwrap();
+        Player { decoder, downloader: Downloader::new(context), due: VecDeque::new(), sums: Vec::new() }
+    }
+
+    fn show(&mut self) -> nvdec::Result<()> {
+        while let Some(frame) = self.decoder.receive() {
+            self.due.push_back(frame);
+        }
+        let frame = self.due.pop_front().expect("a frame to give back");
+        let mut planes = Vec::new();
+        self.downloader.start(frame)?.wait()?.write_planar(&mut planes);
+        self.sums.push(Md5::digest(&planes).iter().map(|b| format!("{b:02x}")).collect());
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        while self.decoder.flush().unwrap() == Sent::NoSurface {
+            self.show().unwrap();
+        }
+        self.due.extend(std::iter::from_fn(|| self.decoder.receive()));
+        while !self.due.is_empty() {
+            self.show().unwrap();
+        }
+    }
+}
+
+/// Many decoders in one thread, a NAL unit of each in turn: all exact, none waits for the end of others, and memory is
+/// what it was said to be.
+#[test]
+fn two_hundred_sessions() {
+    const SESSIONS: usize = 256;
+    let kernel = emulated::h200().unwrap();
+    let context = open(&kernel);
+    let names = ["h_confwin", "h_lossless", "h_pcm10", "h_dqp"];
+    let data = names.map(stream);
+    let nals: Vec<Vec<&[u8]>> = data.iter().map(|data| split_annex_b(data).collect()).collect();
+    let modes = [Mode::Balanced, Mode::LowLatency, Mode::Throughput];
+    let options = |i: usize| DecoderOptions { mode: modes[i % 3], ..DecoderOptions::default() };
+    let mut players: Vec<Player> = (0..SESSIONS).map(|i| Player::new(&context, options(i))).collect();
+    let longest = nals.iter().map(Vec::len).max().unwrap();
+    for at in 0..longest {
+        for (i, player) in players.iter_mut().enumerate() {
+            let Some(nal) = nals[i % names.len()].get(at) else { continue };
+            while player.decoder.send_nal(nal, None).unwrap() == Sent::NoSurface {
+                player.show().unwrap();
+            }
+        }
+    }
+    let priced: u64 = players.iter().map(|p| p.decoder.price().unwrap().total()).sum();
+    assert_eq!(context.reserved_memory(), priced);
+    for (i, player) in players.iter_mut().enumerate() {
+        player.end();
+        assert_eq!(player.sums, sums(names[i % names.len()]), "session {i}");
+        assert!(player.decoder.take_error().is_none());
+    }
+    let taken = kernel.usage().vidmem;
+    assert!(taken <= priced + (64 << 20), "{taken} bytes taken, {priced} promised");
+    drop(players);
+    assert_eq!(context.reserved_memory(), 0);
+}
+
+#[test]
+fn a_limit_holds_sequences_back() {
+    let kernel = emulated::h200().unwrap();
+    let context = open(&kernel);
+    let data = stream("h_ra_cra");
+    let options = DecoderOptions { mode: Mode::LowLatency, ..DecoderOptions::default() };
+    let mut first = Player::new(&context, options);
+    let feed = |player: &mut Player| -> Sent {
+        for nal in split_annex_b(&data).take(8) {
+            match player.decoder.send_nal(nal, None).unwrap() {
+                Sent::NoMemory => return Sent::NoMemory,
+                sent => assert_eq!(sent, Sent::Accepted),
+            }
+        }
+        Sent::Accepted
+    };
+    assert_eq!(feed(&mut first), Sent::Accepted);
+    let price = first.decoder.price().unwrap().total();
+    // Room for one and a half.
+    context.set_memory_limit(Some(price * 3 / 2));
+    let mut second = Player::new(&context, options);
+    assert_eq!(feed(&mut second), Sent::NoMemory);
+    assert_eq!(feed(&mut second), Sent::NoMemory);
+    // One that was begun goes on, in other sequences of its format as well.
+    for nal in split_annex_b(&data.repeat(2)).skip(8) {
+        while first.decoder.send_nal(nal, None).unwrap() == Sent::NoSurface {
+            first.show().unwrap();
+        }
+    }
+    first.end();
+    assert_eq!(first.sums.len(), 66);
+    drop(first);
+    assert_eq!(feed(&mut second), Sent::Accepted);
+    second.end();
+    context.set_memory_limit(Some(price - 1));
+    drop(second);
+    let mut third = Player::new(&context, options);
+    let error = split_annex_b(&data).find_map(|nal| third.decoder.send_nal(nal, None).err()).unwrap();
+    assert!(
+        matches!(error, Error::TooExpensive { price: p, limit } if p == price && limit == price - 1),
+        "{error}"
+    );
+}
+
+/// An engine dies in the middle of a stream that others decode as well: no picture that depends on what it lost passes
+/// for a good one, and those that do not are the stream's.
+#[test]
+fn what_an_engine_takes_down_with_it_is_told() {
+    let mut struck = 0;
+    for victim in 1..=7 {
+        let kernel: EmulatedKernel = emulated::h200().unwrap();
+        for number in 1..=7 {
+            kernel.faults().slow_down(0, nvdec(number), Duration::from_millis(2));
+        }
+        let fault = LaunchFault::Mmu { address: 0x1234_0000 };
+        kernel.faults().fault_launch(0, nvdec(victim), 1, fault);
+        let context = open(&kernel);
+        let mut player = Player::new(&context, DecoderOptions::default());
+        let data = stream("h_ra_cra").repeat(4);
+        let once = sums("h_ra_cra");
+        let mut frames = Vec::new();
+        let mut fatal = None;
+        for nal in split_annex_b(&data) {
+            match player.decoder.send_nal(nal, None) {
+                Ok(Sent::Accepted) => frames.extend(std::iter::from_fn(|| player.decoder.receive())),
+                Ok(refusal) => panic!("{refusal:?} with {} frames held", frames.len()),
+                Err(error) => fatal = Some(error),
+            }
+            if fatal.is_some() || frames.len() > 40 {
+                break;
+            }
+        }
+        let (mut good, mut lost) = (0, 0);
+        for (i, frame) in frames.into_iter().enumerate() {
+            let status = frame.status();
+            let copied = player.downloader.start(frame).and_then(|download| download.wait());
+            match (status, copied) {
+                (Ok(_), Ok(host)) => {
+                    let mut planes = Vec::new();
+                    host.write_planar(&mut planes);
+                    let sum: String = Md5::digest(&planes).iter().map(|b| format!("{b:02x}")).collect();
+                    assert_eq!(
+                        sum,
+                        once[i % once.len()],
+                        "NVDEC{victim} died: frame {i} is wrong and passes for good"
+                    );
+                    good += 1;
+                }
+                (Err(error), Err(_)) => {
+                    let named = match &error {
+                        Error::Gpu(hcq::Error::ChannelFault { engine, .. }) => {
+                            *engine == format!("NVDEC{victim}")
+                        }
+                        Error::Picture { fault, .. } => *fault == PictureFault::ReferenceLost,
+                        _ => false,
+                    };
+                    assert!(named, "{error}");
+                    lost += 1;
+                }
+                (status, copied) => panic!("frame {i}: status {status:?}, copy {:?}", copied.map(|_| ())),
+            }
+        }
+        assert!(good > 0, "NVDEC{victim}: {lost} lost, {fatal:?}");
+        struck += usize::from(lost > 0);
+    }
+    assert!(struck >= 3, "only {struck} engines took pictures down with them");
+}
+
+/// Who wants a picture soon does not stand behind all that others submitted ahead of time.
+#[test]
+fn a_prompt_session_overtakes() {
+    let kernel = emulated::h200().unwrap();
+    let engine = nvdec(2);
+    kernel.faults().slow_down(0, engine, Duration::from_millis(4));
+    let context = open(&kernel);
+    let data = stream("h_ld_b").repeat(6);
+    let options = |mode| DecoderOptions { mode, held_frames: Some(60), ..DecoderOptions::on(engine) };
+    let mut ahead = Player::new(&context, options(Mode::Throughput));
+    for nal in split_annex_b(&data) {
+        assert_eq!(ahead.decoder.send_nal(nal, None).unwrap(), Sent::Accepted);
+    }
+    assert_eq!(ahead.decoder.flush().unwrap(), Sent::Accepted);
+    let frames: Vec<Frame> = std::iter::from_fn(|| ahead.decoder.receive()).collect();
+    assert_eq!(frames.len(), 60);
+    let mut prompt = Player::new(&context, options(Mode::LowLatency));
+    for nal in split_annex_b(&data).take(6) {
+        assert_eq!(prompt.decoder.send_nal(nal, None).unwrap(), Sent::Accepted);
+    }
+    let first = prompt.decoder.receive().expect("low delay means that");
+    first.ready.wait(Duration::from_secs(30)).unwrap();
+    assert!(!frames.last().unwrap().ready.is_reached(), "it came last");
+    prompt.decoder.finish().unwrap();
+    assert!(!frames.last().unwrap().ready.is_reached(), "all of them came last");
+    ahead.decoder.finish().unwrap();
+}
+
+/// A stream that comes no faster than it is decoded is not held back, in any mode.
+#[test]
+fn a_stream_that_is_paced_is_not_delayed() {
+    for mode in [Mode::Balanced, Mode::LowLatency, Mode::Throughput] {
+        let context = open(&emulated::h200().unwrap());
+        let mut player = Player::new(&context, DecoderOptions { mode, ..DecoderOptions::default() });
+        // Low delay: every picture is due as soon as it is decoded.
+        for (i, nal) in split_annex_b(&stream("h_ld_b")).enumerate() {
+            assert_eq!(player.decoder.send_nal(nal, None).unwrap(), Sent::Accepted);
+            player.decoder.end_access_unit().unwrap();
+            player.decoder.finish().unwrap();
+            while let Some(frame) = player.decoder.receive() {
+                assert!(frame.ready.is_reached());
+                player.due.push_back(frame);
+            }
+            let sent = split_annex_b(&stream("h_ld_b")).take(i + 1).filter(|nal| nal[0] >> 1 < 32).count();
+            assert!(
+                player.due.len() + player.decoder.reorder().unwrap_or(0) >= sent,
+                "{mode:?}, picture {sent}"
+            );
+        }
+        assert!(player.due.len() > 5);
+        player.end();
+        assert_eq!(player.sums, sums("h_ld_b"));
+    }
+}

@@ -1,0 +1,649 @@
+//! Recording: a stream is decoded while every submission is written down.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hcq::{DeviceBuffer, Placement, SyncPoint, Timeline};
+use hevc::NalUnitType;
+use hevc::nal::{AnnexBReader, NalHeader};
+use nvdec::hevc::audit;
+use nvdec::job::PictureJob;
+use nvdec::queue::Submission;
+use nvdec::session::{Observer, PictureRecord};
+use nvdec::{Context, DecoderOptions, DeviceChoice, HevcDecoder, Sent, SurfaceGeometry};
+use nvkernel_sys::video::{self, hevc_pic};
+
+use super::capture::{
+    CaptureWriter, Hashes, Head, MethodRecord, MotionCopy, Picture, Pointee, SurfaceShape, Wait,
+};
+use super::fetch::{Fetched, Fetcher};
+use super::file::AtomicFile;
+use super::hash::PlaneHashes;
+use super::motion::{Motion, MotionTracker};
+use crate::decode::{self, costs_pictures};
+use crate::device::{self, EngineChoice};
+use crate::exit::{self, Exit, Failure};
+use crate::output;
+
+/// Bytes read at a time.
+const CHUNK: usize = 1 << 20;
+/// Bytes of a host buffer that a method without a known length points at.
+const UNKNOWN_BYTES: u64 = 4096;
+/// Bytes of a first slice segment by which its picture is found again.
+const KEY_BYTES: usize = 64;
+/// Pictures begun whose submission has not been seen.
+const MAX_BEGUN: usize = 4096;
+const WARNINGS_SHOWN: u64 = 20;
+
+/// What to record.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The stream; `-` is standard input.
+    pub input: PathBuf,
+    /// The capture to write.
+    pub output: PathBuf,
+    /// Which device.
+    pub device: DeviceChoice,
+    /// Which engine.
+    pub engine: EngineChoice,
+    /// Stop after so many pictures.
+    pub frames: Option<u64>,
+    /// Print JSON.
+    pub json: bool,
+}
+
+/// Records a stream, and says how the program ends.
+///
+/// # Errors
+///
+/// [`Failure`]. What could be recorded until the GPU or the decoder failed is a capture all the same.
+pub fn run(options: &Options) -> Result<Exit, Failure> {
+    let mut input = decode::run::open(&options.input)?;
+    let context = device::open(options.device)?;
+    let file = AtomicFile::create(&options.output)?;
+    let progress = super::progress(input.size, "{bytes}/{total_bytes}  {msg}");
+    let engines = options.engine.for_job(&context, 0);
+    let decoder_options = DecoderOptions { engines, ..DecoderOptions::default() };
+    let out = BufWriter::new(file);
+    let recorder = Recorder::new(&context, out, &input.name)?;
+    let (recorded, out) = record(
+        &context,
+        decoder_options,
+        &recorder,
+        &input.name,
+        &mut *input.source,
+        options.frames,
+        &mut |at, count| {
+            progress.set_position(at);
+            progress.set_message(format!("{count} pictures"));
+        },
+    )?;
+    progress.finish_and_clear();
+    for warning in &recorded.warnings {
+        eprintln!("warning: {warning}");
+    }
+    if recorded.warning_count > WARNINGS_SHOWN {
+        eprintln!("warning: and {} more", recorded.warning_count - WARNINGS_SHOWN);
+    }
+    // A capture of nothing is of no use to anyone.
+    if recorded.pictures > 0 || options.frames == Some(0) {
+        let failed = |source| Failure::Output { path: options.output.display().to_string(), source };
+        let bytes = out.into_inner().map_err(|error| failed(error.into_error()))?.commit()?;
+        report(options, &recorded, bytes)?;
+    } else if recorded.stopped.is_none() {
+        let (path, bytes, nal_units) = (input.name, recorded.bytes, recorded.nal_units);
+        return Err(Failure::NoPicture { path, bytes, nal_units });
+    }
+    if let Some(error) = recorded.stopped {
+        eprintln!("{}: not recorded to its end: {error}", input.name);
+        return Ok(exit::of_decoder(&error));
+    }
+    Ok(if recorded.damage > 0 { Exit::Data } else { Exit::Success })
+}
+
+fn report(options: &Options, recorded: &Recorded, bytes: u64) -> Result<(), Failure> {
+    let path = options.output.display();
+    if options.json {
+        let text = serde_json::json!({
+            "capture": path.to_string(), "bytes": bytes, "pictures": recorded.pictures,
+            "pictures_in_error": recorded.in_error, "warnings": recorded.warning_count,
+            "ended_by": recorded.stopped.as_ref().map(ToString::to_string),
+        });
+        return output::print(&format!("{text:#}\n"));
+    }
+    let errors = match recorded.in_error {
+        0 => String::new(),
+        count => format!(", {count} with errors"),
+    };
+    output::print(&format!("recorded {} pictures{errors} in {bytes} bytes: {path}\n", recorded.pictures))
+}
+
+/// What came of a recording.
+#[derive(Debug, Default)]
+pub struct Recorded {
+    /// Pictures in the capture.
+    pub pictures: u64,
+    /// Of these, pictures with an error.
+    pub in_error: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// NAL units found.
+    pub nal_units: u64,
+    /// The first errors of single pictures or NAL units.
+    pub warnings: Vec<String>,
+    /// How many there were.
+    pub warning_count: u64,
+    /// Those of them that cost pictures.
+    pub damage: u64,
+    /// What ended the stream before its end, or what the hardware refused of it.
+    pub stopped: Option<nvdec::Error>,
+}
+
+/// Decodes `source` to its end, or to `frames` pictures, and ends the capture. Frames are dropped as they
+/// come.
+///
+/// # Errors
+///
+/// Of the input and of the capture's writer. An error of the decoder is [`Recorded::stopped`].
+pub fn record<W: Write + Send + 'static>(
+    context: &Arc<Context>,
+    options: DecoderOptions,
+    recorder: &Recorder<W>,
+    name: &str,
+    source: &mut dyn Read,
+    frames: Option<u64>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(Recorded, W), Failure> {
+    let mut decoder = HevcDecoder::new(context, options)?;
+    decoder.observe(Box::new(recorder.clone()));
+    recorder.lock().limit = frames.unwrap_or(u64::MAX);
+    let mut recorded = Recorded::default();
+    let mut reader = AnnexBReader::new();
+    let mut chunk = vec![0; CHUNK];
+    let result = (|| -> Result<(), Failure> {
+        while !recorder.is_full() {
+            let read = match source.read(&mut chunk) {
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(source) => return Err(Failure::Input { path: name.to_owned(), source }),
+            };
+            if recorded.bytes == 0
+                && let Some(found) = decode::other_format(&chunk[..read])
+            {
+                return Err(Failure::NotAnnexB { path: name.to_owned(), found: found.to_owned() });
+            }
+            recorded.bytes += read as u64;
+            match read {
+                0 => reader.finish(),
+                _ => {
+                    if let Err(source) = reader.feed(&chunk[..read]) {
+                        recorded.warn(&nvdec::Error::Bitstream { offset: recorded.bytes, source });
+                    }
+                }
+            }
+            while !recorder.is_full()
+                && let Some(nal) = reader.next_nal()
+            {
+                recorded.nal_units += 1;
+                accept(&mut decoder, &mut recorded, |decoder| decoder.send_nal(nal, None))?;
+                recorder.note(nal);
+                while let Some(error) = decoder.take_error() {
+                    recorded.warn(&error);
+                }
+            }
+            progress(recorded.bytes, recorder.lock().begun_pictures);
+            if read == 0 {
+                break;
+            }
+        }
+        if !recorder.is_full() {
+            accept(&mut decoder, &mut recorded, HevcDecoder::flush)?;
+        }
+        Ok(decoder.finish()?)
+    })();
+    match result {
+        Ok(()) => {}
+        Err(Failure::Decode(error)) => recorded.stopped = Some(error),
+        Err(failure) => return Err(failure),
+    }
+    while let Some(error) = decoder.take_error() {
+        recorded.warn(&error);
+    }
+    drop(decoder);
+    let ended_by = recorded.stopped.as_ref().map(ToString::to_string);
+    let (pictures, in_error, out) = recorder.finish(ended_by)?;
+    (recorded.pictures, recorded.in_error) = (pictures, in_error);
+    Ok((recorded, out))
+}
+
+/// Repeats a call until the decoder takes what it is given. What the hardware cannot decode is left out.
+fn accept(
+    decoder: &mut HevcDecoder,
+    recorded: &mut Recorded,
+    mut call: impl FnMut(&mut HevcDecoder) -> nvdec::Result<Sent>,
+) -> Result<(), Failure> {
+    loop {
+        let sent = call(decoder);
+        let mut received = 0;
+        while decoder.receive().is_some() {
+            received += 1;
+        }
+        match sent {
+            Ok(Sent::Accepted) => return Ok(()),
+            Ok(Sent::NoSurface) if received == 0 => return Err(Failure::Stuck(recorded.nal_units)),
+            Ok(Sent::NoSurface) => {}
+            // Nobody limits the memory of this context.
+            Ok(Sent::NoMemory) => return Err(Failure::Stuck(recorded.nal_units)),
+            Err(error @ nvdec::Error::CannotDecode { .. }) => {
+                recorded.stopped.get_or_insert(error);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+impl Recorded {
+    fn warn(&mut self, error: &nvdec::Error) {
+        self.warning_count += 1;
+        self.damage += u64::from(costs_pictures(error));
+        if self.warning_count <= WARNINGS_SHOWN {
+            self.warnings.push(error.to_string());
+        }
+    }
+}
+
+/// Writes down what a session submits. Clones are handles of one recording.
+pub struct Recorder<W> {
+    state: Arc<Mutex<State<W>>>,
+}
+
+impl<W> Clone for Recorder<W> {
+    fn clone(&self) -> Self {
+        Recorder { state: self.state.clone() }
+    }
+}
+
+impl<W> std::fmt::Debug for Recorder<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("recorder")
+    }
+}
+
+struct State<W> {
+    writer: Option<CaptureWriter<W>>,
+    fetcher: Fetcher,
+    /// Pictures whose hashes are not there yet, in order, the first one being number `written` of the
+    /// capture.
+    pending: VecDeque<Pending>,
+    written: usize,
+    results: HashMap<usize, Result<PlaneHashes, String>>,
+    memory: MemoryNames,
+    motion: MotionTracker,
+    /// Where the pictures so far end.
+    points: Vec<(Arc<Timeline>, u64, u32)>,
+    /// First slice segments with the number of NAL units before them, of pictures not submitted yet.
+    begun: VecDeque<(Vec<u8>, u32)>,
+    nal_units: u32,
+    begun_pictures: u64,
+    limit: u64,
+    in_error: u64,
+    failed: Option<Failure>,
+}
+
+struct Pending {
+    picture: Picture,
+    record: Arc<PictureRecord>,
+    blocks: u32,
+}
+
+/// Memory by its addresses, numbered as it appears. What is numbered is held, so that an address means one
+/// thing.
+#[derive(Default)]
+struct MemoryNames {
+    geometry: Option<SurfaceGeometry>,
+    surfaces: BTreeMap<u64, (u32, DeviceBuffer)>,
+    surface_count: u32,
+    /// Allocations, parts of which the engine works in.
+    others: BTreeMap<u64, (u32, DeviceBuffer)>,
+    other_count: u32,
+}
+
+impl MemoryNames {
+    /// Pictures of another geometry refer to nothing that came before: what was known need not be held any
+    /// longer.
+    fn begin(&mut self, geometry: &SurfaceGeometry) {
+        if self.geometry.as_ref() != Some(geometry) {
+            self.geometry = Some(*geometry);
+            self.surfaces.clear();
+            self.others.clear();
+        }
+    }
+
+    fn surface(&mut self, surface: &nvdec::Surface) -> u32 {
+        let buffer = surface.buffer();
+        let (id, _) = self.surfaces.entry(buffer.gpu_address()).or_insert_with(|| {
+            self.surface_count += 1;
+            (self.surface_count - 1, buffer.clone())
+        });
+        *id
+    }
+
+    fn other(&mut self, buffer: &DeviceBuffer) -> Pointee {
+        let whole = buffer.allocation();
+        let offset = buffer.gpu_address() - whole.gpu_address();
+        let (id, _) = self.others.entry(whole.gpu_address()).or_insert_with(|| {
+            self.other_count += 1;
+            (self.other_count - 1, whole)
+        });
+        Pointee::Memory { id: *id, offset, bytes: buffer.size() }
+    }
+}
+
+/// What describes the machine.
+fn head(context: &Context, source: &str) -> Head {
+    let device = context.device();
+    Head {
+        tool: concat!("nvdec-replay ", env!("CARGO_PKG_VERSION")).to_owned(),
+        created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
+        source: Path::new(source).file_name().map_or(source.to_owned(), |n| n.to_string_lossy().into_owned()),
+        driver: device.driver_version().to_string(),
+        emulated: device.is_emulated(),
+        gpu: device.name().ok(),
+        chip: device.chip().ok().map(|chip| chip.to_string()),
+        class: context.class().class,
+        generation: context.class().generation.to_owned(),
+        engines: context.engines().iter().map(ToString::to_string).collect(),
+    }
+}
+
+impl<W: Write> Recorder<W> {
+    /// Begins a capture of `source`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the writer.
+    pub fn new(context: &Arc<Context>, out: W, source: &str) -> Result<Self, Failure> {
+        let writer = CaptureWriter::new(out, &head(context, source)).map_err(writing)?;
+        let state = State {
+            writer: Some(writer),
+            fetcher: Fetcher::new(context),
+            pending: VecDeque::new(),
+            written: 0,
+            results: HashMap::new(),
+            memory: MemoryNames::default(),
+            motion: MotionTracker::default(),
+            points: Vec::new(),
+            begun: VecDeque::new(),
+            nal_units: 0,
+            begun_pictures: 0,
+            limit: u64::MAX,
+            in_error: 0,
+            failed: None,
+        };
+        Ok(Recorder { state: Arc::new(Mutex::new(state)) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<W>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether as many pictures were recorded as were asked for, or no more can be.
+    fn is_full(&self) -> bool {
+        let state = self.lock();
+        state.begun_pictures >= state.limit || state.failed.is_some()
+    }
+
+    /// Takes note of a NAL unit that the decoder has taken.
+    pub fn note(&self, nal: &[u8]) {
+        let mut state = self.lock();
+        let Ok(header) = NalHeader::parse(nal) else { return };
+        if header.nuh_layer_id != 0 {
+            return;
+        }
+        match header.nal_unit_type {
+            NalUnitType::VPS_NUT
+            | NalUnitType::SPS_NUT
+            | NalUnitType::PPS_NUT
+            | NalUnitType::EOS_NUT
+            | NalUnitType::EOB_NUT => {
+                state.nal_units += 1;
+                state.write(|writer| writer.nal_unit(nal));
+            }
+            kind if kind.is_slice_segment() && nal.get(NalHeader::SIZE).is_some_and(|b| b & 0x80 != 0) => {
+                let count = state.nal_units;
+                if state.begun.len() == MAX_BEGUN {
+                    state.begun.pop_front();
+                }
+                state.begun.push_back((nal[..nal.len().min(KEY_BYTES)].to_vec(), count));
+            }
+            _ => {}
+        }
+    }
+
+    /// Waits for what is still on its way and ends the capture: pictures, those in error, and the writer.
+    fn finish(&self, ended_by: Option<String>) -> Result<(u64, u64, W), Failure> {
+        let mut state = self.lock();
+        while !state.pending.is_empty() && state.failed.is_none() {
+            let fetched = state.fetcher.take();
+            state.arrived(fetched);
+        }
+        if let Some(failure) = state.failed.take() {
+            return Err(failure);
+        }
+        let writer = state.writer.take().expect("a recording is finished once");
+        let pictures = writer.pictures().into();
+        let out = writer.finish(ended_by).map_err(writing)?;
+        Ok((pictures, state.in_error, out))
+    }
+}
+
+fn writing(source: io::Error) -> Failure {
+    Failure::Output { path: "the capture".to_owned(), source }
+}
+
+impl<W: Write + Send> Observer for Recorder<W> {
+    fn submitted(&mut self, job: &PictureJob, submission: &Submission, record: &Arc<PictureRecord>) {
+        let mut state = self.lock();
+        if state.failed.is_some() || state.begun_pictures >= state.limit {
+            return;
+        }
+        if let Err(failure) = state.submitted(job, submission, record) {
+            state.failed = Some(failure);
+        }
+    }
+}
+
+impl<W: Write> State<W> {
+    fn write<T>(&mut self, call: impl FnOnce(&mut CaptureWriter<W>) -> io::Result<T>) -> Option<T> {
+        let writer = self.writer.as_mut().filter(|_| self.failed.is_none())?;
+        match call(writer) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.failed = Some(writing(error));
+                None
+            }
+        }
+    }
+
+    fn submitted(
+        &mut self,
+        job: &PictureJob,
+        submission: &Submission,
+        record: &Arc<PictureRecord>,
+    ) -> Result<(), Failure> {
+        let index = self.written + self.pending.len();
+        let geometry = *job.target.geometry();
+        // First of all, so that nothing of what follows is waited for by an engine.
+        self.fetcher.fetch(index, &job.target, &submission.point)?;
+        self.begun_pictures += 1;
+        self.memory.begin(&geometry);
+        let mut methods = Vec::with_capacity(job.buffers.len());
+        let mut bitstream = Vec::new();
+        for (method, buffer) in &job.buffers {
+            let to = if is_input(*method, buffer) {
+                let data = self.host_data(*method, buffer, job)?;
+                if *method == video::SET_IN_BUF_BASE_OFFSET {
+                    bitstream.clone_from(&data);
+                }
+                let Some(to) = self.write(|writer| writer.data(&data)) else { return Ok(()) };
+                to
+            } else {
+                self.memory.other(buffer)
+            };
+            methods.push(MethodRecord { method: *method, to });
+        }
+        let point = &submission.point;
+        let target = self.memory.surface(&job.target);
+        let places: Vec<_> = job.pictures.iter().map(|(p, s)| (*p, self.memory.surface(s))).collect();
+        let (collocated, motion) = self.moved(index as u32, job, &methods, target, &places);
+        let picture = Picture {
+            number: record.number,
+            poc: record.poc,
+            engine: point.timeline().engine().to_string(),
+            point: point.value(),
+            application_id: job.application_id,
+            control_params: job.control_params,
+            nal_units: self.nal_units_before(&bitstream),
+            surface: SurfaceShape::of(&geometry),
+            methods,
+            target,
+            places,
+            collocated,
+            motion,
+            waits: submission.waits.iter().map(|wait| self.wait(wait)).collect(),
+            status: None,
+            hashes: None,
+            error: None,
+        };
+        self.points.push((point.timeline().clone(), point.value(), index as u32));
+        let blocks = geometry.width.div_ceil(16) * geometry.height.div_ceil(16);
+        self.pending.push_back(Pending { picture, record: record.clone(), blocks });
+        while let Some(fetched) = self.fetcher.try_take() {
+            self.arrived(fetched);
+        }
+        Ok(())
+    }
+
+    /// The places whose motion vectors a picture takes, and what was moved for it.
+    fn moved(
+        &mut self,
+        index: u32,
+        job: &PictureJob,
+        methods: &[MethodRecord],
+        target: u32,
+        places: &[(u8, u32)],
+    ) -> (Option<Vec<u8>>, Vec<MotionCopy>) {
+        let found = methods.iter().find(|m| m.method == video::SET_COLOC_DATA_OFFSET).map(|m| &m.to);
+        let setup = job.buffers.iter().find(|(m, _)| *m == video::SET_DRV_PIC_SETUP_OFFSET);
+        let slot = setup.and_then(|(_, setup)| read(setup, hevc_pic::SIZE as u64).ok()).and_then(|bytes| {
+            let blocks = hevc_pic::colMvBuffersize.read(&bytes, 0).ok()?;
+            u64::try_from(blocks * 256).ok()
+        });
+        let own = job.pictures.iter().find(|(_, surface)| surface.same(&job.target));
+        let (Some(&Pointee::Memory { id, offset, .. }), Some(slot), Some((place, _)), Some(_)) =
+            (found, slot, own, &job.motion)
+        else {
+            return (None, Vec::new());
+        };
+        let sources: Vec<u64> = job.collocated.iter().map(|source| source.index() as u64 * slot).collect();
+        let motion = Motion { window: (id, offset), slot, place: *place, target, places, sources: &sources };
+        let (collocated, copies) = self.motion.picture(index, &motion);
+        (Some(collocated), copies)
+    }
+
+    /// What the engine reads of a buffer in host memory.
+    fn host_data(&self, method: u32, buffer: &DeviceBuffer, job: &PictureJob) -> Result<Vec<u8>, Failure> {
+        let bytes = match method {
+            video::SET_DRV_PIC_SETUP_OFFSET => audit::DESCRIPTOR_BYTES as u64,
+            video::HEVC_SET_TILE_SIZES_OFFSET => audit::TILE_SIZES_BYTES as u64,
+            video::HEVC_SET_SCALING_LIST_OFFSET => audit::SCALING_LIST_BYTES as u64,
+            video::SET_IN_BUF_BASE_OFFSET => {
+                let setup = job.buffers.iter().find(|(m, _)| *m == video::SET_DRV_PIC_SETUP_OFFSET);
+                let descriptor = setup.map(|(_, setup)| read(setup, hevc_pic::SIZE as u64)).transpose()?;
+                let length = descriptor.and_then(|bytes| hevc_pic::stream_len.read(&bytes, 0).ok());
+                length.unwrap_or(0) as u64 + audit::BITSTREAM_SLACK as u64
+            }
+            _ => UNKNOWN_BYTES,
+        };
+        read(buffer, bytes)
+    }
+
+    /// How many NAL units came before the picture that these slice data begin.
+    fn nal_units_before(&mut self, bitstream: &[u8]) -> u32 {
+        // Behind a start code of four bytes.
+        let slice = bitstream.get(4..).unwrap_or(&[]);
+        match self.begun.iter().position(|(key, _)| slice.starts_with(key)) {
+            Some(at) => {
+                self.begun.drain(..at);
+                self.begun.pop_front().expect("found above").1
+            }
+            None => self.nal_units,
+        }
+    }
+
+    fn wait(&self, wait: &SyncPoint) -> Wait {
+        let found =
+            self.points.iter().rev().find(|(timeline, value, _)| {
+                *value == wait.value() && Arc::ptr_eq(timeline, wait.timeline())
+            });
+        match found {
+            Some((.., picture)) => Wait::Picture(*picture),
+            None => Wait::Other(format!("{wait:?}")),
+        }
+    }
+
+    /// Takes a result, and writes the pictures that are complete.
+    fn arrived(&mut self, fetched: Fetched) {
+        self.results.insert(fetched.index, fetched.result);
+        while let Some(result) = self.results.remove(&self.written) {
+            let Some(Pending { mut picture, record, blocks }) = self.pending.pop_front() else { return };
+            self.written += 1;
+            picture.status = record.outcome().map(|(status, _)| status.into());
+            match result {
+                Ok(hashes) => {
+                    let Some(blob) = self.write(|writer| writer.blob(&hashes.block_bytes())) else { return };
+                    picture.hashes = Some(Hashes { md5: hashes.md5, blocks: blob });
+                }
+                Err(error) => (picture.error, picture.status) = (Some(error), None),
+            }
+            if !picture.status.is_some_and(|status| status.is_good(blocks)) {
+                self.in_error += 1;
+            }
+            if self.write(|writer| writer.picture(&picture)).is_none() {
+                return;
+            }
+        }
+        // Points long past are waited for by nobody.
+        if self.points.len() > 4096 {
+            self.points.drain(..2048);
+        }
+    }
+}
+
+/// Whether a method points at what the engine reads, rather than at what it works in.
+fn is_input(method: u32, buffer: &DeviceBuffer) -> bool {
+    match method {
+        video::SET_DRV_PIC_SETUP_OFFSET
+        | video::SET_IN_BUF_BASE_OFFSET
+        | video::HEVC_SET_TILE_SIZES_OFFSET
+        | video::HEVC_SET_SCALING_LIST_OFFSET => true,
+        video::SET_COLOC_DATA_OFFSET
+        | video::SET_NVDEC_STATUS_OFFSET
+        | video::HEVC_SET_FILTER_BUFFER_OFFSET
+        | video::SET_INTRA_TOP_BUF_OFFSET
+        | video::UNNAMED_SCRATCH_OFFSET_4DC => false,
+        // What is uploaded is host memory.
+        _ => buffer.placement() == Placement::Sysmem,
+    }
+}
+
+/// The first `bytes` of a buffer, fewer if it is shorter.
+fn read(buffer: &DeviceBuffer, bytes: u64) -> Result<Vec<u8>, Failure> {
+    let mut data = vec![0; bytes.min(buffer.size()) as usize];
+    buffer.view().map_err(nvdec::Error::from)?.copy_out(0, &mut data);
+    Ok(data)
+}
