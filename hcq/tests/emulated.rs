@@ -469,6 +469,63 @@ fn video_queue(device: &Device) -> Arc<Queue> {
     Queue::new(device, engine, class).unwrap()
 }
 
+/// One profiler for queues of two kinds.
+#[test]
+fn profiled_queues_leave_their_times() {
+    let (_, device) = machine();
+    let (video, copy) = (video_queue(&device), CopyQueue::new(&device, None).unwrap());
+    let profiler = Profiler::new(&device);
+    video.profile(Some(profiler.clone()));
+    copy.queue().profile(Some(profiler.clone()));
+    let target = device.allocate(1 << 16, Placement::Vidmem).unwrap();
+    let mut commands = PushBuffer::new();
+    commands.method(4, video::SET_APPLICATION_ID, video::APPLICATION_ID_HEVC);
+    let before = device.timestamp().unwrap();
+    let mut spans = Vec::new();
+    for round in 0..100 {
+        let mut fill = CopyCommands::new();
+        fill.fill(&target, round).unwrap();
+        let filled = copy.submit(&[], fill).unwrap();
+        // SAFETY: no address is used.
+        let point = unsafe { video.submit(&[filled], &commands, Vec::new()) }.unwrap();
+        if round % 30 == 29 {
+            point.wait(LONG).unwrap();
+            spans.extend(profiler.take());
+        }
+    }
+    video.last_point().wait(LONG).unwrap();
+    let after = device.timestamp().unwrap();
+    spans.extend(profiler.take());
+    let of = |queue: &Queue| -> Vec<Span> {
+        let of = spans.iter().filter(|span| Arc::ptr_eq(span.point.timeline(), queue.timeline()));
+        of.cloned().collect()
+    };
+    let (decoded, filled) = (of(&video), of(copy.queue()));
+    for spans in [&decoded, &filled] {
+        assert!(spans.iter().map(|span| span.point.value()).eq(1..=100));
+        assert!(spans.windows(2).all(|pair| pair[0].end <= pair[1].begin), "one after another");
+        assert!(spans[0].begin >= before && spans[99].end <= after, "by the clock of the device");
+    }
+    // A submission begins when its acquires are behind it.
+    assert!(filled.iter().zip(&decoded).all(|(filled, decoded)| filled.end <= decoded.begin));
+}
+
+/// What a dead channel did not execute has no times, although its timeline passes for complete.
+#[test]
+fn a_dead_channel_leaves_no_times() {
+    let (_, device) = machine();
+    let queue = video_queue(&device);
+    let profiler = Profiler::new(&device);
+    queue.profile(Some(profiler.clone()));
+    let mut commands = PushBuffer::new();
+    commands.method(4, video::EXECUTE, 0); // no decoder is attached
+    // SAFETY: no address is used.
+    let point = unsafe { queue.submit(&[], &commands, Vec::new()) }.unwrap();
+    assert!(matches!(point.wait(LONG), Err(Error::ChannelFault { .. })));
+    assert!(point.is_reached());
+    assert!(profiler.take().is_empty());
+}
+
 #[test]
 fn without_a_decoder_execute_says_so() {
     let (kernel, device) = machine();

@@ -1,37 +1,28 @@
-use nvkernel_sys::class;
-
 use super::*;
 use crate::kernel::emulated::{EmulatedKernel, GpuModel};
-use crate::profile::Span;
 use crate::{CopyCommands, CopyQueue};
 
 const LONG: Duration = Duration::from_secs(60);
 
-fn device() -> Device {
-    Device::open(Arc::new(EmulatedKernel::new(GpuModel::h200()).unwrap()), 0).unwrap()
-}
-
-fn video_queue(device: &Device) -> Arc<Queue> {
-    let engine = device.engines_of(EngineKind::Nvdec).unwrap()[0];
-    let class = device.pick_class("video", class::VIDEO_DECODER_CLASSES).unwrap();
-    Queue::new(device, engine, class).unwrap()
-}
-
-/// The words of the last submission, from the memory that the engine reads.
-fn words(queue: &Queue, before: u64) -> Vec<u32> {
+/// Fills memory, and gives the words of the submission, from the memory that the engine reads.
+fn fill(copy: &CopyQueue, target: &DeviceBuffer) -> (SyncPoint, Vec<u32>) {
+    let mut commands = CopyCommands::new();
+    commands.fill(target, 7).unwrap();
+    let queue = copy.queue();
+    let point = copy.submit(&[], commands).unwrap();
+    point.wait(LONG).unwrap();
     let state = queue.lock();
     let view = queue.push.view().unwrap();
-    let start = state.inflight.back().map_or(before, |last| last.start);
-    (start..state.head).step_by(4).map(|at| view.load((at % PUSH_BYTES) as usize)).collect()
+    let start = state.inflight.back().unwrap().start;
+    let words = (start..state.head).step_by(4).map(|at| view.load((at % PUSH_BYTES) as usize)).collect();
+    (point, words)
 }
 
-fn submit(queue: &Queue, commands: &PushBuffer) -> (SyncPoint, Vec<u32>) {
-    let head = queue.lock().head;
-    // SAFETY: the commands of these tests name no address.
-    let point = unsafe { queue.submit(&[], commands, Vec::new()) }.unwrap();
-    let words = words(queue, head);
-    point.wait(LONG).unwrap();
-    (point, words)
+fn setup() -> (Device, CopyQueue, DeviceBuffer) {
+    let device = Device::open(Arc::new(EmulatedKernel::new(GpuModel::h200()).unwrap()), 0).unwrap();
+    let copy = CopyQueue::new(&device, None).unwrap();
+    let target = device.allocate(1 << 16, Placement::Vidmem).unwrap();
+    (device, copy, target)
 }
 
 #[test]
@@ -52,28 +43,29 @@ fn words_of_a_stamp() {
 /// A pair of stamps around the commands is all that profiling adds; off again, nothing is left of it.
 #[test]
 fn what_profiling_adds() {
-    let device = device();
-    let queue = video_queue(&device);
-    let mut commands = PushBuffer::new();
-    commands.method(SUBCHANNEL_ENGINE, video::SET_APPLICATION_ID, video::APPLICATION_ID_HEVC);
-    submit(&queue, &commands); // binds the class
-    let (_, plain) = submit(&queue, &commands);
+    let (device, copy, target) = setup();
+    fill(&copy, &target); // binds the class
+    let (_, plain) = fill(&copy, &target);
     let profiler = Profiler::new(&device);
-    queue.profile(Some(profiler.clone()));
-    let (point, profiled) = submit(&queue, &commands);
-    queue.profile(None);
-    let (_, after) = submit(&queue, &commands);
+    copy.queue().profile(Some(profiler.clone()));
+    let (point, profiled) = fill(&copy, &target);
+    copy.queue().profile(None);
+    let (_, after) = fill(&copy, &target);
 
-    let (high, low) = ((queue.timeline.gpu_address() >> 32) as u32, queue.timeline.gpu_address() as u32);
-    let release = |high, low, value| [0x2003_8090, high, low, value, 0x2001_80c1, 1];
-    assert_eq!(plain, [&[0x2001_8080, 7][..], &release(high, low, 2)].concat());
-    assert_eq!(after, [&[0x2001_8080, 7][..], &release(high, low, 4)].concat());
-    let (stamps_high, stamps_low) = (profiled[1], profiled[2]);
+    let timeline = copy.timeline().gpu_address();
+    // With an interrupt at the end of a submission, and with none in a stamp.
+    let release = |address: u64, value, launch| {
+        [0x2003_8090, (address >> 32) as u32, address as u32, value, 0x2001_80c0, launch]
+    };
+    let commands = &plain[..plain.len() - 6];
+    assert_eq!(plain, [commands, &release(timeline, 2, 0x54)].concat());
+    assert_eq!(after, [commands, &release(timeline, 4, 0x54)].concat());
+    let stamps = u64::from(profiled[1]) << 32 | u64::from(profiled[2]);
     let expected = [
-        &release(stamps_high, stamps_low, 3)[..],
-        &plain[..2],
-        &release(stamps_high, stamps_low + SEMAPHORE_BYTES as u32, 3),
-        &release(high, low, 3),
+        &release(stamps, 3, 0x14)[..],
+        commands,
+        &release(stamps + SEMAPHORE_BYTES, 3, 0x14),
+        &release(timeline, 3, 0x54),
     ];
     assert_eq!(profiled, expected.concat());
 
@@ -85,50 +77,13 @@ fn what_profiling_adds() {
 }
 
 #[test]
-fn one_profiler_serves_many_queues_and_uses_its_memory_again() {
-    let device = device();
-    let (video, copy) = (video_queue(&device), CopyQueue::new(&device, None).unwrap());
+fn stamps_use_their_memory_again() {
+    let (device, copy, target) = setup();
     let profiler = Profiler::new(&device);
-    video.profile(Some(profiler.clone()));
     copy.queue().profile(Some(profiler.clone()));
-    let target = device.allocate(1 << 16, Placement::Vidmem).unwrap();
-    let mut commands = PushBuffer::new();
-    commands.method(SUBCHANNEL_ENGINE, video::SET_APPLICATION_ID, video::APPLICATION_ID_HEVC);
-    let (before, mut spans) = (device.timestamp().unwrap(), Vec::new());
-    let mut free = 0;
-    for round in 0..300 {
-        submit(&video, &commands);
-        let mut fill = CopyCommands::new();
-        fill.fill(&target, round).unwrap();
-        copy.submit(&[], fill).unwrap().wait(LONG).unwrap();
-        if round % 50 == 49 {
-            spans.extend(profiler.take());
-            free = free.max(profiler.unused());
-        }
+    for _ in 0..300 {
+        fill(&copy, &target);
     }
-    assert!(free <= 128, "{free} places for two submissions at a time");
-    let after = device.timestamp().unwrap();
-    for queue in [&video, copy.queue()] {
-        let of = spans.iter().filter(|span| Arc::ptr_eq(span.point.timeline(), queue.timeline()));
-        let of: Vec<&Span> = of.collect();
-        assert!(of.iter().map(|span| span.point.value()).eq(1..=300));
-        assert!(of.windows(2).all(|pair| pair[0].end <= pair[1].begin), "one after another");
-        assert!(of[0].begin >= before && of[299].end <= after, "by the clock of the device");
-    }
-}
-
-/// What a dead channel did not execute has no times, although its timeline passes for complete.
-#[test]
-fn a_dead_channel_leaves_no_span() {
-    let device = device();
-    let queue = video_queue(&device);
-    let profiler = Profiler::new(&device);
-    queue.profile(Some(profiler.clone()));
-    let mut commands = PushBuffer::new();
-    commands.method(SUBCHANNEL_ENGINE, video::EXECUTE, 0); // no decoder is attached
-    // SAFETY: the commands name no address.
-    let point = unsafe { queue.submit(&[], &commands, Vec::new()) }.unwrap();
-    assert!(matches!(point.wait(LONG), Err(Error::ChannelFault { .. })));
-    assert!(point.is_reached());
-    assert!(profiler.take().is_empty());
+    assert_eq!(profiler.take().len(), 300);
+    assert!(profiler.unused() <= 128, "{} places for one submission at a time", profiler.unused());
 }

@@ -5,6 +5,7 @@
 mod answers;
 mod contract;
 mod mutations;
+mod profile;
 mod spread;
 mod streams;
 mod support;

@@ -59,7 +59,7 @@ struct Args {
     preview: Option<PathBuf>,
 
     /// Write when each engine worked on which picture, and what it waited for, to FILE in the Chrome trace event format
-    /// (https://ui.perfetto.dev shows it), and say on standard error what bounds the speed
+    /// (`ui.perfetto.dev` shows it), and say on standard error what bounds the speed
     #[arg(long, value_name = "FILE.json", conflicts_with_all = ["check", "parse"])]
     trace: Option<PathBuf>,
 
