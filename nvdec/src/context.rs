@@ -172,7 +172,8 @@ impl Context {
     }
 
     /// Has the times collected at which the engines work on what sessions submit from now on, and at which the copy engine
-    /// does. Each picture then takes some 25 µs longer. The first call decides; all get the same profiler.
+    /// does. A picture takes its engine longer then, by eight methods ([`hcq::profile`]). There is no way back, and all
+    /// callers get the same profiler.
     pub fn profile(&self) -> &Arc<Profiler> {
         let profiler = self.profiler.get_or_init(|| Profiler::new(&self.device));
         let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);

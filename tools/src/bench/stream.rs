@@ -53,6 +53,8 @@ pub fn mode_name(mode: Mode) -> &'static str {
 pub struct Streams {
     /// The stream.
     pub stream: String,
+    /// Its bytes, all of which are in memory.
+    pub bytes: usize,
     /// Its pictures.
     pub pictures: usize,
     /// Timed repetitions in a round.
@@ -180,6 +182,7 @@ pub fn run(
     let first = rounds.first().and_then(|rounds| rounds.first());
     Ok(Streams {
         stream: name.to_owned(),
+        bytes: stream.len(),
         pictures: graph.len(),
         loops: options.loops,
         rounds: options.rounds,
