@@ -1,7 +1,7 @@
 //! Streams made to hurt: whatever the bytes, the engine is asked for nothing out of range and nothing is left behind.
 
 use hevc::nal::split_annex_b;
-use nvdec::{DecoderOptions, Error};
+use nvdec::{DecoderOptions, Engines, Error, Lane, Mode};
 use nvdec_tests::bodies::pattern;
 use nvdec_tests::player::Player;
 use nvdec_tests::streams::{CUT, DAMAGED, WHOLE};
@@ -76,6 +76,9 @@ proptest! {
         damages in prop::collection::vec(damage(), 1..12),
         largest in 1usize..5000,
         seed in any::<u32>(),
+        engines in 1usize..=7,
+        mode in prop::sample::select(vec![Mode::Balanced, Mode::Throughput, Mode::LowLatency]),
+        surfaces in prop::option::of(1usize..30),
     ) {
         let streams: Vec<_> = CUT.iter().chain(WHOLE).chain(DAMAGED).filter(|s| s.data.len() < 8000).collect();
         let stream = which.get(&streams);
@@ -89,7 +92,14 @@ proptest! {
         let bytes: Vec<u8> = nals.iter().flat_map(|nal| [&[0, 0, 0, 1], nal.as_slice()].concat()).collect();
         let machine = machine();
         let context = machine.context();
-        let mut player = Player::new(&context, DecoderOptions { held_frames: Some(1), ..DecoderOptions::default() }).unwrap();
+        // Engines that are open are used, however small pictures are.
+        let engines = &context.engines()[..engines];
+        for &engine in engines {
+            context.video_queue(engine, Lane::Bulk).unwrap();
+        }
+        let engines = Engines::Set(engines.iter().copied().collect());
+        let options = DecoderOptions { engines, mode, surfaces, held_frames: Some(1) };
+        let mut player = Player::new(&context, options).unwrap();
         let mut rest = bytes.as_slice();
         let sizes = pattern(64, seed);
         for size in sizes.iter().cycle() {
