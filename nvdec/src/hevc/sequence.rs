@@ -178,7 +178,7 @@ fn geometry(sps: &Sps) -> SurfaceGeometry {
 
 /// Room for a full DPB, and for the groups of pictures that several engines work on side by side.
 fn motion_slots(engines: usize) -> usize {
-    PLACES * if engines > 1 { 2 * engines } else { 1 }
+    PLACES * engines
 }
 
 fn in_flight_limit(surfaces: usize) -> usize {
