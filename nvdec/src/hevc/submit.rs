@@ -179,7 +179,7 @@ impl HevcDecoder {
         if let Some(surface) = sequence.pool.take()? {
             return Ok(Some(surface));
         }
-        let due = self.output.front().is_some_and(|shown| shown.frame.get().is_some());
+        let due = self.output.iter().map_while(|shown| shown.frame.get()).flatten().next().is_some();
         if due || sequence.pool.in_use() > self.surfaces_held() {
             return Ok(None);
         }
