@@ -266,7 +266,8 @@ impl HevcDecoder {
         let records = frames.iter().flatten().map(|frame| frame.record.clone()).collect();
         let limit = sequence.in_flight_limit();
         let record = session.record(stored.number, poc, blocks, records, limit)?;
-        let scratch_memory = sequence.scratch(&self.context, plan.engine, scratch.size)?;
+        let scratch_memory = sequence.scratch(&self.context, plan.engine, scratch.size);
+        let scratch_memory = scratch_memory.inspect_err(|_| session.abandon(&record))?;
         let part = |offset: u64| scratch_memory.slice(offset, scratch_memory.size() - offset);
         let at = |offset: u64| chunk.memory.slice(offset, chunk.memory.size() - offset);
         job.buffers = vec![
@@ -287,13 +288,8 @@ impl HevcDecoder {
             job.buffers.push((video::UNNAMED_SCRATCH_OFFSET_4DC, part(scratch.unnamed_4dc)));
         }
         job.waits = sequence.cleared.clone();
-        let ready = match session.submit(&job, plan, &record, stream_len) {
-            Ok(point) => point,
-            Err(error) => {
-                session.abandon(&record);
-                return Err(error);
-            }
-        };
+        let submitted = session.submit(&job, plan, &record, stream_len);
+        let ready = submitted.inspect_err(|_| session.abandon(&record))?;
         session.upload.free(&chunk, Some(ready.clone()));
         let frame = Frame {
             surface,
