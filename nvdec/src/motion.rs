@@ -167,18 +167,13 @@ impl MotionStore {
     /// The free slot within reach of all of `sources` that is out of use first.
     fn within_reach(&self, sources: &[MotionSlot], anywhere: bool) -> Option<MotionSlot> {
         let count = self.slots.len();
-        let (low, high) = match (sources.iter().map(MotionSlot::index).min(), anywhere) {
-            (Some(low), _) => (low, sources.iter().map(MotionSlot::index).max().unwrap_or(low)),
-            (None, true) => (0, PLACES - 1), // all of them, as below
+        let indices = || sources.iter().map(MotionSlot::index);
+        let reach = match (indices().min(), indices().max()) {
+            (Some(low), Some(high)) if high - low >= PLACES => return None,
+            (Some(low), Some(high)) => (high + 1).saturating_sub(PLACES)..(low + PLACES).min(count),
+            _ if anywhere => 0..count,
             // Near the last picture, which those to come are likely to take motion from.
-            (None, false) => (self.last, self.last),
-        };
-        if high - low >= PLACES {
-            return None;
-        }
-        let reach = match sources.is_empty() && anywhere {
-            true => 0..count,
-            false => (high + 1).saturating_sub(PLACES)..(low + PLACES).min(count),
+            _ => (self.last + 1).saturating_sub(PLACES)..(self.last + PLACES).min(count),
         };
         self.slots[reach].iter().filter(|slot| slot.is_free()).min_by_key(|slot| slot.free_time()).cloned()
     }
