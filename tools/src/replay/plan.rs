@@ -193,17 +193,8 @@ fn data(
 fn methods(picture: &Picture, needs: &PictureNeeds) -> Result<(), String> {
     for record in &picture.methods {
         let name = video::method_name(record.method);
-        let data = match record.method {
-            video::SET_DRV_PIC_SETUP_OFFSET
-            | video::SET_IN_BUF_BASE_OFFSET
-            | video::HEVC_SET_TILE_SIZES_OFFSET
-            | video::HEVC_SET_SCALING_LIST_OFFSET => true,
-            video::SET_COLOC_DATA_OFFSET
-            | video::SET_NVDEC_STATUS_OFFSET
-            | video::HEVC_SET_FILTER_BUFFER_OFFSET
-            | video::SET_INTRA_TOP_BUF_OFFSET
-            | video::UNNAMED_SCRATCH_OFFSET_4DC => false,
-            _ => return Err(format!("method {name} is none that HEVC needs")),
+        let Some(data) = super::reads_data(record.method) else {
+            return Err(format!("method {name} is none that HEVC needs"));
         };
         if data != matches!(record.to, Pointee::Data { .. }) {
             return Err(format!("{name} points at the wrong kind of memory"));

@@ -626,19 +626,8 @@ impl<W: Write> State<W> {
 
 /// Whether a method points at what the engine reads, rather than at what it works in.
 fn is_input(method: u32, buffer: &DeviceBuffer) -> bool {
-    match method {
-        video::SET_DRV_PIC_SETUP_OFFSET
-        | video::SET_IN_BUF_BASE_OFFSET
-        | video::HEVC_SET_TILE_SIZES_OFFSET
-        | video::HEVC_SET_SCALING_LIST_OFFSET => true,
-        video::SET_COLOC_DATA_OFFSET
-        | video::SET_NVDEC_STATUS_OFFSET
-        | video::HEVC_SET_FILTER_BUFFER_OFFSET
-        | video::SET_INTRA_TOP_BUF_OFFSET
-        | video::UNNAMED_SCRATCH_OFFSET_4DC => false,
-        // What is uploaded is host memory.
-        _ => buffer.placement() == Placement::Sysmem,
-    }
+    // What is uploaded is host memory.
+    super::reads_data(method).unwrap_or(buffer.placement() == Placement::Sysmem)
 }
 
 /// The first `bytes` of a buffer, fewer if it is shorter.
