@@ -19,8 +19,8 @@ use crate::uses::Point;
 /// Virtual time in cycles of the engines' clock.
 pub(crate) type Time = u64;
 
-/// How long the host is busy with an engine that was never used: its channel has to be opened first, which takes about
-/// as long as two pictures of 1080p. So a stream with little to do beside the present picture stays where it is.
+/// How long the host is taken to be busy with an engine that was never used, since its channel has to be opened first: as
+/// long as two pictures of 1080p, a guess that nobody has timed. So a stream with little to do beside the present picture stays where it is.
 const OPENING: Time = 2_000_000;
 
 /// A set of NVDEC engines by number.
@@ -74,7 +74,7 @@ impl fmt::Debug for EngineSet {
 /// What pictures of a stream cost an engine, learnt from those it finished: so many cycles a block, so many a byte.
 ///
 /// A least-squares line through the pictures so far, older ones counting less and less. To begin with it has two
-/// made-up pictures, with figures of an H200.
+/// made-up pictures, with estimates for an H200.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CostModel {
     /// Weighted sums over pictures, of 1, x, y, xx, xy: x bytes a block, y cycles a block.

@@ -15,6 +15,9 @@ const WINDOW_BYTES: u64 = 48 << 20;
 ///
 /// Several engines are kept busy by submitting pictures in another order than that of decoding, which takes holding some
 /// of them back. While an engine has nothing to do, none is.
+///
+/// The numbers of surfaces are for several engines, and are exceeded only by what the stream's own DPB and
+/// [`DecoderOptions::held_frames`] need.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// Pictures a second: up to 256 surfaces, and half as many more pictures held back, 192 at most.
@@ -22,8 +25,8 @@ pub enum Mode {
     /// Up to 64 surfaces, and half as many more pictures held back.
     #[default]
     Balanced,
-    /// Each picture as soon as can be: none is held back, no more than 24 surfaces, and a queue of the engines that those
-    /// who look ahead do not use.
+    /// Each picture as soon as can be: none is held back, up to 24 surfaces, and a queue of the engines that those who
+    /// look ahead do not use.
     LowLatency,
 }
 
