@@ -113,14 +113,14 @@ pub struct VideoClass {
     pub word_11c: u32,
     /// What it decodes.
     pub capabilities: &'static [Capability],
-    /// What it makes of small HEVC pictures and tiles.
-    pub small: SmallPictures,
+    /// Which sizes and divisions of HEVC pictures it decodes right.
+    pub shapes: Shapes,
     /// Whether this project has decoded pictures with the class on hardware.
     pub proven: bool,
 }
 
-/// What engines can do that lack something of their class. Hardware has none; engines in software declare it where
-/// they are attached ([`hcq::KernelInterface::engine_limits`]).
+/// What engines can do that are not the hardware of their class. Engines in software declare it where they are attached
+/// ([`hcq::KernelInterface::engine_limits`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineLimits {
     /// What messages call the engines, so that nobody takes their limits for the hardware's.
@@ -129,6 +129,8 @@ pub struct EngineLimits {
     pub codecs: &'static [(Codec, Chroma)],
     /// Whether they have the tools of HEVC's `sps_range_extension()` and `pps_range_extension()`.
     pub range_extensions: bool,
+    /// Sizes and divisions of HEVC pictures that they decode right: all, if they go by the standard.
+    pub shapes: Shapes,
 }
 
 impl EngineLimits {
@@ -136,18 +138,30 @@ impl EngineLimits {
     pub fn chroma(&self, codec: Codec) -> Chroma {
         self.codecs.iter().find(|(known, _)| *known == codec).map_or(Chroma::empty(), |(_, chroma)| *chroma)
     }
+
+    /// The row of `class` with the shapes of these engines in place of the hardware's.
+    pub fn shaped(&self, class: &VideoClass) -> VideoClass {
+        VideoClass { shapes: self.shapes, ..*class }
+    }
 }
 
-/// The lower limit of HEVC picture sizes. Below it an engine writes wrong samples and reports success, so that
-/// nothing but a limit here keeps them from the caller.
+/// Sizes of HEVC pictures, of their coding tree blocks and tiles. Beyond what it can do an engine writes wrong samples
+/// and reports success, so that nothing but a limit here keeps them from the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SmallPictures {
+pub enum Shapes {
     /// NVIDIA's library draws the line at the capability's `min`, and nobody looked below.
     Library,
     /// As measured on hardware: columns, of the picture or of its tiles, are wider than 64 samples, unless one
     /// 64x64 coding tree block is the whole picture; and a picture of smaller coding tree blocks has two rows
     /// of them.
     Over64,
+    /// All, down to 8x8, and tiles with wavefronts, which no profile of version 1 or 2 has (A.3.2 to A.3.5). No hardware.
+    All,
+}
+
+impl Shapes {
+    /// Columns up to this many luma samples come out wrong with [`Over64`](Self::Over64).
+    pub(crate) const NARROW: u32 = 64;
 }
 
 impl VideoClass {
@@ -189,7 +203,7 @@ const HEVC: Capability = cap(Codec::Hevc, C420_444, 12, (144, 144), 8192, 262_14
 const HEVC_422: Capability = cap(Codec::Hevc, C420_422_444, 12, (144, 144), 8192, 262_144);
 
 const TURING: &[Capability] = &[HEVC, H264, VP9, VP8, MPEG12, MPEG4, VC1];
-/// The smallest size, in coding blocks of 8, by the rule of [`SmallPictures::Over64`].
+/// The smallest size, in coding blocks of 8, by the rule of [`Shapes::Over64`].
 const HOPPER_HEVC: Capability = Capability { min: (72, 24), ..HEVC };
 const HOPPER: &[Capability] = &[HOPPER_HEVC, H264, VP9, VP8, MPEG12, MPEG4, VC1];
 const AMPERE: &[Capability] = &[HEVC, AV1, H264, VP9, VP8, MPEG12, MPEG4, VC1];
@@ -204,7 +218,7 @@ const ROW: VideoClass = VideoClass {
     scratch_4dc: 0,
     word_11c: 0,
     capabilities: TURING,
-    small: SmallPictures::Library,
+    shapes: Shapes::Library,
     proven: false,
 };
 /// Blackwell firmware reads a word behind the public descriptor.
@@ -232,7 +246,7 @@ pub const VIDEO_CLASSES: &[VideoClass] = &[
         keeps_control: true,
         intra_top: false,
         capabilities: HOPPER,
-        small: SmallPictures::Over64,
+        shapes: Shapes::Over64,
         proven: true,
         ..ROW
     },

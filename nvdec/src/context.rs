@@ -8,7 +8,7 @@ use hcq::{
     CopyCommands, CopyQueue, Device, DeviceBuffer, EngineKind, EngineType, Placement, Profiler, SyncPoint,
 };
 
-use crate::class::{Capability, Chroma, Codec, EngineLimits, VIDEO_CLASSES, VideoClass};
+use crate::class::{Capability, Chroma, Codec, EngineLimits, Shapes, VIDEO_CLASSES, VideoClass};
 use crate::error::{Error, Result};
 use crate::queue::VideoQueue;
 use crate::scheduler::{EngineLoad, EngineSet, Scheduler};
@@ -29,7 +29,7 @@ pub enum Lane {
 #[derive(Debug)]
 pub struct Context {
     device: Device,
-    class: &'static VideoClass,
+    class: VideoClass,
     limits: Option<EngineLimits>,
     engines: Vec<EngineType>,
     copy: OnceLock<CopyQueue>,
@@ -113,6 +113,7 @@ impl Context {
         })?;
         let limits = device.client().kernel().engine_limits(EngineKind::Nvdec);
         let limits = limits.and_then(|limits| limits.downcast_ref::<EngineLimits>()).copied();
+        let class = limits.map_or(*class, |limits| limits.shaped(class));
         Ok(Arc::new(Context {
             device,
             class,
@@ -138,9 +139,9 @@ impl Context {
         self.device.is_emulated()
     }
 
-    /// Row of the GPU's video class.
-    pub fn class(&self) -> &'static VideoClass {
-        self.class
+    /// Row of the GPU's video class; with the sizes that its engines decode, should they not be hardware.
+    pub fn class(&self) -> &VideoClass {
+        &self.class
     }
 
     /// What the engines lack of their class; `None` on hardware.
@@ -152,7 +153,8 @@ impl Context {
     pub fn capability(&self, codec: Codec) -> Option<Capability> {
         let capability = *self.class.capability(codec)?;
         let chroma = self.limits.map_or(Chroma::all(), |limits| limits.chroma(codec)) & capability.chroma;
-        (!chroma.is_empty()).then_some(Capability { chroma, ..capability })
+        let min = if self.class.shapes == Shapes::All { (8, 8) } else { capability.min };
+        (!chroma.is_empty()).then_some(Capability { chroma, min, ..capability })
     }
 
     /// The NVDEC engines that exist, in ascending order. Numbers may start above 0 and have holes.

@@ -19,7 +19,7 @@
 //! - Scratch areas are written in the sizes that hardware was seen to touch, and must stay as they are until the
 //!   picture is done: areas that overlap anything stop the channel.
 //! - Every picture of a reference list in use is read, and must be mapped, whether or not a block refers to it.
-//! - Sizes that hardware decodes wrongly, and tile tables that do not fit the picture, are refused.
+//! - Tile tables that do not fit the picture are refused.
 //!
 //! Where it knows less:
 //!
@@ -47,7 +47,7 @@ use hcq::kernel::emulated::{Builder, EmulatedKernel, Engine, EngineContext, Engi
 use hcq::{EngineKind, EngineType};
 use nvkernel_sys::video::{self, set_control_params};
 
-use crate::class::{Chroma, Codec, EngineLimits, VideoClass};
+use crate::class::{Chroma, Codec, EngineLimits, Shapes, VideoClass};
 
 mod decode;
 mod motion;
@@ -72,10 +72,14 @@ pub fn h200() -> io::Result<EmulatedKernel> {
     attach(EmulatedKernel::builder().gpu(GpuModel::h200())).build()
 }
 
-/// What a [`NvdecEngine`] lacks of its class. A decoder refuses streams beyond it by name, before it submits
-/// anything; what is submitted all the same ends with `error_status` 8.
-pub const LIMITS: EngineLimits =
-    EngineLimits { name: "emulated", codecs: &[(Codec::Hevc, Chroma::C420)], range_extensions: false };
+/// What a [`NvdecEngine`] lacks of its class, and where it can do more. A decoder refuses streams beyond it by name,
+/// before it submits anything; what is submitted all the same ends with `error_status` 8.
+pub const LIMITS: EngineLimits = EngineLimits {
+    name: "emulated",
+    codecs: &[(Codec::Hevc, Chroma::C420)],
+    range_extensions: false,
+    shapes: Shapes::All,
+};
 
 /// Gives the video engines of all GPUs of a machine a [`NvdecEngine`] each, and states their [`LIMITS`].
 pub fn attach(builder: Builder) -> Builder {
@@ -156,7 +160,7 @@ impl NvdecEngine {
                 self.engine, methods.application
             )));
         }
-        self.decoder.execute(context, class, &methods)
+        self.decoder.execute(context, &LIMITS.shaped(class), &methods)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::scheduler::Time;
 #[derive(Debug)]
 pub struct VideoQueue {
     queue: Arc<Queue>,
-    class: &'static VideoClass,
+    class: VideoClass,
     words: Mutex<Words>,
 }
 
@@ -37,7 +37,7 @@ struct Words {
 }
 
 impl VideoQueue {
-    pub(crate) fn new(device: &Device, engine: EngineType, class: &'static VideoClass) -> Result<Self> {
+    pub(crate) fn new(device: &Device, engine: EngineType, class: VideoClass) -> Result<Self> {
         Ok(VideoQueue { queue: Queue::new(device, engine, class.class)?, class, words: Mutex::default() })
     }
 
@@ -52,8 +52,8 @@ impl VideoQueue {
     }
 
     /// Row of the engine's class.
-    pub fn class(&self) -> &'static VideoClass {
-        self.class
+    pub fn class(&self) -> &VideoClass {
+        &self.class
     }
 
     /// Submits one picture behind everything that it depends on; the uses of its memory are extended by it.

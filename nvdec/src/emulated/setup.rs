@@ -3,7 +3,7 @@
 use nvkernel_sys::bits::Field;
 use nvkernel_sys::video::hevc_pic as pic;
 
-use crate::class::{Chroma, Codec, SmallPictures, VideoClass};
+use crate::class::{Chroma, Codec, Shapes, VideoClass};
 
 /// Why the engine does not decode a picture: a field of the descriptor or of a table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,8 +25,6 @@ pub(super) const ERROR_APPLICATION: u32 = 8;
 pub(super) const ERROR_INTRA: u32 = 0x5;
 /// `error_status` of damage in a P or B slice.
 pub(super) const ERROR_INTER: u32 = 0xd;
-/// Widest column that engines decode wrongly (`SmallPictures::Over64`).
-const NARROW: u32 = 64;
 
 /// Fields that ask for tools which the model does not have.
 pub(crate) const ABSENT_TOOLS: [Field; 19] = [
@@ -284,8 +282,8 @@ impl Setup {
     }
 
     fn check_tiles(&self, class: &VideoClass) -> Result<(), Refusal> {
-        let over64 = class.small == SmallPictures::Over64;
-        if over64 && self.width() <= NARROW && (self.ctb() < 64 || self.height() > 64) {
+        let over64 = class.shapes == Shapes::Over64;
+        if over64 && self.width() <= Shapes::NARROW && (self.ctb() < 64 || self.height() > 64) {
             let why = "engines decode such narrow pictures wrongly";
             return Err(Refusal::of(pic::pic_width_in_luma_samples.name, self.width(), why));
         }
@@ -297,7 +295,8 @@ impl Setup {
             return Ok(());
         }
         let both = "engines decode tiles or wavefronts, not both";
-        if let Err(refusal) = self.one_of(pic::entropy_coding_sync_enabled_flag, 0..=0, both) {
+        let most = i32::from(class.shapes == Shapes::All);
+        if let Err(refusal) = self.one_of(pic::entropy_coding_sync_enabled_flag, 0..=most, both) {
             return Err(Refusal { error_status: ERROR_INTRA, ..refusal });
         }
         let columns = (self.ctb_columns() as i32).min(20);
@@ -349,7 +348,7 @@ impl TileSizes {
             }
         }
         let narrowest = sizes.columns.iter().map(|w| w * setup.ctb()).min().unwrap_or(0);
-        if class.small == SmallPictures::Over64 && columns > 1 && narrowest <= NARROW {
+        if class.shapes == Shapes::Over64 && columns > 1 && narrowest <= Shapes::NARROW {
             return Err(Refusal::of("tile table", narrowest, "engines decode such narrow tiles wrongly"));
         }
         Ok(sizes)

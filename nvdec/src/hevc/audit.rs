@@ -8,7 +8,7 @@
 use nvkernel_sys::bits::Field;
 use nvkernel_sys::video::hevc_pic as pic;
 
-use crate::class::{Chroma, Codec, SmallPictures, VideoClass};
+use crate::class::{Chroma, Codec, Shapes, VideoClass};
 use crate::hevc::scratch::{self, Scratch, Shape};
 use crate::hevc::tables::{self, TILE_TABLE_BYTES};
 use crate::surface::{SurfaceFormat, SurfaceGeometry};
@@ -26,8 +26,6 @@ pub const PLACES: usize = crate::motion::PLACES;
 /// Slots of motion vectors that the engine may look at: one more than lists can name.
 const COLLOCATED_SLOTS: u64 = PLACES as u64 + 1;
 
-/// Columns up to this many luma samples come out wrong where [`SmallPictures::Over64`] says so.
-const NARROW: u32 = 64;
 /// Offset of the word behind the public structure that some classes need.
 const WORD_11C: usize = nvkernel_sys::video::HEVC_PIC_BLACKWELL_WORD;
 
@@ -423,8 +421,7 @@ fn check_surfaces(w: &Words<'_>, format: SurfaceFormat) -> Result<SurfaceGeometr
 
 fn check_small(w: &Words<'_>, class: &VideoClass) -> Result<()> {
     let capability = class.capability(Codec::Hevc).expect("looked at with the format");
-    let library = class.small == SmallPictures::Library;
-    let min = if library { capability.min } else { (0, 0) };
+    let min = if class.shapes == Shapes::Library { capability.min } else { (0, 0) };
     let (width, height) = w.shape().size;
     let sides = [
         (pic::pic_width_in_luma_samples, width, min.0, capability.max.0),
@@ -436,11 +433,11 @@ fn check_small(w: &Words<'_>, class: &VideoClass) -> Result<()> {
             return Err(Finding::beyond(field.name, value, reason));
         }
     }
-    if library {
+    if class.shapes != Shapes::Over64 {
         return Ok(());
     }
     let ctb = w.shape().ctb;
-    if width <= NARROW && (ctb < 64 || height > 64) {
+    if width <= Shapes::NARROW && (ctb < 64 || height > 64) {
         let reason = "so narrow a picture comes out wrong, unless it is a single coding tree block of 64x64";
         return Err(Finding::beyond(pic::pic_width_in_luma_samples.name, width, reason));
     }
@@ -455,7 +452,7 @@ fn check_tiles(w: &Words<'_>, table: &[u8], class: &VideoClass) -> Result<()> {
     let Shape { size, ctb, .. } = w.shape();
     let blocks = [size.0.div_ceil(ctb), size.1.div_ceil(ctb)];
     let counts = if w.flag(pic::tiles_enabled_flag) {
-        if w.flag(pic::entropy_coding_sync_enabled_flag) {
+        if w.flag(pic::entropy_coding_sync_enabled_flag) && class.shapes != Shapes::All {
             let reason = "engines decode tiles or wavefronts, not both";
             return Err(Finding::beyond(pic::entropy_coding_sync_enabled_flag.name, 1, reason));
         }
@@ -492,7 +489,7 @@ fn check_tiles(w: &Words<'_>, table: &[u8], class: &VideoClass) -> Result<()> {
         return Err(Finding::of("tile table", table[at], reason));
     }
     let narrowest = columns.iter().map(|width| width * ctb).min().unwrap_or(0);
-    if class.small == SmallPictures::Over64 && columns.len() > 1 && narrowest <= NARROW {
+    if class.shapes == Shapes::Over64 && columns.len() > 1 && narrowest <= Shapes::NARROW {
         return Err(Finding::beyond("tile table", narrowest, "so narrow a column of tiles comes out wrong"));
     }
     Ok(())

@@ -2,12 +2,11 @@
 
 use hevc::{Pps, Sps};
 
-use crate::class::{Chroma, Codec, EngineLimits, SmallPictures, VideoClass};
+use crate::class::{Chroma, Codec, EngineLimits, Shapes, VideoClass};
 use crate::context::Context;
 use crate::error::{Error, Result};
 
-/// Columns up to this many luma samples come out wrong where [`SmallPictures::Over64`] says so.
-const NARROW: u32 = 64;
+use Shapes::{All, Library, Over64};
 
 /// Whether the engines of `context` can decode pictures with these parameter sets.
 pub(crate) fn check_picture(sps: &Sps, pps: &Pps, context: &Context) -> Result<()> {
@@ -74,7 +73,7 @@ pub fn check_pps(pps: &Pps, sps: &Sps, class: &VideoClass) -> Result<()> {
         Err(Error::CannotDecode { class: class.generation, element, value, limit })
     };
     // No profile before the high throughput ones has both (A.3.2 to A.3.5); the engine reports errors.
-    if pps.entropy_coding_sync_enabled_flag {
+    if pps.entropy_coding_sync_enabled_flag && class.shapes != All {
         return refuse(
             "entropy_coding_sync_enabled_flag",
             "1".into(),
@@ -88,8 +87,9 @@ pub fn check_pps(pps: &Pps, sps: &Sps, class: &VideoClass) -> Result<()> {
     }
     let columns = pps.tile_layout(sps).column_widths;
     let narrowest = columns.iter().map(|w| w * sps.ctb_size()).min().unwrap_or(0);
-    if class.small == SmallPictures::Over64 && columns.len() > 1 && narrowest <= NARROW {
-        let limit = format!("it decodes tile columns wider than {NARROW} samples, one has {narrowest}");
+    if class.shapes == Over64 && columns.len() > 1 && narrowest <= Shapes::NARROW {
+        let narrow = Shapes::NARROW;
+        let limit = format!("it decodes tile columns wider than {narrow} samples, one has {narrowest}");
         return refuse("column_width_minus1", (narrowest / sps.ctb_size() - 1).to_string(), limit);
     }
     Ok(())
@@ -146,7 +146,7 @@ pub fn check(sps: &Sps, class: &VideoClass) -> Result<()> {
         );
     }
     let (width, height) = (sps.pic_width_in_luma_samples, sps.pic_height_in_luma_samples);
-    let min = if class.small == SmallPictures::Library { cap.min } else { (0, 0) };
+    let min = if class.shapes == Library { cap.min } else { (0, 0) };
     if width < min.0 || width > cap.max.0 {
         let limit = format!("it decodes widths of {} to {}", min.0, cap.max.0);
         return refuse("pic_width_in_luma_samples", width.to_string(), limit);
@@ -155,10 +155,10 @@ pub fn check(sps: &Sps, class: &VideoClass) -> Result<()> {
         let limit = format!("it decodes heights of {} to {}", min.1, cap.max.1);
         return refuse("pic_height_in_luma_samples", height.to_string(), limit);
     }
-    if class.small == SmallPictures::Over64 {
-        let ctb = sps.ctb_size();
-        if width <= NARROW && (ctb < 64 || height > 64) {
-            let limit = format!("it decodes widths above {NARROW}, or a single coding tree block of 64x64");
+    if class.shapes == Over64 {
+        let (ctb, narrow) = (sps.ctb_size(), Shapes::NARROW);
+        if width <= narrow && (ctb < 64 || height > 64) {
+            let limit = format!("it decodes widths above {narrow}, or a single coding tree block of 64x64");
             return refuse("pic_width_in_luma_samples", width.to_string(), limit);
         }
         if ctb < 64 && sps.pic_height_in_ctbs() < 2 {

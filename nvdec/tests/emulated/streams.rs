@@ -34,6 +34,7 @@ exact! {
     h_slice_ctu h_depslice_ctu
     h_wp_p h_wp_ra
     h_sl_file x_slist_file
+    h_pic8x8_o h_ctu8 x_size_24x18 k_tiles_wpp
     h_pcm10 h_lossless h_cip h_dqp h_slice_cqp_o h_dbk_slice
     s_lt_rplm h_tmvp2_o h_confwin
 }

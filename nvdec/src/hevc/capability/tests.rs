@@ -192,7 +192,8 @@ mod emulated {
         assert!(error.is_unsupported());
         // An engine that lacks nothing of its class may say so.
         const CODECS: &[(Codec, Chroma)] = &[(Codec::Hevc, Chroma::all())];
-        let whole = EngineLimits { name: "other", codecs: CODECS, range_extensions: true };
+        let whole =
+            EngineLimits { name: "other", codecs: CODECS, range_extensions: true, shapes: Shapes::Over64 };
         assert!(check_limits(&picture.pps, &picture.sps, class, &whole).is_ok());
     }
 

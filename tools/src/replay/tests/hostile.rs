@@ -141,8 +141,6 @@ fn what_makes_an_engine_leave_its_memory_is_refused_by_name() {
 fn what_the_class_cannot_do_is_no_damage() {
     let failure = refusal("x_wpp", |d| d.set(pic::chroma_format_idc, 0, 2));
     assert_eq!(failure.exit(), Exit::Unavailable, "{failure}");
-    let failure = refusal("h_tiles_non", |d| d.set(pic::entropy_coding_sync_enabled_flag, 0, 1));
-    assert_eq!(failure.exit(), Exit::Unavailable, "{failure}");
 }
 
 #[test]
