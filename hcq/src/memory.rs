@@ -259,6 +259,12 @@ impl View<'_> {
         self.mapping.store(self.at(offset, 4), value);
     }
 
+    /// Reads the 64 bytes at `offset`, which lie on a line of 64, after everything that was loaded before; of GPU memory
+    /// in one round trip.
+    pub fn load_line(&self, offset: usize) -> [u8; 64] {
+        self.mapping.load_line(self.at(offset, 64))
+    }
+
     /// Reads the 64-bit word at `offset`, a multiple of 8, in one load, acquire order.
     pub fn load_u64(&self, offset: usize) -> u64 {
         self.mapping.load_u64(self.at(offset, 8))

@@ -20,7 +20,8 @@ use crate::rm::RmObject;
 
 /// Bytes of a semaphore record: payload at 0, time stamp in nanoseconds at 8.
 pub const SEMAPHORE_BYTES: u64 = 16;
-/// How long a host wait polls memory before it sleeps.
+/// How long a host wait polls memory before it sleeps, unless the timeline's pace says that it will take longer: a
+/// processor that polls does nothing else, and going to sleep costs about as much.
 const SPIN: Duration = Duration::from_micros(20);
 /// How long a wait goes on before it asks whether the GPU is still there.
 const LOSS: Duration = Duration::from_millis(20);
@@ -209,16 +210,11 @@ impl Timeline {
             return verdict;
         }
         let start = Instant::now();
-        loop {
-            if self.reached() >= value {
-                return self.verdict(value).unwrap_or(Ok(()));
-            }
-            if start.elapsed() >= SPIN.min(timeout) {
-                break;
-            }
-            std::hint::spin_loop();
-        }
         let first = self.reached();
+        let soon = first >= value || self.expect(first, value).is_none_or(|time| time < SPIN);
+        if soon && self.poll(value, SPIN.min(timeout)) {
+            return self.verdict(value).unwrap_or(Ok(()));
+        }
         let mut slice = SLICES.0;
         loop {
             let reached = self.reached();
@@ -247,6 +243,41 @@ impl Timeline {
             let steps = self.reached() - first;
             if let Some(pace) = (start.elapsed().as_nanos() as u64).checked_div(steps) {
                 self.pace.store(pace, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// As [`wait`](Self::wait), without sleeping.
+    fn spin(&self, value: u64, timeout: Duration) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            self.poll(value, timeout.saturating_sub(start.elapsed()).min(LOSS));
+            let waited = start.elapsed();
+            // Looks whether the channel is dead, or one that its work waits for.
+            match self.wait(value, Duration::ZERO) {
+                Err(Error::Timeout { .. }) if self.device.is_lost() => return Err(Error::GpuLost),
+                Err(Error::Timeout { .. }) if waited < timeout => {}
+                Err(Error::Timeout { engine, point, reached, .. }) => {
+                    return Err(Error::Timeout { engine, point, reached, waited });
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Polls memory until `value` is reached or `time` is over. Whether it was.
+    fn poll(&self, value: u64, time: Duration) -> bool {
+        let start = Instant::now();
+        loop {
+            // A clock takes longer to read than memory does.
+            for _ in 0..16 {
+                if self.reached() >= value {
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            if start.elapsed() >= time {
+                return false;
             }
         }
     }
@@ -331,7 +362,8 @@ impl SyncPoint {
         self.timeline.reached() >= self.value
     }
 
-    /// Waits on the host: polls briefly, then sleeps on the engine's interrupt.
+    /// Waits on the host: polls for some microseconds if it cannot take longer, else sleeps, on the engine's interrupt
+    /// where it raises one. [`spin`](Self::spin) for those who rather give a processor than be late.
     ///
     /// # Errors
     ///
@@ -339,6 +371,16 @@ impl SyncPoint {
     /// `timeout`, [`Error::GpuLost`] when the driver gives the GPU up.
     pub fn wait(&self, timeout: Duration) -> Result<()> {
         self.timeline.wait(self.value, timeout)
+    }
+
+    /// Waits without ever sleeping: the processor does nothing else, and the caller goes on the moment that the point
+    /// is reached.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn spin(&self, timeout: Duration) -> Result<()> {
+        self.timeline.spin(self.value, timeout)
     }
 }
 

@@ -268,6 +268,7 @@ fn a_bad_address_stops_its_channel_and_no_other() {
     assert_eq!(fault.mmu.as_ref().unwrap().kind, "FAULT_PDE");
     assert!(kernel.log().iter().any(|line| line.contains("Xid 31") && line.contains("COPY1")));
     check_copy(&device, &good, &pattern(5000, 1));
+    let Error::ChannelFault { .. } = point.spin(LONG).unwrap_err() else { panic!("not a fault") };
     // A new queue on the same engine works, too.
     drop(bad);
     check_copy(&device, &copy_queue(&device, 1), &pattern(5000, 2));
@@ -368,6 +369,8 @@ fn a_stalled_engine_holds_up_nobody_else() {
     let point = stalled.submit(&[], commands).unwrap();
     check_copy(&device, &free, &pattern(100, 5));
     assert!(matches!(point.wait(Duration::from_millis(30)), Err(Error::Timeout { .. })));
+    let late = point.spin(Duration::from_millis(30)).unwrap_err();
+    assert!(matches!(late, Error::Timeout { waited, .. } if waited >= Duration::from_millis(30)), "{late}");
     kernel.faults().resume(0, copy_engine(4));
     point.wait(LONG).unwrap();
     assert_eq!(buffer.view().unwrap().load(0), 1);

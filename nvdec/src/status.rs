@@ -9,8 +9,6 @@ use nvkernel_sys::video::nvdec_status as field;
 pub const STATUS_BYTES: u64 = 4096;
 /// Bytes of the struct itself.
 const STRUCT_BYTES: usize = 56;
-/// Offset of its last eight bytes, which end with `slice_header_error_code`.
-const LAST: usize = STRUCT_BYTES - 8;
 
 /// What the engine reports of a picture that it finished.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,13 +93,9 @@ pub(crate) fn clear(view: View<'_>) {
 
 /// Reads the status of a picture whose submission is complete. `expected` is its number of 16x16 blocks.
 ///
-/// The memory is the GPU's, and each load from it takes more than a microsecond: only what tells a good picture
-/// is read, and the rest when it is not one.
+/// The memory is the GPU's, and each load from it takes more than a microsecond: there is one.
 pub(crate) fn read(view: View<'_>, expected: u32) -> (DecodeStatus, Result<(), PictureFault>) {
-    let mut bytes = [0u8; STRUCT_BYTES];
-    for offset in [0, 8, LAST] {
-        bytes[offset..offset + 8].copy_from_slice(&view.load_u64(offset).to_le_bytes());
-    }
+    let bytes = view.load_line(0);
     // A picture takes thousands of cycles.
     if bytes[..16].iter().all(|&b| b == 0) {
         return (DecodeStatus::default(), Err(PictureFault::NoStatus));
@@ -113,8 +107,6 @@ pub(crate) fn read(view: View<'_>, expected: u32) -> (DecodeStatus, Result<(), P
             if decoded < expected { Err(PictureFault::Incomplete { decoded, expected }) } else { Ok(()) };
         return (status, verdict);
     }
-    view.copy_out(0, &mut bytes);
-    let status = parse(&bytes);
     let ctb = status.error_ctb;
     let fault = match status.slice_header_error_code {
         0 => PictureFault::SliceData {
@@ -127,7 +119,7 @@ pub(crate) fn read(view: View<'_>, expected: u32) -> (DecodeStatus, Result<(), P
     (status, Err(fault))
 }
 
-fn parse(bytes: &[u8; STRUCT_BYTES]) -> DecodeStatus {
+fn parse(bytes: &[u8; 64]) -> DecodeStatus {
     let word =
         |f: nvkernel_sys::bits::Field| f.read(bytes, 0).expect("the table describes these bytes") as u32;
     DecodeStatus {

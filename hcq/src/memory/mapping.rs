@@ -90,6 +90,26 @@ impl Mapping {
         unsafe { AtomicU64::from_ptr(at) }.load(Ordering::Acquire)
     }
 
+    /// Reads the 64 bytes at `offset`, a multiple of 64, after everything that was loaded before.
+    ///
+    /// Of write-combined memory, which GPU memory is, a processor fetches ordinary loads one by one, each a round trip
+    /// over the bus, and non-temporal ones of a line all at once.
+    pub fn load_line(&self, offset: usize) -> [u8; 64] {
+        assert!(offset.is_multiple_of(64), "line at unaligned offset {offset}");
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("sse4.1") {
+            let at = self.at(offset, 64).cast();
+            // SAFETY: `at` points at 64 mapped bytes (checked by `at`) on a line of their own, which no Rust reference
+            // covers; the instructions are there.
+            return unsafe { stream_line(at) };
+        }
+        let mut line = [0; 64];
+        for (i, word) in line.chunks_exact_mut(8).enumerate() {
+            word.copy_from_slice(&self.load_u64(offset + 8 * i).to_ne_bytes());
+        }
+        line
+    }
+
     fn word(&self, offset: usize) -> &AtomicU32 {
         assert!(offset.is_multiple_of(4), "word at unaligned offset {offset}");
         let at = self.at(offset, 4).cast::<u32>();
@@ -97,4 +117,26 @@ impl Mapping {
         // copies; the reference does not outlive `self`.
         unsafe { AtomicU32::from_ptr(at) }
     }
+}
+
+/// Reads a line by non-temporal loads.
+///
+/// # Safety
+///
+/// `line` is aligned to 64 bytes and readable, and the processor has SSE4.1.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "sse4.1")]
+unsafe fn stream_line(line: *const std::arch::x86_64::__m128i) -> [u8; 64] {
+    use std::arch::x86_64::{__m128i, _mm_mfence, _mm_storeu_si128, _mm_stream_load_si128};
+    let mut bytes = [0u8; 64];
+    // They may run ahead of earlier loads, and find a line that was fetched before, unless a fence keeps them.
+    _mm_mfence();
+    for i in 0..4 {
+        // SAFETY: within the 64 bytes that the caller vouches for, and within `bytes`.
+        unsafe {
+            let part = _mm_stream_load_si128(line.add(i));
+            _mm_storeu_si128(bytes.as_mut_ptr().cast::<__m128i>().add(i), part);
+        }
+    }
+    bytes
 }

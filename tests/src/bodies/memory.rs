@@ -1,8 +1,8 @@
 //! Memory that GPU and CPU share.
 
-use hcq::{DeviceBuffer, Placement};
+use hcq::{CopyCommands, DeviceBuffer, Placement};
 
-use super::{bytes, holding, pattern};
+use super::{LONG, bytes, copy_queue, holding, pattern};
 use crate::Backend;
 
 const BOTH: [Placement; 2] = [Placement::Vidmem, Placement::Sysmem];
@@ -26,6 +26,28 @@ pub fn holds_what_is_written(on: &Backend) {
         assert_eq!(bytes(&buffer), expected);
         assert_eq!(view.load(4000), 0x1234_5678);
         assert_eq!(view.load_u64(4000) as u32, 0x1234_5678);
+    }
+}
+
+/// A line read again after the GPU wrote it is the new one, whatever the processor has kept of the old.
+pub fn a_line_is_read_anew(on: &Backend) {
+    let device = on.device();
+    let queue = copy_queue(&device);
+    for placement in BOTH {
+        let buffer = device.allocate(4096, placement).unwrap();
+        let view = buffer.view().unwrap();
+        for word in 1..=200u32 {
+            let mut commands = CopyCommands::new();
+            commands.fill(&buffer, word).unwrap();
+            queue.submit(&[], commands).unwrap().spin(LONG).unwrap();
+            for line in [0, 64, 4032] {
+                assert_eq!(
+                    view.load_line(line),
+                    [word.to_le_bytes(); 16].as_flattened(),
+                    "{placement}, {line}"
+                );
+            }
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::Machine;
 use super::bound::{self, Graph, Means};
 use super::engines::{self, CLOCK};
 use super::feed::Feeder;
-use super::measure::ratio;
+use super::measure::{self, ratio};
 use crate::exit::Failure;
 
 /// What to try.
@@ -63,6 +63,9 @@ pub struct Row {
     pub of_bound: f64,
     /// What the bound is by.
     pub bound_by: &'static str,
+    /// Processor time of the thread that decodes, for each picture, in µs, not scaled. The doorbell is the model's, which
+    /// wakes a thread, and status memory is the host's, which is faster to read than a GPU's.
+    pub cpu_us_per_picture: f64,
 }
 
 /// Decodes the stream once for each setting.
@@ -103,10 +106,11 @@ fn schedule(
     feeder.run(1, &mut |_| Ok(()))?;
     feeder.decoder().finish()?;
     let (pictures, cycles) = (feeder.frames(), feeder.decoder().statistics().engine_cycles);
-    let start = Instant::now();
+    let (start, thread) = (Instant::now(), measure::thread_cpu());
     feeder.run(options.loops, &mut |_| Ok(()))?;
     feeder.decoder().finish()?;
     let seconds = start.elapsed().as_secs_f64() / options.scale;
+    let thread = measure::thread_cpu() - thread;
     let pictures = (feeder.frames() - pictures) as f64;
     let cycles = (feeder.decoder().statistics().engine_cycles - cycles) as f64;
     let used = feeder.decoder().surfaces();
@@ -121,6 +125,7 @@ fn schedule(
         busy: ratio(cycles, seconds * CLOCK * speeds.iter().sum::<f64>()),
         of_bound: ratio(bound.cycles(), seconds * CLOCK),
         bound_by: bound.by(),
+        cpu_us_per_picture: ratio(1e6 * thread.as_secs_f64(), pictures),
     })
 }
 
@@ -133,14 +138,14 @@ impl fmt::Display for Schedules {
         )?;
         writeln!(
             f,
-            "{:>7}  {:12} {:>9} {:>5} {:>11} {:>10} {:>6} {:>9}  bound by",
-            "engines", "mode", "surfaces", "used", "pictures/s", "times one", "busy", "of bound"
+            "{:>7}  {:12} {:>9} {:>5} {:>11} {:>10} {:>6} {:>9} {:>9}  bound by",
+            "engines", "mode", "surfaces", "used", "pictures/s", "times one", "busy", "of bound", "CPU us"
         )?;
         for row in &self.rows {
             let surfaces = row.surfaces.map_or("auto".to_owned(), |n| n.to_string());
             writeln!(
                 f,
-                "{:>7}  {:12} {surfaces:>9} {:>5} {:>11.0} {:>10.2} {:>4.0} % {:>7.0} %  {}",
+                "{:>7}  {:12} {surfaces:>9} {:>5} {:>11.0} {:>10.2} {:>4.0} % {:>7.0} % {:>9.1}  {}",
                 row.engines,
                 row.mode,
                 row.surfaces_used,
@@ -148,6 +153,7 @@ impl fmt::Display for Schedules {
                 row.speedup,
                 100.0 * row.busy,
                 100.0 * row.of_bound,
+                row.cpu_us_per_picture,
                 row.bound_by
             )?;
         }
