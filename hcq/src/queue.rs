@@ -42,6 +42,8 @@ struct State {
     /// Bytes written to the push memory since the beginning, including what was skipped at its end.
     head: u64,
     inflight: VecDeque<InFlight>,
+    /// Lists of submissions that are done, to be filled again.
+    spare: Vec<Vec<DeviceBuffer>>,
     /// Whether the engine class was bound to its subchannel.
     bound: bool,
     /// Kept to be written into again: what goes before and behind the caller's commands.
@@ -55,7 +57,18 @@ struct InFlight {
     value: u64,
     /// Where in the push memory the submission starts, counted like `State::head`.
     start: u64,
-    _buffers: Vec<DeviceBuffer>,
+    /// Kept alive until then.
+    buffers: Vec<DeviceBuffer>,
+}
+
+impl State {
+    /// Lets go of what submissions up to `reached` held.
+    fn retire(&mut self, reached: u64) {
+        while let Some(mut done) = self.inflight.pop_front_if(|f| f.value <= reached) {
+            done.buffers.clear();
+            self.spare.push(done.buffers);
+        }
+    }
 }
 
 impl Queue {
@@ -114,9 +127,8 @@ impl Queue {
     pub fn trim(&self) {
         let reached = self.timeline.reached();
         let mut state = self.lock();
-        while state.inflight.front().is_some_and(|f| f.value <= reached) {
-            state.inflight.pop_front();
-        }
+        state.retire(reached);
+        state.spare.clear();
     }
 
     /// Why the queue is dead, if it is: everything on it is lost, and a new queue must take its place.
@@ -124,8 +136,7 @@ impl Queue {
         self.timeline.fault()
     }
 
-    /// As [`fault`](Self::fault), for submissions: a dead channel would take them and do nothing.
-    /// Whether work can still be submitted.
+    /// As [`fault`](Self::fault), for those about to submit: a dead channel would take the work and do nothing.
     ///
     /// # Errors
     ///
@@ -160,7 +171,7 @@ impl Queue {
         &self,
         waits: &[SyncPoint],
         commands: &PushBuffer,
-        buffers: Vec<DeviceBuffer>,
+        buffers: impl IntoIterator<Item = DeviceBuffer>,
     ) -> Result<SyncPoint> {
         if cfg!(debug_assertions) {
             for method in commands.decode() {
@@ -170,7 +181,8 @@ impl Queue {
         self.check()?;
         let mut state = self.lock();
         let state = &mut *state;
-        let mut buffers = buffers;
+        let mut held = state.spare.pop().unwrap_or_default();
+        held.extend(buffers);
         state.before.clear();
         if !state.bound {
             state.before.method(SUBCHANNEL_ENGINE, SET_OBJECT, self.channel.engine_class());
@@ -179,7 +191,7 @@ impl Queue {
             // Work of the same queue is in order anyway.
             if !Arc::ptr_eq(wait.timeline(), &self.timeline) && !wait.is_reached() {
                 acquire(&mut state.before, wait);
-                buffers.push(wait.timeline().buffer().clone());
+                held.push(wait.timeline().buffer().clone());
             }
         }
         let value = state.submitted + 1;
@@ -190,11 +202,11 @@ impl Queue {
             let address = stamps.gpu_address();
             release(&mut state.before, kind, address, value as u32, Wake::Nobody);
             release(&mut state.behind, kind, address + SEMAPHORE_BYTES, value as u32, Wake::Nobody);
-            buffers.push(stamps.clone());
+            held.push(stamps.clone());
         }
         release(&mut state.behind, kind, self.timeline.gpu_address(), value as u32, Wake::Sleepers);
-        let parts = [state.before.words(), commands.words(), state.behind.words()];
-        let length = 4 * parts.iter().map(|p| p.len() as u64).sum::<u64>();
+        let words = state.before.words().len() + commands.words().len() + state.behind.words().len();
+        let length = 4 * words as u64;
         if length > PUSH_BYTES / 2 {
             return Err(Error::TooLarge { what: "push buffer", size: length, limit: PUSH_BYTES / 2 });
         }
@@ -203,10 +215,7 @@ impl Queue {
         let start = if at + length > PUSH_BYTES { state.head + PUSH_BYTES - at } else { state.head };
         let end = start + length;
         loop {
-            let reached = self.timeline.reached();
-            while state.inflight.front().is_some_and(|f| f.value <= reached) {
-                state.inflight.pop_front();
-            }
+            state.retire(self.timeline.reached());
             match state.inflight.front() {
                 Some(oldest)
                     if end > oldest.start + PUSH_BYTES
@@ -220,7 +229,7 @@ impl Queue {
         let offset = start % PUSH_BYTES;
         let view = self.push.view()?;
         let mut to = offset as usize;
-        for part in parts {
+        for part in [state.before.words(), commands.words(), state.behind.words()] {
             let bytes = part.as_bytes();
             view.copy_in(to, bytes);
             to += bytes.len();
@@ -231,7 +240,7 @@ impl Queue {
         state.put = state.put.wrapping_add(1);
         state.head = end;
         state.submitted = value;
-        state.inflight.push_back(InFlight { value, start, _buffers: buffers });
+        state.inflight.push_back(InFlight { value, start, buffers: held });
         let point = SyncPoint::new(&self.timeline, value);
         if let (Some(profiler), Some(stamps)) = (&state.profiler, stamps) {
             profiler.submitted(point.clone(), stamps);

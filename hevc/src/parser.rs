@@ -219,14 +219,13 @@ impl Parser {
 
     /// The parameter sets that a slice segment refers to, without taking notice of it. `None` if `nal` is none of the base
     /// layer, or they were not received.
-    pub fn parameter_sets_of(&self, nal: &[u8]) -> Option<(Arc<Pps>, Arc<Sps>)> {
+    pub fn parameter_sets_of(&mut self, nal: &[u8]) -> Option<(Arc<Pps>, Arc<Sps>)> {
         let header = NalHeader::parse(nal).ok().filter(|header| header.nuh_layer_id == 0)?;
         if !header.nal_unit_type.is_slice_segment() {
             return None;
         }
-        let mut rbsp = Rbsp::default();
-        rbsp.assign(&nal[NalHeader::SIZE..], HEADER_START);
-        let r = &mut BitReader::new(rbsp.bytes(), Place::new(Structure::SliceSegmentHeader));
+        self.rbsp.assign(&nal[NalHeader::SIZE..], HEADER_START);
+        let r = &mut BitReader::new(self.rbsp.bytes(), Place::new(Structure::SliceSegmentHeader));
         let start = HeaderStart::parse(r, header.nal_unit_type).ok()?;
         self.parameter_sets(header.nal_unit_type, start.slice_pic_parameter_set_id, r.place()).ok()
     }

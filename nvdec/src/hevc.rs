@@ -30,7 +30,7 @@ mod window;
 pub use capability::{check, check_limits, check_pps};
 pub use options::{DecoderOptions, Mode, Price};
 use sequence::{Sequence, Shown, Stored};
-use submit::{BITSTREAM_AT, Pending};
+use submit::{BITSTREAM_AT, Lists, Pending};
 use window::Window;
 
 /// Errors kept for a caller who does not take them.
@@ -79,6 +79,8 @@ pub struct HevcDecoder {
     reader: AnnexBReader,
     /// A NAL unit from `reader` that waits for a surface.
     stalled: Option<Vec<u8>>,
+    /// For the next job.
+    lists: Lists,
     /// Bytes of NAL units taken so far.
     offset: u64,
 }
@@ -131,6 +133,7 @@ impl HevcDecoder {
             errors: VecDeque::new(),
             reader: AnnexBReader::new(),
             stalled: None,
+            lists: Lists::default(),
             offset: 0,
         })
     }
@@ -364,10 +367,9 @@ impl HevcDecoder {
     }
 
     /// Whether a picture begins a sequence that needs other memory than the present one has.
-    fn begins_other_format(&self, nal: &[u8]) -> bool {
-        self.sequence.as_ref().is_some_and(|sequence| {
-            self.parser.parameter_sets_of(nal).is_some_and(|(_, sps)| !sequence.fits(&sps))
-        })
+    fn begins_other_format(&mut self, nal: &[u8]) -> bool {
+        let Some(sequence) = &self.sequence else { return false };
+        self.parser.parameter_sets_of(nal).is_some_and(|(_, sps)| !sequence.fits(&sps))
     }
 
     fn slice(&mut self, slice: &SliceSegment<'_>, pts: Option<i64>) -> Result<()> {

@@ -42,6 +42,11 @@ impl PictureJob {
     /// Everything that the engine has to wait for, the latest point of each timeline.
     pub fn dependencies(&self) -> Vec<SyncPoint> {
         let mut waits = Latest::default();
+        self.add_dependencies(&mut waits);
+        waits.into_vec()
+    }
+
+    pub(crate) fn add_dependencies(&self, waits: &mut Latest<SyncPoint>) {
         waits.add_all(&self.waits);
         waits.add_all(self.target.uses().before_write());
         for reference in self.references() {
@@ -53,7 +58,6 @@ impl PictureJob {
         for collocated in &self.collocated {
             waits.add_all(collocated.uses().before_read());
         }
-        waits.into_vec()
     }
 
     /// When the scheduler expects all of that to be over.

@@ -3,13 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hcq::pushbuf::SUBCHANNEL_ENGINE;
-use hcq::{Device, DeviceBuffer, EngineType, PushBuffer, Queue, SyncPoint};
+use hcq::{Device, EngineType, PushBuffer, Queue, SyncPoint};
 use nvkernel_sys::video;
 
 use crate::class::VideoClass;
 use crate::error::Result;
 use crate::job::PictureJob;
 use crate::scheduler::Time;
+use crate::uses::Latest;
 
 /// A queue on an NVDEC engine, shared by all sessions that use the engine.
 #[derive(Debug)]
@@ -58,11 +59,19 @@ impl VideoQueue {
 
     /// Submits one picture behind everything that it depends on; the uses of its memory are extended by it.
     pub fn submit(&self, job: &PictureJob) -> Result<Submission> {
-        self.submit_planned(job, 0)
+        let mut waits = Latest::default();
+        let point = self.submit_planned(job, 0, &mut waits)?;
+        Ok(Submission { point, waits: waits.into_vec() })
     }
 
-    /// As [`submit`](Self::submit), where a scheduler expects the picture to be done at `finish`.
-    pub(crate) fn submit_planned(&self, job: &PictureJob, finish: Time) -> Result<Submission> {
+    /// As [`submit`](Self::submit), where a scheduler expects the picture to be done at `finish`. What the engine waits
+    /// for takes the place of what is in `waits`.
+    pub(crate) fn submit_planned(
+        &self,
+        job: &PictureJob,
+        finish: Time,
+        waits: &mut Latest<SyncPoint>,
+    ) -> Result<SyncPoint> {
         let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
         let words = &mut *words;
         words.buffer.clear();
@@ -72,19 +81,19 @@ impl VideoQueue {
             words.buffer.method(SUBCHANNEL_ENGINE, video::SET_CONTROL_PARAMS, control.1);
         }
         write_methods(&mut words.buffer, job);
-        let waits = job.dependencies();
-        let mut buffers: Vec<DeviceBuffer> = Vec::with_capacity(job.buffers.len() + job.pictures.len() + 1);
-        buffers.extend(job.buffers.iter().map(|(_, b)| b.clone()));
-        buffers.push(job.target.buffer().clone());
-        buffers.extend(job.references().map(|reference| reference.buffer().clone()));
+        waits.clear();
+        job.add_dependencies(waits);
+        let surfaces = std::iter::once(&job.target).chain(job.references());
+        let buffers =
+            job.buffers.iter().map(|(_, buffer)| buffer).chain(surfaces.map(|s| s.buffer())).cloned();
         // SAFETY: every address written by `write_methods` is the start of one of `buffers`, whose sizes the
         // codec module computed for the picture that the descriptor states; the engine's accesses follow from
         // the descriptor alone, and damaged slice data cannot make it leave the picture or the tables. Should
         // it do so after all, the MMU ends the channel at the edge of what this process has mapped.
-        let point = unsafe { self.queue.submit(&waits, &words.buffer, buffers)? };
+        let point = unsafe { self.queue.submit(waits.as_slice(), &words.buffer, buffers)? };
         words.control = self.class.keeps_control.then_some(control);
         job.runs_until(&point, finish);
-        Ok(Submission { point, waits })
+        Ok(point)
     }
 }
 

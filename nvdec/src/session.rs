@@ -13,6 +13,7 @@ use crate::queue::{Submission, VideoQueue};
 use crate::scheduler::{CostModel, EngineSet, Plan};
 use crate::status::{self, DecodeStatus, PictureFault, STATUS_BYTES};
 use crate::upload::UploadRing;
+use crate::uses::Latest;
 
 /// Errors kept for a caller who does not take them.
 const MAX_ERRORS: usize = 1024;
@@ -56,6 +57,8 @@ pub struct Session {
     finished: Statistics,
     failed: VecDeque<Error>,
     observer: Option<Box<dyn Observer>>,
+    /// What the last submission waits for; kept to be written into again.
+    waits: Latest<SyncPoint>,
 }
 
 #[derive(Debug)]
@@ -174,6 +177,7 @@ impl Session {
             finished: Statistics::default(),
             failed: VecDeque::new(),
             observer: None,
+            waits: Latest::default(),
         })
     }
 
@@ -225,11 +229,10 @@ impl Session {
     ) -> Result<Arc<PictureRecord>> {
         self.retire();
         if self.inflight.len() >= limit.max(1) {
-            // A quarter at once: waking up costs more than looking.
-            for picture in self.inflight.iter().take(1 + limit / 4) {
-                if let Some(point) = picture.record.point.get() {
-                    point.wait(PICTURE_TIMEOUT)?;
-                }
+            // A quarter at once, and for the last of them first: waking up costs more than looking.
+            let oldest = self.inflight.iter().take(1 + limit / 4);
+            for point in oldest.rev().filter_map(|picture| picture.record.point.get()) {
+                point.wait(PICTURE_TIMEOUT)?;
             }
             self.retire();
         }
@@ -270,11 +273,12 @@ impl Session {
         for queue in &self.queues {
             queue.queue().check()?;
         }
-        let submission = self.queue(plan.engine)?.submit_planned(job, plan.finish)?;
+        let queue = self.queue(plan.engine)?;
+        let point = queue.submit_planned(job, plan.finish, &mut self.waits)?;
         if let Some(observer) = &mut self.observer {
-            observer.submitted(job, &submission, record);
+            let waits = self.waits.as_slice().to_vec();
+            observer.submitted(job, &Submission { point: point.clone(), waits }, record);
         }
-        let point = submission.point;
         self.context.scheduler().submitted(plan, point.clone());
         record.point.set(point.clone()).expect("a record is submitted once");
         if self.inflight.is_empty() {
@@ -292,10 +296,8 @@ impl Session {
 
     /// Waits for all pictures in flight.
     pub fn finish(&mut self) -> Result<()> {
-        for picture in &self.inflight {
-            if let Some(point) = picture.record.point.get() {
-                point.wait(PICTURE_TIMEOUT)?;
-            }
+        for point in self.inflight.iter().rev().filter_map(|picture| picture.record.point.get()) {
+            point.wait(PICTURE_TIMEOUT)?;
         }
         self.retire();
         Ok(())

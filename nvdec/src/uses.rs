@@ -42,11 +42,11 @@ impl<P> Default for Latest<P> {
 }
 
 impl<P: Point> Latest<P> {
-    pub(crate) fn add(&mut self, point: P) {
-        match self.0.iter_mut().find(|known| known.shares_timeline(&point)) {
+    pub(crate) fn add(&mut self, point: &P) {
+        match self.0.iter_mut().find(|known| known.shares_timeline(point)) {
             Some(known) if known.value() >= point.value() => {}
-            Some(known) => *known = point,
-            None => self.0.push(point),
+            Some(known) => *known = point.clone(),
+            None => self.0.push(point.clone()),
         }
     }
 
@@ -54,7 +54,15 @@ impl<P: Point> Latest<P> {
     where
         P: 'a,
     {
-        points.into_iter().for_each(|point| self.add(point.clone()));
+        points.into_iter().for_each(|point| self.add(point));
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(crate) fn as_slice(&self) -> &[P] {
+        &self.0
     }
 
     pub(crate) fn into_vec(self) -> Vec<P> {
@@ -115,14 +123,16 @@ impl<P: Point> Uses<P> {
 
     /// Notes a read that ends at `point`, expected at `time`. It waited for [`before_read`](Self::before_read).
     pub(crate) fn read_until(&mut self, point: P, time: Time) {
-        self.readers.add(point);
+        self.readers.add(&point);
         self.free_time = self.free_time.max(time);
     }
 
     /// Notes a write that ends at `point`, expected at `time`. It waited for
     /// [`before_write`](Self::before_write).
     pub(crate) fn written_at(&mut self, point: P, time: Time) {
-        *self = Uses { written_time: time, free_time: time, ..Uses::written_by(point) };
+        self.written = Some(point);
+        self.readers.clear();
+        (self.written_time, self.free_time) = (time, time);
     }
 }
 

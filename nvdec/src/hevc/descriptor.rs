@@ -11,6 +11,7 @@ use nvkernel_sys::video::hevc_pic as pic;
 
 use crate::class::VideoClass;
 use crate::hevc::scratch::{Scratch, collocated_slot_bytes};
+use crate::hevc::tables::Tables;
 use crate::surface::SurfaceGeometry;
 
 /// Bytes uploaded: the public struct is 276 long, newer firmware reads past it.
@@ -19,7 +20,7 @@ pub(crate) const DESCRIPTOR_BYTES: usize = 512;
 pub(crate) const LIST_ENTRIES: usize = 16;
 
 /// Where a reference picture stands in the engine's picture table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PlacedReference {
     /// Place, 0..16.
     pub(crate) place: u8,
@@ -29,26 +30,43 @@ pub(crate) struct PlacedReference {
     pub(crate) long_term: bool,
 }
 
-/// The references of a picture in the order of the reference picture set.
+/// The references of a picture in the order of the initial list 0: `RefPicSetStCurrBefore`, `RefPicSetStCurrAfter`,
+/// `RefPicSetLtCurr`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct References {
-    /// `RefPicSetStCurrBefore`.
-    pub(crate) st_curr_before: Vec<PlacedReference>,
-    /// `RefPicSetStCurrAfter`.
-    pub(crate) st_curr_after: Vec<PlacedReference>,
-    /// `RefPicSetLtCurr`.
-    pub(crate) lt_curr: Vec<PlacedReference>,
+    entries: [PlacedReference; LIST_ENTRIES],
+    /// Entries of the first set, of the first two, of all three.
+    ends: [usize; 3],
 }
 
 impl References {
+    /// `entries`, of which so many each belong to the three sets, 16 in all.
+    pub(crate) fn new(counts: [usize; 3], entries: impl Iterator<Item = PlacedReference>) -> Self {
+        let mut end = 0;
+        let ends = counts.map(|count| {
+            end += count;
+            end
+        });
+        let mut references = References { ends, ..References::default() };
+        references.entries[..end].iter_mut().zip(entries).for_each(|(to, entry)| *to = entry);
+        references
+    }
+
     /// All entries, in the order of the initial list 0.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &PlacedReference> {
-        self.st_curr_before.iter().chain(&self.st_curr_after).chain(&self.lt_curr)
+    pub(crate) fn all(&self) -> &[PlacedReference] {
+        &self.entries[..self.ends[2]]
+    }
+
+    /// All entries, in the order of the initial list 1: what comes after the picture first.
+    fn list1(&self) -> impl Iterator<Item = &PlacedReference> + Clone {
+        let [before, after, all] = self.ends;
+        let of = |range: std::ops::Range<usize>| self.entries[range].iter();
+        of(before..after).chain(of(0..before)).chain(of(after..all))
     }
 
     /// `NumPicTotalCurr` (7-55).
     pub(crate) fn num_pic_total_curr(&self) -> usize {
-        self.all().count()
+        self.ends[2]
     }
 }
 
@@ -66,15 +84,24 @@ impl Words {
         let value = value.into();
         field.write(&mut self.0, index, value).unwrap_or_else(|e| panic!("descriptor: {e}"));
     }
+
+    /// The elements of an array of whole bytes, or of 16-bit words, all at once.
+    fn set_all<const N: usize>(&mut self, field: Field, elements: [[u8; N]; LIST_ENTRIES]) {
+        debug_assert!(field.lo == 0 && field.width() as usize == 8 * N && usize::from(field.stride) == 8 * N);
+        debug_assert!(usize::from(field.count) == LIST_ENTRIES);
+        let at = usize::from(field.offset);
+        self.0[at..at + N * LIST_ENTRIES].copy_from_slice(elements.as_flattened());
+    }
 }
 
-/// The part of the descriptor that is the same for all pictures with the same parameter sets.
+/// What is the same for all pictures with the same parameter sets: a part of the descriptor, and the tables beside it.
 #[derive(Clone)]
 pub(crate) struct Template {
     sps: Arc<Sps>,
     pps: Arc<Pps>,
     scratch: Scratch,
     words: Words,
+    tables: Box<Tables>,
 }
 
 impl std::fmt::Debug for Template {
@@ -101,12 +128,17 @@ impl Template {
         write_sps(&mut w, sps);
         write_pps(&mut w, sps, pps);
         write_range_extension(&mut w, sps, pps);
-        Template { sps: sps.clone(), pps: pps.clone(), scratch, words: w }
+        Template { sps: sps.clone(), pps: pps.clone(), scratch, words: w, tables: Tables::new(sps, pps) }
     }
 
     /// Where the areas of the scratch memory lie that the descriptor tells of.
     pub(crate) fn scratch(&self) -> &Scratch {
         &self.scratch
+    }
+
+    /// The tables beside the descriptor.
+    pub(crate) fn tables(&self) -> &Tables {
+        &self.tables
     }
 
     /// The descriptor of one picture.
@@ -271,8 +303,8 @@ fn write_references(w: &mut Words, poc: i32, place: u8, references: &References)
     let total = references.num_pic_total_curr();
     w.set(pic::num_ref_frames, total as u32);
     let fallback =
-        references.all().next().copied().unwrap_or(PlacedReference { place, poc, long_term: false });
-    let difference = |other: i32| poc.wrapping_sub(other).clamp(-128, 127);
+        references.all().first().copied().unwrap_or(PlacedReference { place, poc, long_term: false });
+    let difference = |other: i32| (poc.wrapping_sub(other).clamp(-128, 127) as i16).to_le_bytes();
     let mut differences = [difference(fallback.poc); LIST_ENTRIES];
     let mut long_term = 0u32;
     for r in references.all() {
@@ -282,24 +314,14 @@ fn write_references(w: &mut Words, poc: i32, place: u8, references: &References)
         }
     }
     w.set(pic::longtermflag, long_term);
-    for (i, &d) in differences.iter().enumerate() {
-        w.set_at(pic::RefDiffPicOrderCnts, i, d);
-    }
-    let (before, after, lt) = (&references.st_curr_before, &references.st_curr_after, &references.lt_curr);
-    let list0 = before.iter().chain(after).chain(lt);
-    let list1 = after.iter().chain(before).chain(lt);
-    let mut fill = |field: Field, list: &mut dyn Iterator<Item = u8>| {
-        for (i, entry) in list.take(LIST_ENTRIES).enumerate() {
-            w.set_at(field, i, entry);
-        }
-    };
+    w.set_all(pic::RefDiffPicOrderCnts, differences);
+    let [mut list0, mut list1] = [[[place]; LIST_ENTRIES]; 2];
     if total > 0 {
-        fill(pic::initreflistidxl0, &mut list0.cycle().map(|r| r.place));
-        fill(pic::initreflistidxl1, &mut list1.cycle().map(|r| r.place));
-    } else {
-        fill(pic::initreflistidxl0, &mut std::iter::repeat(place));
-        fill(pic::initreflistidxl1, &mut std::iter::repeat(place));
+        list0.iter_mut().zip(references.all().iter().cycle()).for_each(|(entry, r)| *entry = [r.place]);
+        list1.iter_mut().zip(references.list1().cycle()).for_each(|(entry, r)| *entry = [r.place]);
     }
+    w.set_all(pic::initreflistidxl0, list0);
+    w.set_all(pic::initreflistidxl1, list1);
 }
 
 #[cfg(test)]

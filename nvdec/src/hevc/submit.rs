@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use hcq::{DeviceBuffer, SyncPoint};
 use hevc::Picture;
 use hevc::dpb::{Marking, ResolvedRps};
 use hevc::picture_hash::PictureHash;
@@ -11,12 +12,12 @@ use nvkernel_sys::video;
 use super::descriptor::{DESCRIPTOR_BYTES, Template};
 use super::sequence::Stored;
 use super::table::PictureTable;
-use super::tables::{self, SCALING_LIST_BYTES, TILE_TABLE_BYTES};
+use super::tables::{SCALING_LIST_BYTES, TILE_TABLE_BYTES};
 use super::{Decode, HevcDecoder, scratch};
 use crate::error::{Error, Result};
 use crate::frame::Frame;
 use crate::job::PictureJob;
-use crate::motion::PLACES;
+use crate::motion::{MotionSlot, PLACES};
 use crate::session::Session;
 use crate::surface::Surface;
 use crate::upload::Chunk;
@@ -56,6 +57,26 @@ pub(super) struct Pending {
     chunk: Chunk,
     stream_len: u64,
     stored: Arc<Stored>,
+}
+
+/// The lists of a job, empty: kept from one to the next.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    buffers: Vec<(u32, DeviceBuffer)>,
+    pictures: Vec<(u8, Surface)>,
+    collocated: Vec<MotionSlot>,
+    waits: Vec<SyncPoint>,
+}
+
+impl Lists {
+    fn of(job: PictureJob) -> Lists {
+        let PictureJob { mut buffers, mut pictures, mut collocated, mut waits, .. } = job;
+        buffers.clear();
+        pictures.clear();
+        collocated.clear();
+        waits.clear();
+        Lists { buffers, pictures, collocated, waits }
+    }
 }
 
 impl HevcDecoder {
@@ -210,8 +231,11 @@ impl HevcDecoder {
         let class = self.context.class();
         let poc = picture.pic_order_cnt_val;
 
-        let sources = collocated.iter().map(|&at| references[at].as_ref().and_then(|r| r.motion().clone()));
-        let sources: Vec<_> = sources.collect();
+        let mut sources = [const { None }; MAX_COLLOCATED];
+        for (source, &at) in sources.iter_mut().zip(&collocated) {
+            *source = references[at].as_ref().and_then(|stored| stored.motion().clone());
+        }
+        let sources = &sources[..collocated.len()];
         // No picture to come takes motion from those that nothing else than the DPB holds, for output.
         for (_, entry) in self.dpb.iter().filter(|(_, entry)| entry.marking == Marking::Unused) {
             if Arc::strong_count(&entry.payload) == 1 {
@@ -219,30 +243,34 @@ impl HevcDecoder {
             }
         }
         // No later picture refers to one before an IRAP picture, but for those that lead it in output order.
-        let placed = sequence.motion.place(&self.context, &sources, picture.is_irap())?;
+        let placed = sequence.motion.place(&self.context, sources, picture.is_irap())?;
         let Some(motion) = placed else {
             self.note(Error::TooManyReferences { poc });
             return Ok(());
         };
-        let fixed: Vec<_> =
-            collocated.iter().copied().zip(motion.sources.iter().map(|&(_, place)| place)).collect();
-        let frames: Vec<Option<&Frame>> =
-            references.iter().map(|r| r.as_ref().and_then(|stored| stored.frame())).collect();
-        let surfaces: Vec<_> = frames.iter().map(|frame| frame.map(|f| f.surface.clone())).collect();
+        let mut fixed = [(0, 0); MAX_COLLOCATED];
+        for (fixed, (&at, &(_, place))) in fixed.iter_mut().zip(collocated.iter().zip(&motion.sources)) {
+            *fixed = (at, place);
+        }
         let target = (&surface, motion.target.1);
-        let Some(table) = PictureTable::new(target, &rps, &surfaces, &fixed, || sequence.grey())? else {
+        let reference = |at: usize| Some(references[at].as_ref()?.frame()?.surface.clone());
+        let Lists { buffers, pictures, collocated: mut slots, waits } = std::mem::take(&mut self.lists);
+        let fixed = &fixed[..collocated.len()];
+        let table = PictureTable::new(target, &rps, reference, fixed, || sequence.grey(), pictures)?;
+        let Some(table) = table else {
             self.note(Error::TooManyReferences { poc });
             return Ok(());
         };
+        slots.extend(motion.sources.into_iter().map(|(slot, _)| slot));
         let mut job = PictureJob {
             application_id: video::APPLICATION_ID_HEVC,
             control_params: CONTROL_PARAMS,
-            buffers: Vec::new(),
+            buffers,
             target: surface.clone(),
             pictures: table.pictures,
             motion: Some(motion.target.0.clone()),
-            collocated: motion.sources.into_iter().map(|(slot, _)| slot).collect(),
-            waits: Vec::new(),
+            collocated: slots,
+            waits,
         };
 
         let blocks = scratch::blocks(&picture.sps);
@@ -252,32 +280,31 @@ impl HevcDecoder {
             _ => Template::new(&picture.sps, &picture.pps, class, surface.geometry()),
         };
         let descriptor = template.picture(&picture, motion.target.1, &table.references, stream_len as u32);
-        let scratch = *template.scratch();
-        sequence.template = Some(template);
+        let (scratch, tables) = (*template.scratch(), template.tables());
         let view = chunk.memory.view()?;
         view.copy_in(0, &descriptor);
-        if let Some(lists) = picture.pps.scaling_list(&picture.sps) {
-            view.copy_in(SCALING_LIST_AT as usize, &tables::scaling_lists(&lists));
+        if let Some(lists) = &tables.scaling_lists {
+            view.copy_in(SCALING_LIST_AT as usize, lists);
         }
-        let mut tiles = [0; TILE_TABLE_BYTES];
-        tables::tile_table(&picture.pps.tile_layout(&picture.sps), &picture.sps, &mut tiles);
-        view.copy_in(TILE_TABLE_AT as usize, &tiles);
+        view.copy_in(TILE_TABLE_AT as usize, &tables.tiles);
+        sequence.template = Some(template);
 
-        let records = frames.iter().flatten().map(|frame| frame.record.clone()).collect();
+        let frames = references.iter().flatten().filter_map(|stored| stored.frame());
+        let records = frames.map(|frame| frame.record.clone()).collect();
         let limit = sequence.in_flight_limit();
         let record = session.record(stored.number, poc, blocks, records, limit)?;
         let scratch_memory = sequence.scratch(&self.context, plan.engine, scratch.size);
         let scratch_memory = scratch_memory.inspect_err(|_| session.abandon(&record))?;
         let part = |offset: u64| scratch_memory.slice(offset, scratch_memory.size() - offset);
         let at = |offset: u64| chunk.memory.slice(offset, chunk.memory.size() - offset);
-        job.buffers = vec![
+        job.buffers.extend([
             (video::SET_DRV_PIC_SETUP_OFFSET, at(0)),
             (video::SET_IN_BUF_BASE_OFFSET, at(BITSTREAM_AT)),
             (video::SET_COLOC_DATA_OFFSET, motion.window),
             (video::SET_NVDEC_STATUS_OFFSET, Session::status_buffer(&record)),
             (video::HEVC_SET_TILE_SIZES_OFFSET, at(TILE_TABLE_AT)),
             (video::HEVC_SET_FILTER_BUFFER_OFFSET, part(0)),
-        ];
+        ]);
         if picture.sps.scaling_list_enabled_flag {
             job.buffers.push((video::HEVC_SET_SCALING_LIST_OFFSET, at(SCALING_LIST_AT)));
         }
@@ -287,10 +314,11 @@ impl HevcDecoder {
         if class.scratch_4dc > 0 {
             job.buffers.push((video::UNNAMED_SCRATCH_OFFSET_4DC, part(scratch.unnamed_4dc)));
         }
-        job.waits = sequence.cleared.clone();
+        job.waits.extend(sequence.cleared.iter().cloned());
         let submitted = session.submit(&job, plan, &record, stream_len);
         let ready = submitted.inspect_err(|_| session.abandon(&record))?;
         session.upload.free(&chunk, Some(ready.clone()));
+        self.lists = Lists::of(job);
         let frame = Frame {
             surface,
             ready,

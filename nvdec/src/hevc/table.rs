@@ -1,8 +1,8 @@
 //! The engine's picture table: where the target and its references stand, for one picture.
 
-use hevc::dpb::{RefEntry, ResolvedRps};
+use hevc::dpb::{DpbIndex, ResolvedRps};
 
-use super::descriptor::{PlacedReference, References};
+use super::descriptor::{LIST_ENTRIES, PlacedReference, References};
 use crate::error::Result;
 use crate::motion::PLACES;
 use crate::surface::Surface;
@@ -17,24 +17,30 @@ pub(crate) struct PictureTable {
 }
 
 impl PictureTable {
-    /// Gives places to all that `rps` names beside the target. `surfaces` are those pictures in the order of initial
-    /// list 0, `None` for a missing one, for which `missing` makes a stand-in. `fixed` are positions in that list whose
-    /// place is settled by where their motion vectors lie.
+    /// Gives places to all that `rps` names beside the target. `surface` gives those pictures by their position in
+    /// initial list 0, `None` for a missing one, for which `missing` makes a stand-in. `fixed` are positions in that
+    /// list whose place is settled by where their motion vectors lie. `pictures` is an empty list to be filled.
     ///
     /// `None` if there are more pictures than places.
     pub(crate) fn new(
         target: (&Surface, u8),
         rps: &ResolvedRps,
-        surfaces: &[Option<Surface>],
+        surface: impl Fn(usize) -> Option<Surface>,
         fixed: &[(usize, u8)],
         mut missing: impl FnMut() -> Result<Surface>,
+        mut pictures: Vec<(u8, Surface)>,
     ) -> Result<Option<PictureTable>> {
-        let entries: Vec<&RefEntry> = rps.initial_list0().collect();
-        let mut places: Vec<Option<u8>> = vec![None; entries.len()];
-        let mut pictures = vec![(target.1, target.0.clone())];
+        let total = rps.num_pic_total_curr();
+        if total > LIST_ENTRIES {
+            return Ok(None);
+        }
+        let mut indices: [Option<DpbIndex>; LIST_ENTRIES] = [None; LIST_ENTRIES];
+        indices.iter_mut().zip(rps.initial_list0()).for_each(|(index, entry)| *index = entry.index);
+        let mut places: [Option<u8>; LIST_ENTRIES] = [None; LIST_ENTRIES];
+        pictures.push((target.1, target.0.clone()));
         let mut taken = 1u32 << target.1;
         let order = fixed.iter().map(|&(at, place)| (at, Some(place)));
-        for (at, settled) in order.chain((0..entries.len()).map(|at| (at, None))) {
+        for (at, settled) in order.chain((0..total).map(|at| (at, None))) {
             if places[at].is_some() {
                 continue;
             }
@@ -44,32 +50,27 @@ impl PictureTable {
                 return Ok(None);
             }
             taken |= 1 << place;
-            let surface = match &surfaces[at] {
-                Some(surface) => surface.clone(),
+            let surface = match surface(at) {
+                Some(surface) => surface,
                 None => missing()?,
             };
             pictures.push((place, surface));
             // A picture that is named twice stands in one place.
-            let index = entries[at].index;
-            for (other, known) in entries.iter().zip(&mut places) {
-                if index.is_some() && other.index == index {
+            let index = indices[at];
+            for (other, known) in indices[..total].iter().zip(&mut places) {
+                if index.is_some() && *other == index {
                     *known = Some(place);
                 }
             }
             places[at] = Some(place);
         }
-        let mut placed = entries.iter().zip(&places).map(|(entry, place)| PlacedReference {
+        let placed = rps.initial_list0().zip(places).map(|(entry, place)| PlacedReference {
             place: place.expect("every entry has one"),
             poc: entry.poc,
             long_term: entry.long_term,
         });
-        let mut take = |count: usize| placed.by_ref().take(count).collect::<Vec<_>>();
-        let references = References {
-            st_curr_before: take(rps.st_curr_before.len()),
-            st_curr_after: take(rps.st_curr_after.len()),
-            lt_curr: take(rps.lt_curr.len()),
-        };
-        Ok(Some(PictureTable { pictures, references }))
+        let counts = [rps.st_curr_before.len(), rps.st_curr_after.len(), rps.lt_curr.len()];
+        Ok(Some(PictureTable { pictures, references: References::new(counts, placed) }))
     }
 }
 

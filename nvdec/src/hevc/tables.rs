@@ -1,8 +1,8 @@
 //! The tables beside the descriptor: tile sizes and scaling lists.
 
-use hevc::Sps;
 use hevc::pps::TileLayout;
 use hevc::scaling::ScalingList;
+use hevc::{Pps, Sps};
 
 /// Bytes of the tile table.
 pub(crate) const TILE_TABLE_BYTES: usize = 0x1000;
@@ -10,6 +10,24 @@ pub(crate) const TILE_TABLE_BYTES: usize = 0x1000;
 const TILE_EDGES: usize = 0x700;
 /// Bytes of the scaling lists as the engine reads them.
 pub(crate) const SCALING_LIST_BYTES: usize = 1008;
+
+/// The tables of a pair of parameter sets.
+#[derive(Clone)]
+pub(crate) struct Tables {
+    /// If `scaling_list_enabled_flag` is set.
+    pub(crate) scaling_lists: Option<[u8; SCALING_LIST_BYTES]>,
+    /// Always needed, also without tiles.
+    pub(crate) tiles: [u8; TILE_TABLE_BYTES],
+}
+
+impl Tables {
+    pub(crate) fn new(sps: &Sps, pps: &Pps) -> Box<Tables> {
+        let scaling_lists = pps.scaling_list(sps).map(|lists| scaling_lists(&lists));
+        let mut tables = Box::new(Tables { scaling_lists, tiles: [0; TILE_TABLE_BYTES] });
+        tile_table(&pps.tile_layout(sps), sps, &mut tables.tiles);
+        tables
+    }
+}
 
 /// The tile table: width and height in CTBs of every tile in raster order, then the right edges of the columns
 /// and the bottom edges of the rows in units of 16 samples.

@@ -147,11 +147,14 @@ fn reference(place: u8, poc: i32, long_term: bool) -> PlacedReference {
 fn lists_repeat_and_marks_count_from_the_top() {
     let mut picture = (*first_picture("h_ra_cra")).clone();
     picture.pic_order_cnt_val = 1000;
-    let references = References {
-        st_curr_before: vec![reference(3, 999, false), reference(0, 900, false)],
-        st_curr_after: vec![reference(7, 1004, false)],
-        lt_curr: vec![reference(15, 2000, true), reference(1, 100, true)],
-    };
+    let entries = [
+        reference(3, 999, false),
+        reference(0, 900, false),
+        reference(7, 1004, false),
+        reference(15, 2000, true),
+        reference(1, 100, true),
+    ];
+    let references = References::new([2, 1, 2], entries.into_iter());
     let d = describe(&picture, &references);
     assert_eq!(d[0x70], 5, "num_ref_frames");
     assert_eq!(u16::from_le_bytes([d[0x72], d[0x73]]), 1 << 0 | 1 << 14, "longtermflag, bit 15 - place");
@@ -270,11 +273,9 @@ proptest! {
     ) {
         let mut picture = (*first_picture("h_ra_cra")).clone();
         picture.pic_order_cnt_val = poc;
-        let mut references = References::default();
-        for &(place, poc, set) in &sets {
-            let entry = reference(place, poc, set == 2);
-            [&mut references.st_curr_before, &mut references.st_curr_after, &mut references.lt_curr][set].push(entry);
-        }
+        let of = |wanted: usize| sets.iter().filter(move |&&(_, _, set)| set == wanted);
+        let entries = [0, 1, 2].into_iter().flat_map(of).map(|&(place, poc, set)| reference(place, poc, set == 2));
+        let references = References::new([0, 1, 2].map(|set| of(set).count()), entries);
         let d = describe(&picture, &references);
         prop_assert_eq!(usize::from(d[0x70]), sets.len());
         let named = |place: u8| if sets.is_empty() { place == 5 } else { sets.iter().any(|s| s.0 == place) };

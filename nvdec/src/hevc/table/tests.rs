@@ -1,4 +1,4 @@
-use hevc::dpb::DpbIndex;
+use hevc::dpb::RefEntry;
 use proptest::prelude::*;
 
 use super::*;
@@ -51,11 +51,13 @@ proptest! {
         let settled = settled.filter(|(_, place)| !named.is_empty() && *place != target);
         let fixed: Vec<(usize, u8)> =
             settled.iter().map(|(at, place)| (at.index(named.len()), *place)).collect();
-        let table = PictureTable::new((own, target), &rps, &found, &fixed, || Ok(grey.clone())).unwrap();
+        let surface = |at: usize| found[at].clone();
+        let missing = || Ok(grey.clone());
+        let table = PictureTable::new((own, target), &rps, surface, &fixed, missing, Vec::new()).unwrap();
         let distinct: std::collections::BTreeSet<_> = named.iter().filter_map(|e| e.index).collect();
         let missing = named.iter().filter(|e| e.index.is_none()).count();
         let Some(table) = table else {
-            prop_assert!(distinct.len() + missing + 1 > PLACES);
+            prop_assert!(distinct.len() + missing + 1 > PLACES || named.len() > LIST_ENTRIES);
             return Ok(());
         };
         prop_assert_eq!(table.pictures.len(), distinct.len() + missing + 1);
@@ -65,7 +67,7 @@ proptest! {
             &there[0].1
         };
         prop_assert!(at(target).same(own));
-        let references: Vec<PlacedReference> = table.references.all().copied().collect();
+        let references = table.references.all();
         prop_assert_eq!(references.len(), named.len());
         for ((reference, entry), surface) in references.iter().zip(&named).zip(&found) {
             prop_assert_eq!(reference.poc, entry.poc);
