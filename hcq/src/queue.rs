@@ -247,6 +247,17 @@ impl Queue {
         }
         Ok(point)
     }
+
+    /// Submits nothing but the release: its point is reached, and its time stamp taken, when the engine comes
+    /// to it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`submit`](Self::submit).
+    pub fn mark(&self) -> Result<SyncPoint> {
+        // SAFETY: no command, hence no address.
+        unsafe { self.submit(&[], &PushBuffer::new(), Vec::new()) }
+    }
 }
 
 /// Whom a release tells of itself.
