@@ -20,6 +20,7 @@ pub mod device;
 mod error;
 #[allow(unsafe_code)]
 pub mod kernel;
+pub mod load;
 pub mod memory;
 pub mod profile;
 pub mod pushbuf;
