@@ -343,6 +343,43 @@ fn the_probe_shows_emulated_devices_as_such() {
 }
 
 #[test]
+fn the_probe_watches_engines() {
+    let output = run_on("emulated", PROBE, &["--watch", "--count", "2", "--interval", "0.2", "--json"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let lines: Vec<serde_json::Value> =
+        stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2, "an object a line for each interval");
+    for line in &lines {
+        assert_eq!((&line["schema"], &line["gpus"][0]["emulated"]), (&1.into(), &true.into()));
+        let engines = line["gpus"][0]["engines"].as_array().unwrap();
+        assert_eq!((engines.len(), &engines[0]["engine"]), (7, &"NVDEC1".into()));
+        assert!(engines.iter().all(|engine| engine["error"].is_null()), "{line}");
+    }
+    let sampled = |line: &serde_json::Value| line["gpus"][0]["engines"][0]["samples"].as_u64().unwrap() > 0;
+    assert!(lines.iter().any(sampled), "{lines:?}");
+    assert!(lines[1]["seconds"].as_f64() > lines[0]["seconds"].as_f64());
+
+    let output = run(PROBE, &["--watch", "--count", "2", "--interval", "0.1", "--device", "emulated"]);
+    let text = stdout(&output);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(text.matches("GPU 0  NVIDIA H200 (emulated)\n").count(), 2, "{text}");
+    assert!(!text.contains('\x1b'), "no control sequences in a pipe: {text}");
+    assert!(stderr(&output).contains("nobody else can be seen"), "{}", stderr(&output));
+
+    for wrong in
+        [&["--watch", "--selftest"][..], &["--rate", "9"], &["--watch", "--interval", "3600", "--rate", "99"]]
+    {
+        assert_eq!(code(&run_on("emulated", PROBE, wrong)), 2, "{wrong:?}");
+    }
+    let output = run(PROBE, &["--watch", "--device", "nv:31", "--count", "1"]);
+    assert!([69, 77].contains(&code(&output)), "{}", stderr(&output));
+    if !has_gpu() {
+        let output = run(PROBE, &["--watch", "--count", "1"]);
+        assert!([69, 77].contains(&code(&output)), "not the emulated one: {}", stderr(&output));
+    }
+}
+
+#[test]
 fn with_a_gpu_the_clips_are_bit_exact() {
     if !has_gpu() {
         return;

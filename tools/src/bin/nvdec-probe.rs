@@ -1,15 +1,17 @@
 //! `nvdec-probe`: can this machine decode, and if not, why not?
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use nvdec::DeviceChoice;
 use nvdec_tools::device::{self, EngineChoice};
 use nvdec_tools::exit::{Exit, Failure};
-use nvdec_tools::{logger, probe};
+use nvdec_tools::logger;
+use nvdec_tools::probe::{self, watch};
 
-/// Says which NVIDIA GPUs there are, which video engines they have, what those decode, and what stands in the way of
-/// using them.
+/// Says which NVIDIA GPUs there are, which video engines they have, what those decode, and what stands in the
+/// way of using them.
 ///
 /// Nothing but the kernel driver's device nodes is needed: no CUDA, no NVIDIA library, no root.
 #[derive(Debug, Parser)]
@@ -23,8 +25,8 @@ struct Args {
     #[arg(long, value_name = "N", conflicts_with = "device")]
     gpu: Option<usize>,
 
-    /// auto (every GPU), nv:N, or emulated (an H200 in software); by default what the environment variable NVDEC_DEVICE
-    /// says, auto without it
+    /// auto (every GPU), nv:N, or emulated (an H200 in software); by default what the environment variable
+    /// NVDEC_DEVICE says, auto without it
     #[arg(long, value_name = "DEVICE")]
     device: Option<DeviceChoice>,
 
@@ -35,6 +37,35 @@ struct Args {
     /// Engine of the self-test, by its NVDEC number, or all
     #[arg(long, value_name = "N", default_value = "all", requires = "selftest")]
     engine: EngineChoice,
+
+    /// Show how busy each NVDEC engine is, whoever uses it, until Ctrl-C
+    ///
+    /// At random times each engine gets an empty submission. If it answers late, it was at somebody's work:
+    /// the share of late answers is the share of time in which it was busy, and "95 % sure" is what that may
+    /// be after so few samples. The wait is about what anybody's next picture would wait: the one in the
+    /// middle, and the longest.
+    ///
+    /// No privilege is needed. Others who use the GPU pay with a switch of channels for each sample of an
+    /// engine, and with the memory of two channels on each engine, a few MiB apiece. Never compared yet with
+    /// an engine of known load: work that is shorter than a late answer takes is not seen.
+    ///
+    /// On a terminal the figures stay in their place; in a pipe they follow each other, with --json as one
+    /// object a line.
+    #[arg(long, conflicts_with = "selftest")]
+    watch: bool,
+
+    /// How long --watch collects samples for a figure, 0.1 to 3600
+    #[arg(long, value_name = "SECONDS", default_value = "1", requires = "watch", value_parser = interval)]
+    interval: Duration,
+
+    /// End --watch after N intervals
+    #[arg(long, value_name = "N", requires = "watch", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+
+    /// Samples that --watch takes of each engine a second, on average, 1 to 1000. More are more exact, and
+    /// disturb more
+    #[arg(long, value_name = "PER_SECOND", default_value = "50", requires = "watch", value_parser = rate)]
+    rate: f64,
 
     /// Say what the driver is asked
     #[arg(short, long)]
@@ -47,13 +78,30 @@ Examples:
   nvdec-probe --json | jq '.gpus[].engines[] | select(.kind == \"NVDEC\").name'
   nvdec-probe --selftest           prove it: bit-exact on every engine?
   nvdec-probe --selftest --gpu 1 --engine 4
+  nvdec-probe --watch              who decodes how much? A line for each engine, every second
+  nvdec-probe --watch --json --count 1 --interval 10 | jq '.gpus[].engines[] | {engine, busy}'
 
 Exit codes:
-   0  a GPU is usable (and the self-test, if asked for, passed)
-   1  a self-test failed, or the driver failed
+   0  a GPU is usable (and the self-test, if asked for, passed); --watch: all intervals are done
+   1  a self-test failed, or the driver failed; --watch: an engine could not be watched to the end
    2  the command line makes no sense
   69  no usable engine: no GPU, no driver, no NVDEC, driver too old
   77  no permission: device nodes or a sandbox refuse this user or container";
+
+/// Seconds of `--interval`.
+fn interval(text: &str) -> Result<Duration, String> {
+    number(text, 0.1, 3600.0).map(Duration::from_secs_f64)
+}
+
+/// Samples a second of `--rate`.
+fn rate(text: &str) -> Result<f64, String> {
+    number(text, 1.0, 1000.0)
+}
+
+fn number(text: &str, least: f64, most: f64) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("a number from {least} to {most} is wanted"))
+}
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -63,6 +111,10 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<Exit, Failure> {
     let device = device::choose(args.gpu.map(DeviceChoice::Nv).or(args.device))?;
+    if args.watch {
+        let Args { interval, count, rate, json, .. } = *args;
+        return watch::run(&watch::Options { device, interval, count, rate, json });
+    }
     probe::run(&probe::Options { device, json: args.json, selftest: args.selftest, engine: args.engine })
 }
 
@@ -82,7 +134,25 @@ mod tests {
         let args =
             Args::try_parse_from(["nvdec-probe", "--selftest", "--engine", "4", "--gpu", "1"]).unwrap();
         assert_eq!((args.engine, args.gpu), ("4".parse().unwrap(), Some(1)));
-        for wrong in [&["--gpu", "0", "--device", "nv:1"][..], &["--engine", "1"], &["--device", "cuda"]] {
+        let watch =
+            ["nvdec-probe", "--watch", "--interval", "0.5", "--count", "3", "--rate", "200", "--json"];
+        let args = Args::try_parse_from(watch).unwrap();
+        assert_eq!((args.interval, args.count, args.rate), (Duration::from_millis(500), Some(3), 200.0));
+        for wrong in [
+            &["--gpu", "0", "--device", "nv:1"][..],
+            &["--engine", "1"],
+            &["--device", "cuda"],
+            &["--watch", "--selftest"],
+            &["--interval", "2"],
+            &["--count", "2"],
+            &["--rate", "20"],
+            &["--watch", "--interval", "0"],
+            &["--watch", "--interval", "1e300"],
+            &["--watch", "--interval", "nan"],
+            &["--watch", "--count", "0"],
+            &["--watch", "--rate", "0.5"],
+            &["--watch", "--rate", "inf"],
+        ] {
             assert!(Args::try_parse_from([&["nvdec-probe"], wrong].concat()).is_err(), "{wrong:?}");
         }
     }

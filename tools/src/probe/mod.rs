@@ -4,6 +4,7 @@ pub mod collect;
 pub mod permissions;
 pub mod report;
 pub mod text;
+pub mod watch;
 
 use nvdec::DeviceChoice;
 
