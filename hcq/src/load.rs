@@ -27,9 +27,8 @@ pub const MOST_SAMPLES: usize = 100_000;
 /// clock was seen between 840 and 1,545 MHz, a factor of 1.84, and it may have been at the other end when the
 /// shortest was seen.
 const FACTOR: u32 = 2;
-/// What it may take longer besides: the clock of the GPU counts in steps of 32 ns, but the way over the bus
-/// to the ring and back is shared with everybody's copies. A guess, about as long as eight methods of an
-/// NVDEC engine.
+/// What it may take longer besides, for the way over the bus to the ring and back, which everybody's copies
+/// share. A guess; an NVDEC engine takes as long for seven methods.
 const MARGIN: Duration = Duration::from_micros(20);
 /// How long a shortest wait is remembered at least; at most twice as long.
 const MEMORY: Duration = Duration::from_secs(30);
@@ -97,8 +96,8 @@ impl Wait {
     /// Nothing is known.
     const UNKNOWN: Wait = Wait { least: Duration::ZERO, most: Some(Duration::MAX) };
 
-    /// Whether the answer took longer than `limit`. `None` if that cannot be said: the program was
-    /// interrupted between ring and clock, or the question was asked only just before it was to be answered.
+    /// Whether the answer took longer than `limit`. `None` if that cannot be said: the program was interrupted
+    /// between doorbell and clock, or the interval ended before the answer could be late.
     pub fn is_late(&self, limit: Duration) -> Option<bool> {
         match self.most {
             _ if self.least > limit => Some(true),
@@ -207,10 +206,12 @@ impl EngineSampler {
     /// [`Error::ChannelFault`], and those of a submission. Nothing is to be had of the sampler any more.
     pub fn sample(&mut self) -> Result<()> {
         self.look()?;
+        let under_way = self.flight.as_ref().map_or(0, |flight| 1 + flight.followers.len());
+        if self.samples.waits.len() + under_way >= MOST_SAMPLES {
+            return Ok(());
+        }
         if let Some(flight) = &mut self.flight {
-            if self.samples.waits.len() + flight.followers.len() < MOST_SAMPLES {
-                flight.followers.push(Instant::now());
-            }
+            flight.followers.push(Instant::now());
             return Ok(());
         }
         let before = Instant::now();
@@ -310,7 +311,7 @@ pub struct Load {
     pub late: u32,
     /// Samples of which it is not known, and which do not count.
     pub unclear: u32,
-    /// Samples that were not answered by the end.
+    /// Those of the late that were not answered by the end.
     pub unanswered: u32,
     /// The wait in the middle of those that count.
     pub median: Option<Duration>,

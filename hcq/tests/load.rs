@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use hcq::kernel::emulated::{
     EmulatedKernel, Engine, EngineContext, EngineFault, GpuModel, LaunchFault, Usage,
 };
-use hcq::load::{Arrivals, EngineSampler, Idle, Load, Samples};
+use hcq::load::{Arrivals, EngineSampler, Idle, Load, MOST_SAMPLES, Samples};
 use hcq::*;
 use nvkernel_sys::{class, video};
 
@@ -151,6 +151,25 @@ fn held_up_engines_are_busy_and_others_are_not() {
     }
     let load = Load::of(&waits, LIMIT);
     assert_eq!((load.late, load.samples), (1, 1), "{waits:?}");
+}
+
+/// Whoever takes samples and never asks for them fills no memory.
+#[test]
+fn samples_are_limited() {
+    let gate = Arc::new(Gate::default());
+    let (_kernel, device) = machine(&gate, Duration::ZERO);
+    let (class, engine) = (video_class(&device), nvdec(&device, 0));
+    let others = Queue::new(&device, engine, class).unwrap();
+    let mut sampler = EngineSampler::new(&device, engine, class).unwrap();
+    gate.set(true);
+    execute(&others);
+    for _ in 0..MOST_SAMPLES + 100 {
+        sampler.sample().unwrap();
+    }
+    gate.set(false);
+    let taken = sampler.take().unwrap().waits.len();
+    assert!((MOST_SAMPLES - 3..=MOST_SAMPLES).contains(&taken), "{taken}");
+    answered(&mut sampler);
 }
 
 /// An engine that always has work, one that has some half of the time, and one that has none, by random

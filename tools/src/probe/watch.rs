@@ -85,7 +85,7 @@ pub struct EngineRow {
     pub late: u32,
     /// Samples that say nothing, since this program was interrupted.
     pub unclear: u32,
-    /// Samples that were not answered by the end of the interval.
+    /// Those of the late that were not answered by the end of the interval.
     pub unanswered: u32,
     /// The wait in the middle, in µs.
     pub median_us: Option<f64>,
