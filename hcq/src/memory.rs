@@ -164,6 +164,13 @@ impl DeviceBuffer {
         DeviceBuffer { allocation: self.allocation.clone(), offset: 0, size: self.allocation.size }
     }
 
+    /// Whether nobody else holds any part of the allocation. Queues hold what they were given until the submission is
+    /// over *and* they notice, at the next one or by [`Queue::trim`](crate::Queue::trim).
+    pub fn is_sole_owner(&mut self) -> bool {
+        // Unlike a look at the count, this is ordered behind what the other owners did.
+        Arc::get_mut(&mut self.allocation).is_some()
+    }
+
     /// Whether `address..address + length` lies inside.
     pub fn contains(&self, address: u64, length: u64) -> bool {
         let start = self.gpu_address();
