@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use hcq::{
-    CopyCommands, CopyQueue, Device, DeviceBuffer, EngineKind, EngineType, Placement, Profiler, SyncPoint,
-};
+use hcq::{CopyCommands, CopyQueue, Device, EngineKind, EngineType, Placement, Profiler, SyncPoint};
 
 use crate::class::{Capability, Chroma, Codec, EngineLimits, Shapes, VIDEO_CLASSES, VideoClass};
 use crate::error::{Error, Result};
 use crate::queue::VideoQueue;
+use crate::recycle::{Lease, Purpose, Store};
 use crate::scheduler::{EngineLoad, EngineSet, Scheduler};
 
 /// Which of an engine's two queues a session submits to. The engine takes turns between them, so that nobody who
@@ -28,6 +27,8 @@ pub enum Lane {
 /// each is made when first needed.
 #[derive(Debug)]
 pub struct Context {
+    /// Declared first: memory goes before the queues do.
+    store: Arc<Store>,
     device: Device,
     class: VideoClass,
     limits: Option<EngineLimits>,
@@ -37,16 +38,8 @@ pub struct Context {
     scheduler: Scheduler,
     /// Sessions that chose a single engine, by engine.
     settled: Mutex<BTreeMap<EngineType, usize>>,
-    budget: Mutex<Budget>,
     busy: AtomicUsize,
     profiler: OnceLock<Arc<Profiler>>,
-}
-
-/// GPU memory promised to sessions, in bytes.
-#[derive(Debug, Default)]
-struct Budget {
-    limit: Option<u64>,
-    reserved: u64,
 }
 
 /// A session's share of the budget.
@@ -59,21 +52,17 @@ pub(crate) struct Reservation {
 impl Reservation {
     /// Makes it `bytes` large. `false` and unchanged if the budget does not allow that.
     pub(crate) fn resize(&mut self, bytes: u64) -> bool {
-        let mut budget = self.context.budget();
-        let reserved = (budget.reserved - self.bytes).saturating_add(bytes);
-        if bytes > self.bytes && budget.limit.is_some_and(|limit| reserved > limit) {
-            return false;
+        let resized = self.context.store.reserve(self.bytes, bytes);
+        if resized {
+            self.bytes = bytes;
         }
-        budget.reserved = reserved;
-        drop(budget);
-        self.bytes = bytes;
-        true
+        resized
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.context.budget().reserved -= self.bytes;
+        self.context.store.reserve(self.bytes, 0);
     }
 }
 
@@ -115,6 +104,7 @@ impl Context {
         let limits = limits.and_then(|limits| limits.downcast_ref::<EngineLimits>()).copied();
         let class = limits.map_or(*class, |limits| limits.shaped(class));
         Ok(Arc::new(Context {
+            store: Arc::default(),
             device,
             class,
             limits,
@@ -123,7 +113,6 @@ impl Context {
             copy: OnceLock::new(),
             queues: Mutex::default(),
             settled: Mutex::default(),
-            budget: Mutex::default(),
             busy: AtomicUsize::new(0),
             profiler: OnceLock::new(),
         }))
@@ -167,7 +156,7 @@ impl Context {
         if let Some(copy) = self.copy.get() {
             return Ok(copy);
         }
-        let copy = CopyQueue::new(&self.device, None)?;
+        let copy = self.retried(|| Ok(CopyQueue::new(&self.device, None)?))?;
         let copy = self.copy.get_or_init(|| copy);
         copy.queue().profile(self.profiler.get().cloned());
         Ok(copy)
@@ -186,17 +175,44 @@ impl Context {
         profiler
     }
 
-    /// Lets go of what finished copies held.
+    /// Lets go of what finished submissions held.
     pub(crate) fn trim(&self) {
-        if let Some(copy) = self.copy.get() {
-            copy.queue().trim();
+        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let video = queues.values().map(|queue| queue.queue());
+        video.chain(self.copy.get().map(|copy| copy.queue())).for_each(|queue| queue.trim());
+    }
+
+    /// Memory that sessions have given back, or fresh memory. What it holds is said with [`Purpose`].
+    pub(crate) fn allocate(&self, size: u64, purpose: Purpose) -> Result<Lease> {
+        let bytes = hcq::allocation_size(size, purpose.placement());
+        let mut kept = self.store.take(bytes, purpose)?;
+        if kept.is_none() && self.store.holds(bytes, purpose) {
+            self.trim();
+            kept = self.store.take(bytes, purpose)?;
+        }
+        let memory = match kept {
+            Some(memory) => memory,
+            None => self.retried(|| Ok(self.device.allocate(size, purpose.placement())?))?,
+        };
+        Ok(Lease::new(&self.store, memory, purpose))
+    }
+
+    /// What `make` makes. If there is no memory for it, what is kept is given back, and it is called once more.
+    pub(crate) fn retried<T>(&self, make: impl Fn() -> Result<T>) -> Result<T> {
+        match make() {
+            Err(error) if error.is_out_of_memory() && !self.store.is_empty() => {
+                log::info!("gives back what it keeps, since there is no memory: {error}");
+                self.release_memory();
+                make()
+            }
+            made => made,
         }
     }
 
-    /// GPU memory filled with a repeated word, with the point at which it is. Fresh memory may hold what another
-    /// program left there.
-    pub(crate) fn allocate_filled(&self, size: u64, word: u32) -> Result<(DeviceBuffer, SyncPoint)> {
-        let memory = self.device.allocate(size.next_multiple_of(4), Placement::Vidmem)?;
+    /// GPU memory filled with a repeated word, with the point at which it is. It may hold what another session, or
+    /// another program, left there until then.
+    pub(crate) fn allocate_filled(&self, size: u64, word: u32) -> Result<(Lease, SyncPoint)> {
+        let memory = self.allocate(size.next_multiple_of(4), Purpose::Filled)?;
         let mut commands = CopyCommands::new();
         commands.fill(&memory, word)?;
         let filled = self.copy_queue()?.submit(&[], commands)?;
@@ -216,25 +232,37 @@ impl Context {
         };
     }
 
-    fn budget(&self) -> MutexGuard<'_, Budget> {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Limits the GPU memory, in bytes, of all decoders together; none to begin with. A sequence that would exceed it
     /// is not begun: its decoder answers [`Sent::NoMemory`](crate::Sent::NoMemory) until others have ended. What was
-    /// begun goes on. The channels of the engines, a few MiB each, do not count.
+    /// begun goes on. [Kept memory](Self::kept_memory) makes room. The channels of the engines, a few MiB each, do not
+    /// count.
     pub fn set_memory_limit(&self, bytes: Option<u64>) {
-        self.budget().limit = bytes;
+        self.store.set_limit(bytes);
     }
 
     /// The limit, if one is set.
     pub fn memory_limit(&self) -> Option<u64> {
-        self.budget().limit
+        self.store.limit()
     }
 
     /// Bytes of GPU memory that decoders may take by their [`Price`](crate::Price)s.
     pub fn reserved_memory(&self) -> u64 {
-        self.budget().reserved
+        self.store.reserved()
+    }
+
+    /// Bytes that decoders have given back and that are kept for those to come, so that they need not ask the driver. At
+    /// most 256 MiB of GPU memory and 32 MiB of host memory; the longest unused goes first. Of GPU memory no more than
+    /// the [limit](Self::set_memory_limit), if one is set, has beyond what is [reserved](Self::reserved_memory).
+    pub fn kept_memory(&self, placement: Placement) -> u64 {
+        self.store.kept(placement)
+    }
+
+    /// Gives all [kept memory](Self::kept_memory) back to the driver. That happens by itself when an allocation of this
+    /// context finds no memory left; for other programs on the GPU, and before a long rest, it is the caller's to do.
+    /// What engines are still at work in goes when they are done and something else is submitted.
+    pub fn release_memory(&self) {
+        self.trim();
+        self.store.clear();
     }
 
     pub(crate) fn reserve(self: &Arc<Self>) -> Reservation {
@@ -286,6 +314,10 @@ impl Context {
     /// [`Error::Hardware`] if the GPU has no such engine, [`Error::Gpu`] if the channel cannot be made.
     pub fn video_queue(&self, engine: EngineType, lane: Lane) -> Result<Arc<VideoQueue>> {
         self.check_engines(EngineSet::default().with(engine))?;
+        self.retried(|| self.open_queue(engine, lane))
+    }
+
+    fn open_queue(&self, engine: EngineType, lane: Lane) -> Result<Arc<VideoQueue>> {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         // A dead queue is replaced: the channel is lost, the engine is not.
         if let Some(queue) = queues.get(&(engine, lane)).filter(|queue| queue.queue().fault().is_none()) {

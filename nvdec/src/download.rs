@@ -87,7 +87,7 @@ impl Downloader {
         free.retain(|b| b.size() >= size);
         match free.pop() {
             Some(buffer) => Ok(buffer),
-            None => Ok(self.context.device().allocate(size, Placement::Sysmem)?),
+            None => self.context.retried(|| Ok(self.context.device().allocate(size, Placement::Sysmem)?)),
         }
     }
 }

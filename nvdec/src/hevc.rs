@@ -459,6 +459,8 @@ impl HevcDecoder {
         // Only when the first slice was lost: the check in `send_nal` did not see a picture begin.
         self.submit_all_beyond_capacity()?;
         self.spare = None;
+        // Its memory goes back first: the new one may use it, and its price is without it.
+        self.sequence = None;
         let sequence = Sequence::new(&self.context, sps, price, &self.options, engines)?;
         self.window.set_limits(self.options.mode.window(engines, sequence.pool.capacity()));
         self.sequence = Some(sequence);

@@ -22,6 +22,7 @@ mod motion;
 pub mod pool;
 #[allow(unsafe_code)]
 pub mod queue;
+mod recycle;
 mod scheduler;
 pub mod session;
 pub mod status;

@@ -11,6 +11,7 @@ use hcq::{CopyCommands, DeviceBuffer, SyncPoint};
 
 use crate::context::Context;
 use crate::error::Result;
+use crate::recycle::Lease;
 use crate::scheduler::Time;
 use crate::uses::{Latest, Uses};
 
@@ -62,7 +63,7 @@ impl MotionSlot {
 /// Slots for the pictures of one format.
 #[derive(Debug)]
 pub(crate) struct MotionStore {
-    memory: DeviceBuffer,
+    memory: Lease,
     slot_bytes: u64,
     slots: Vec<MotionSlot>,
     /// Where the last picture's motion went.

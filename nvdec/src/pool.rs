@@ -3,18 +3,18 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hcq::DeviceBuffer;
-
 use crate::context::Context;
 use crate::error::Result;
+use crate::recycle::Lease;
 use crate::surface::{Surface, SurfaceGeometry, SurfaceInner};
 use crate::uses::Uses;
 
 /// Hands out surfaces of one geometry and takes them back when they are dropped.
 ///
-/// Memory is allocated on demand, up to the budget, and cleared to mid-grey before its first use, so that no
-/// surface ever shows what another session or program left behind. A surface that comes back while an engine
-/// or a consumer still uses it is handed out again behind those uses, never beside them.
+/// Memory is taken from the context on demand, up to the budget, and cleared to mid-grey before its first use, so that
+/// no surface ever shows what another session or program left behind. It returns to the context with the pool, or with
+/// a surface that outlives it. A surface that comes back while an engine or a consumer still uses it is handed out again
+/// behind those uses, never beside them.
 #[derive(Debug)]
 pub struct SurfacePool {
     inner: Arc<PoolInner>,
@@ -43,7 +43,7 @@ struct State {
     /// The GPU had no memory for another one.
     exhausted: bool,
     /// In the order of their return.
-    free: Vec<(DeviceBuffer, Uses)>,
+    free: Vec<(Lease, Uses)>,
 }
 
 impl fmt::Debug for PoolInner {
@@ -140,7 +140,7 @@ impl SurfacePool {
         Ok(self.surface(memory, Uses::written_by(cleared)))
     }
 
-    fn surface(&self, memory: DeviceBuffer, uses: Uses) -> Surface {
+    fn surface(&self, memory: Lease, uses: Uses) -> Surface {
         Surface::new(SurfaceInner {
             memory: Some(memory),
             geometry: self.inner.geometry,
@@ -159,10 +159,19 @@ fn grey(geometry: &SurfaceGeometry) -> u32 {
 }
 
 impl PoolInner {
-    pub(crate) fn put_back(&self, memory: DeviceBuffer, geometry: SurfaceGeometry, uses: Uses) {
+    pub(crate) fn put_back(&self, memory: Lease, geometry: SurfaceGeometry, uses: Uses) {
         debug_assert_eq!(geometry, self.geometry);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.free.push((memory, uses));
+    }
+}
+
+impl Drop for PoolInner {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for (memory, uses) in state.free.drain(..) {
+            memory.give_back(uses.before_write());
+        }
     }
 }
 

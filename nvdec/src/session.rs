@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use hcq::{DeviceBuffer, EngineType, Placement, SyncPoint, allocation_size};
+use hcq::{DeviceBuffer, EngineType, SyncPoint, allocation_size};
 
 use crate::context::{Context, Lane, Settled};
 use crate::error::{Error, Result};
 use crate::job::PictureJob;
 use crate::queue::{Submission, VideoQueue};
+use crate::recycle::{Lease, Purpose};
 use crate::scheduler::{CostModel, EngineSet, Plan};
 use crate::status::{self, DecodeStatus, PictureFault, STATUS_BYTES};
 use crate::upload::UploadRing;
@@ -72,6 +73,7 @@ struct InFlight {
 /// once.
 #[derive(Debug)]
 pub(crate) struct StatusMemory {
+    chunks: Vec<Lease>,
     free: Vec<DeviceBuffer>,
 }
 
@@ -170,7 +172,7 @@ impl Session {
             _settled: settled,
             lane,
             queues,
-            upload: UploadRing::new(context.device())?,
+            upload: UploadRing::new(context)?,
             status: StatusMemory::new(context)?,
             costs: CostModel::new(),
             inflight: VecDeque::new(),
@@ -333,19 +335,20 @@ impl Session {
 impl StatusMemory {
     /// Bytes of GPU memory for `pictures` in flight.
     pub(crate) fn bytes(pictures: usize) -> u64 {
-        let chunk = allocation_size(STATUS_SLOTS * STATUS_BYTES, Placement::Vidmem);
+        let chunk = allocation_size(STATUS_SLOTS * STATUS_BYTES, Purpose::Status.placement());
         (pictures as u64).div_ceil(STATUS_SLOTS) * chunk
     }
 
     fn new(context: &Context) -> Result<Self> {
-        let mut status = StatusMemory { free: Vec::new() };
+        let mut status = StatusMemory { chunks: Vec::new(), free: Vec::new() };
         status.grow(context)?;
         Ok(status)
     }
 
     fn grow(&mut self, context: &Context) -> Result<()> {
-        let memory = context.device().allocate(STATUS_SLOTS * STATUS_BYTES, Placement::Vidmem)?;
+        let memory = context.allocate(STATUS_SLOTS * STATUS_BYTES, Purpose::Status)?;
         self.free.extend((0..STATUS_SLOTS).rev().map(|slot| memory.slice(slot * STATUS_BYTES, STATUS_BYTES)));
+        self.chunks.push(memory);
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use hcq::{BlockLinearPlane, DeviceBuffer, SyncPoint};
 
 use crate::class::Chroma;
 use crate::pool::PoolInner;
+use crate::recycle::Lease;
 use crate::uses::Uses;
 
 /// GOBs in a block, as a binary logarithm: blocks of 2 GOBs, 16 lines. This is descriptor `gob_height` 0.
@@ -128,14 +129,15 @@ pub fn block_linear_offset(pitch: u32, x: u32, y: u32) -> u64 {
     gob * 512 + u64::from(inside)
 }
 
-/// A decoded picture in GPU memory. Clones share it; when the last is dropped the memory returns to its pool.
+/// A decoded picture in GPU memory. Clones share it; when the last is dropped the memory returns to its pool, or, if that
+/// is gone, to the context.
 #[derive(Clone)]
 pub struct Surface {
     inner: Arc<SurfaceInner>,
 }
 
 pub(crate) struct SurfaceInner {
-    pub(crate) memory: Option<DeviceBuffer>,
+    pub(crate) memory: Option<Lease>,
     pub(crate) geometry: SurfaceGeometry,
     pub(crate) pool: Weak<PoolInner>,
     pub(crate) uses: Mutex<Uses>,
@@ -208,9 +210,11 @@ impl fmt::Debug for Surface {
 
 impl Drop for SurfaceInner {
     fn drop(&mut self) {
-        if let (Some(memory), Some(pool)) = (self.memory.take(), self.pool.upgrade()) {
-            let uses = std::mem::take(self.uses.get_mut().unwrap_or_else(PoisonError::into_inner));
-            pool.put_back(memory, self.geometry, uses);
+        let Some(memory) = self.memory.take() else { return };
+        let uses = std::mem::take(self.uses.get_mut().unwrap_or_else(PoisonError::into_inner));
+        match self.pool.upgrade() {
+            Some(pool) => pool.put_back(memory, self.geometry, uses),
+            None => memory.give_back(uses.before_write()),
         }
     }
 }

@@ -1,11 +1,14 @@
 //! [`UploadRing`]: host memory that carries descriptors, tables and slice data to the engine.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
-use hcq::{Device, DeviceBuffer, Placement, SyncPoint};
+use hcq::{DeviceBuffer, SyncPoint};
 
+use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::recycle::{Lease, Purpose};
 
 /// Size to begin with.
 const INITIAL_BYTES: u64 = 2 << 20;
@@ -18,8 +21,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// the point that is named for it later is reached.
 #[derive(Debug)]
 pub(crate) struct UploadRing {
-    device: Device,
-    memory: DeviceBuffer,
+    context: Arc<Context>,
+    memory: Lease,
     /// Bytes used since the beginning, counting what was skipped at the end of the ring.
     head: u64,
     closed: VecDeque<Closed>,
@@ -69,10 +72,10 @@ struct Open {
 }
 
 impl UploadRing {
-    pub(crate) fn new(device: &Device) -> Result<Self> {
+    pub(crate) fn new(context: &Arc<Context>) -> Result<Self> {
         Ok(UploadRing {
-            device: device.clone(),
-            memory: device.allocate(INITIAL_BYTES, Placement::Sysmem)?,
+            context: context.clone(),
+            memory: context.allocate(INITIAL_BYTES, Purpose::Upload)?,
             head: 0,
             closed: VecDeque::new(),
             count: 0,
@@ -138,8 +141,9 @@ impl UploadRing {
         let oldest = self.closed.front().map_or(begin, |closed| closed.start);
         if length <= size && begin + length <= oldest + size {
             if begin != start {
-                self.move_open(&self.memory.clone(), at, begin % size)?;
+                self.move_open(self.memory.buffer(), at, begin % size)?;
             }
+            self.memory.written_to(begin % size + length);
             return Ok(begin);
         }
         if size < MAX_BYTES {
@@ -147,11 +151,12 @@ impl UploadRing {
             if length > wanted {
                 return Err(Error::PictureTooLarge { bytes: length, limit: MAX_BYTES });
             }
-            // Pictures in flight keep the old memory alive.
-            let old = std::mem::replace(&mut self.memory, self.device.allocate(wanted, Placement::Sysmem)?);
+            // Pictures in flight keep the old memory as it is.
+            let old = std::mem::replace(&mut self.memory, self.context.allocate(wanted, Purpose::Upload)?);
             self.closed.clear();
             self.head = 0;
-            self.move_open(&old, at, 0)?;
+            self.move_open(old.buffer(), at, 0)?;
+            self.memory.written_to(length);
             return Ok(0);
         }
         if length > size {

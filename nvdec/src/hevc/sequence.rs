@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::frame::Frame;
 use crate::motion::{MotionSlot, MotionStore, PLACES};
 use crate::pool::{Reuse, SurfacePool};
+use crate::recycle::Lease;
 use crate::session::StatusMemory;
 use crate::surface::{Surface, SurfaceFormat, SurfaceGeometry};
 
@@ -69,7 +70,7 @@ pub(super) struct Sequence {
     pub(super) motion: MotionStore,
     /// What each engine works in for the length of a picture. Not shared with other sessions: a damaged stream may make
     /// an engine read what it did not write.
-    scratch: BTreeMap<EngineType, DeviceBuffer>,
+    scratch: BTreeMap<EngineType, Lease>,
     /// When the scratch memory is cleared.
     pub(super) cleared: Vec<SyncPoint>,
     pub(super) template: Option<Template>,
@@ -78,7 +79,7 @@ pub(super) struct Sequence {
 }
 
 impl Sequence {
-    /// Memory for pictures of `sps` on so many engines. Surfaces and scratch are allocated when they are needed.
+    /// Memory for pictures of `sps` on so many engines. Surfaces and scratch are taken when they are needed.
     pub(super) fn new(
         context: &Arc<Context>,
         sps: &Arc<Sps>,
@@ -145,12 +146,13 @@ impl Sequence {
     ) -> Result<DeviceBuffer> {
         self.cleared.retain(|point| !point.is_reached());
         match self.scratch.get(&engine) {
-            Some(scratch) if scratch.size() >= size => Ok(scratch.clone()),
+            Some(scratch) if scratch.size() >= size => Ok(scratch.buffer().clone()),
             _ => {
                 let (scratch, cleared) = context.allocate_filled(size, 0)?;
                 self.cleared.push(cleared);
-                self.scratch.insert(engine, scratch.clone());
-                Ok(scratch)
+                let buffer = scratch.buffer().clone();
+                self.scratch.insert(engine, scratch);
+                Ok(buffer)
             }
         }
     }

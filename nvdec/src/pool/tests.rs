@@ -46,6 +46,69 @@ fn surfaces_are_grey_before_their_first_use() {
     }
 }
 
+/// Surfaces that a pool, or a frame that outlived it, gave back are the next pool's, and show nothing of before.
+#[test]
+fn surfaces_of_a_pool_that_is_gone_are_grey_in_the_next() {
+    let machine = Machine::h200();
+    let new = || SurfacePool::new(&machine.context, small(), 2, Reuse::First);
+    let pool = new();
+    let surfaces = [pool.take().unwrap().unwrap(), pool.take().unwrap().unwrap()];
+    let mut addresses = [0, 1].map(|i| surfaces[i].luma_address());
+    for surface in &surfaces {
+        bytes(surface); // the clear is done
+        surface.buffer().view().unwrap().fill(0, surface.buffer().size() as usize, 0x5a);
+    }
+    let objects = machine.kernel.usage().objects;
+    let [returned, kept] = surfaces;
+    drop(returned);
+    drop(pool);
+    assert!(bytes(&kept).iter().all(|&byte| byte == 0x5a), "its holder still sees it");
+    drop(kept);
+    let pool = new();
+    let surfaces = [pool.take().unwrap().unwrap(), pool.take().unwrap().unwrap()];
+    let mut again = [0, 1].map(|i| surfaces[i].luma_address());
+    addresses.sort_unstable();
+    again.sort_unstable();
+    assert_eq!((again, machine.kernel.usage().objects), (addresses, objects));
+    for surface in &surfaces {
+        assert!(bytes(surface).iter().all(|&byte| byte == 0x80));
+    }
+}
+
+/// Whoever reads a surface that outlives its pool is waited for as before.
+#[test]
+fn uses_survive_the_pool() {
+    let machine = Machine::h200();
+    let engine = EngineType::of(EngineKind::Copy, 3).unwrap();
+    let other = CopyQueue::new(machine.context.device(), Some(engine)).unwrap();
+    let new = || SurfacePool::new(&machine.context, small(), 2, Reuse::First);
+    for outlives in [false, true] {
+        let pool = new();
+        let surface = pool.take().unwrap().unwrap();
+        bytes(&surface);
+        let address = surface.luma_address();
+        machine.kernel.faults().stall(0, engine);
+        let point = other.submit(&[], CopyCommands::new()).unwrap();
+        surface.use_until(point.clone());
+        if outlives {
+            drop(pool);
+            drop(surface);
+        } else {
+            drop(surface);
+            drop(pool);
+        }
+        assert_ne!(new().take().unwrap().unwrap().luma_address(), address);
+        machine.kernel.faults().resume(0, engine);
+        point.wait(LONG).unwrap();
+        let pool = new();
+        let surfaces = [pool.take().unwrap().unwrap(), pool.take().unwrap().unwrap()];
+        assert!(surfaces.iter().any(|surface| surface.luma_address() == address), "it was kept");
+        drop(surfaces);
+        drop(pool);
+        machine.context.release_memory();
+    }
+}
+
 #[test]
 fn clearing_is_a_use_that_engines_wait_for() {
     let machine = Machine::h200();

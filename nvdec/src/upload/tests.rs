@@ -12,17 +12,16 @@ struct Clock {
     queue: CopyQueue,
     engine: EngineType,
     points: VecDeque<SyncPoint>,
-    device: Device,
+    context: Arc<Context>,
 }
 
 impl Clock {
     fn new() -> Clock {
         let machine = Machine::h200();
-        let device = machine.context.device().clone();
-        let queue = CopyQueue::new(&device, None).unwrap();
+        let queue = CopyQueue::new(machine.context.device(), None).unwrap();
         let engine = queue.queue().engine();
         machine.kernel.faults().stall(0, engine);
-        Clock { kernel: machine.kernel, queue, engine, points: VecDeque::new(), device }
+        Clock { kernel: machine.kernel, queue, engine, points: VecDeque::new(), context: machine.context }
     }
 
     fn point(&mut self) -> SyncPoint {
@@ -121,7 +120,7 @@ proptest! {
     #[test]
     fn chunks_stay_whole_and_apart(steps in steps()) {
         let mut clock = Clock::new();
-        let mut ring = UploadRing::new(&clock.device).unwrap();
+        let mut ring = UploadRing::new(&clock.context).unwrap();
         let mut open: Option<Vec<u8>> = None;
         let mut flying: Vec<InFlight> = Vec::new();
         let mut seed = 0u8;
@@ -169,7 +168,7 @@ proptest! {
 #[test]
 fn memory_is_used_again_rather_than_grown() {
     let mut clock = Clock::new();
-    let mut ring = UploadRing::new(&clock.device).unwrap();
+    let mut ring = UploadRing::new(&clock.context).unwrap();
     let mut seen = std::collections::BTreeSet::new();
     for i in 0..100u8 {
         ring.open(0).unwrap();
@@ -185,7 +184,7 @@ fn memory_is_used_again_rather_than_grown() {
 #[test]
 fn an_abandoned_chunk_takes_no_room() {
     let clock = Clock::new();
-    let mut ring = UploadRing::new(&clock.device).unwrap();
+    let mut ring = UploadRing::new(&clock.context).unwrap();
     for _ in 0..20 {
         ring.open(1 << 20).unwrap();
     }
@@ -195,7 +194,7 @@ fn an_abandoned_chunk_takes_no_room() {
 #[test]
 fn chunks_in_flight_keep_the_old_ring_alive() {
     let mut clock = Clock::new();
-    let mut ring = UploadRing::new(&clock.device).unwrap();
+    let mut ring = UploadRing::new(&clock.context).unwrap();
     ring.open(0).unwrap();
     ring.append(&[&[7; 1000]]).unwrap();
     let old = close(&mut ring, clock.point());
@@ -211,7 +210,7 @@ fn chunks_in_flight_keep_the_old_ring_alive() {
 #[test]
 fn too_large_a_picture_is_refused_and_the_ring_goes_on() {
     let clock = Clock::new();
-    let mut ring = UploadRing::new(&clock.device).unwrap();
+    let mut ring = UploadRing::new(&clock.context).unwrap();
     let error = ring.open(MAX_BYTES + 1).unwrap_err();
     assert!(matches!(error, Error::PictureTooLarge { bytes, limit: MAX_BYTES } if bytes == MAX_BYTES + 1));
     assert!(error.is_picture_error());
@@ -228,7 +227,7 @@ fn too_large_a_picture_is_refused_and_the_ring_goes_on() {
 #[test]
 fn a_full_ring_waits_for_its_oldest_chunk() {
     let mut clock = Clock::new();
-    let mut ring = UploadRing::new(&clock.device).unwrap();
+    let mut ring = UploadRing::new(&clock.context).unwrap();
     ring.open(MAX_BYTES / 2).unwrap();
     let first = clock.point();
     close(&mut ring, first.clone());
@@ -248,7 +247,7 @@ fn a_full_ring_waits_for_its_oldest_chunk() {
 #[test]
 fn chunks_are_freed_in_order_whenever_their_points_are_known() {
     let mut clock = Clock::new();
-    let mut ring = UploadRing::new(&clock.device).unwrap();
+    let mut ring = UploadRing::new(&clock.context).unwrap();
     let chunks: Vec<Chunk> = (0..3)
         .map(|_| {
             ring.open(500_000).unwrap();
@@ -263,7 +262,7 @@ fn chunks_are_freed_in_order_whenever_their_points_are_known() {
     // The oldest is still in use: there is no room at the start of the ring.
     ring.open(600_000).unwrap();
     assert!(ring.memory.size() > INITIAL_BYTES);
-    let mut ring = UploadRing::new(&clock.device).unwrap();
+    let mut ring = UploadRing::new(&clock.context).unwrap();
     ring.open(1_900_000).unwrap();
     let first = ring.close();
     ring.free(&first, None);
@@ -272,4 +271,30 @@ fn chunks_are_freed_in_order_whenever_their_points_are_known() {
         (ring.memory.size(), opened(&ring).gpu_address()),
         (INITIAL_BYTES, first.memory.gpu_address())
     );
+}
+
+/// Whatever a ring held, and however it wrapped and grew: nothing of it is in the next one.
+#[test]
+fn a_ring_that_is_given_back_is_empty() {
+    let mut clock = Clock::new();
+    let mut ring = UploadRing::new(&clock.context).unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    for size in [10, 700_000, 700_000, 600_000, 500_000, 3_000_000, 4_000_000, 2_000_000] {
+        ring.open(100).unwrap();
+        opened(&ring).view().unwrap().fill(0, 100, 0x5a);
+        ring.append(&[&vec![0x5a; size]]).unwrap();
+        seen.insert((ring.memory.gpu_address(), ring.memory.size()));
+        close(&mut ring, clock.point());
+        clock.tick();
+    }
+    drop(ring);
+    assert_eq!(seen.len(), 2, "it grew once");
+    let mut ring = UploadRing::new(&clock.context).unwrap();
+    for (address, size) in &seen {
+        assert_eq!((ring.memory.gpu_address(), ring.memory.size()), (*address, *size));
+        assert!(read(&ring.memory).iter().all(|&byte| byte == 0));
+        if *size == INITIAL_BYTES {
+            ring.open(3_000_100).unwrap();
+        }
+    }
 }

@@ -6,6 +6,7 @@ mod answers;
 mod contract;
 mod mutations;
 mod profile;
+mod recycle;
 mod spread;
 mod streams;
 mod support;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hcq::kernel::emulated::{EmulatedKernel, Usage};
 use hcq::kernel::{EventWait, KernelInterface, Node};
-use hcq::{CopyCommands, Device};
+use hcq::{CopyCommands, Device, Placement};
 use hevc::nal::split_annex_b;
 use nvdec::{Context, DecoderOptions, Downloader, HevcDecoder, Sent};
 use nvdec_tests::bodies::LONG;
@@ -126,8 +126,8 @@ fn another_client_is_not_disturbed() {
     machine.assert_empty("both");
 }
 
-/// Sessions come and go on one context, and what they held goes with them: channels alone are kept, one for each engine
-/// that had a session.
+/// Sessions come and go on one context, and what they held is the context's to keep or to give back: channels, one for
+/// each engine that had a session, and memory, no more than the context says.
 #[test]
 fn sessions_come_and_go() {
     let machine = machine();
@@ -147,7 +147,11 @@ fn sessions_come_and_go() {
     let after = machine.kernel.usage();
     assert_eq!((after.clients, after.descriptors), (one.clients, one.descriptors));
     assert!(after.channels <= 1 + context.engines().len());
-    assert_eq!(after.vidmem, 0, "pictures of sessions that are gone");
+    assert_eq!(after.vidmem, context.kept_memory(Placement::Vidmem), "pictures of sessions that are gone");
+    assert!(after.vidmem > 0 && context.reserved_memory() == 0);
+    context.release_memory();
+    let kept = [Placement::Vidmem, Placement::Sysmem].map(|placement| context.kept_memory(placement));
+    assert_eq!((machine.kernel.usage().vidmem, kept), (0, [0, 0]));
     drop(context);
     machine.assert_empty("sessions");
 }

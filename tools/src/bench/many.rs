@@ -226,7 +226,7 @@ pub fn run(context: &Arc<Context>, name: &str, stream: &[u8], options: &Options)
         options,
         progress: (0..options.streams).map(|_| AtomicU64::new(0)).collect(),
         first_end: OnceLock::new(),
-        before: Memory::before(context.device()),
+        before: Memory::before(context),
         failure: Mutex::new(None),
     };
     let barrier = Barrier::new(threads);

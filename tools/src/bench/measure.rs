@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hcq::Device;
 use nix::time::{ClockId, clock_gettime};
+use nvdec::Context;
 use serde::Serialize;
 
 /// Processor time of all threads of this process, ended ones included.
@@ -35,9 +36,10 @@ pub fn peak_rss() -> Option<u64> {
 pub struct Memory(Option<u64>);
 
 impl Memory {
-    /// Looks how much is free now.
-    pub fn before(device: &Device) -> Memory {
-        Memory(device.free_memory().ok())
+    /// Looks how much is free when the context keeps none, which could be taken without being seen.
+    pub fn before(context: &Context) -> Memory {
+        context.release_memory();
+        Memory(context.device().free_memory().ok())
     }
 
     /// What was taken since; `None` where the driver does not tell.

@@ -200,7 +200,7 @@ fn round(
     start: Start,
 ) -> Result<Round, Failure> {
     measure::forget_peak_rss();
-    let memory = Memory::before(context.device());
+    let memory = Memory::before(context);
     let options = DecoderOptions {
         engines: setting.engines.for_job(context, 0),
         mode: setting.mode,
