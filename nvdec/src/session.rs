@@ -277,12 +277,13 @@ impl Session {
         }
         let queue = self.queue(plan.engine)?;
         let point = queue.submit_planned(job, plan.finish, &mut self.waits)?;
+        self.context.scheduler().submitted(plan, point.clone());
+        // Observers may ask for the outcome at once.
+        record.point.set(point.clone()).expect("a record is submitted once");
         if let Some(observer) = &mut self.observer {
             let waits = self.waits.as_slice().to_vec();
             observer.submitted(job, &Submission { point: point.clone(), waits }, record);
         }
-        self.context.scheduler().submitted(plan, point.clone());
-        record.point.set(point.clone()).expect("a record is submitted once");
         if self.inflight.is_empty() {
             self.context.set_busy(true);
         }
