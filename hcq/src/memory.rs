@@ -267,7 +267,7 @@ impl View<'_> {
     }
 
     /// Reads the 64 bytes at `offset`, which lie on a line of 64, after everything that was loaded before; of GPU memory
-    /// in one round trip.
+    /// in one round trip where the processor has instructions for that.
     pub fn load_line(&self, offset: usize) -> [u8; 64] {
         self.mapping.load_line(self.at(offset, 64))
     }

@@ -28,6 +28,8 @@ const LOSS: Duration = Duration::from_millis(20);
 /// Shortest and longest sleep before memory and the error notifier are looked at again. An event ends a sleep
 /// early; where there is none, sleeps are as long as the timeline's pace lets expect, or double.
 const SLICES: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(10));
+/// Steps of a timeline that a wait need not be on time for.
+const MANY: u64 = 8;
 
 /// A timeline semaphore: 32 bits in device-visible memory, 64 bits to the host.
 ///
@@ -282,10 +284,14 @@ impl Timeline {
         }
     }
 
-    /// How long to sleep until `value` is nearly reached: a little less than the last steps would have taken.
+    /// How long to sleep until `value` is reached, as long as its steps should take by those before. A little less if
+    /// there are few: whoever waits for the next step wants to know of it at once, whoever waits for many is served by
+    /// waking up once, which may take as much of the processor as all the rest of a submission.
     fn expect(&self, reached: u64, value: u64) -> Option<Duration> {
         let pace = self.pace.load(Ordering::Relaxed);
-        (pace > 0).then(|| Duration::from_nanos(pace.saturating_mul(value - reached) / 8 * 7))
+        let steps = value - reached;
+        let nanos = pace.saturating_mul(steps);
+        (pace > 0).then(|| Duration::from_nanos(if steps < MANY { nanos / 8 * 7 } else { nanos }))
     }
 
     /// Sleeps for at most `slice`, or until something happened on the engine.
