@@ -33,13 +33,12 @@ pub(crate) struct PoolInner {
     context: Arc<Context>,
     geometry: SurfaceGeometry,
     capacity: usize,
-    reuse: Reuse,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     live: usize,
+    reuse: Reuse,
     /// The GPU had no memory for another one.
     exhausted: bool,
     /// In the order of their return.
@@ -60,8 +59,7 @@ impl SurfacePool {
             context: context.clone(),
             geometry,
             capacity: capacity.max(1),
-            reuse,
-            state: Mutex::default(),
+            state: Mutex::new(State { live: 0, reuse, exhausted: false, free: Vec::new() }),
         };
         SurfacePool { inner: Arc::new(inner) }
     }
@@ -86,7 +84,7 @@ impl SurfacePool {
     pub fn take(&self) -> Result<Option<Surface>> {
         let mut state = self.lock();
         let first = state.free.iter().enumerate().min_by_key(|(_, (_, uses))| uses.free_time());
-        let first = first.map(|(at, (_, uses))| (at, self.inner.reuse == Reuse::First || uses.is_idle()));
+        let first = first.map(|(at, (_, uses))| (at, state.reuse == Reuse::First || uses.is_idle()));
         let may_grow = !state.exhausted && state.live < self.inner.capacity;
         if may_grow && !first.is_some_and(|(_, suits)| suits) {
             match self.grow(&mut state) {
@@ -103,6 +101,11 @@ impl SurfacePool {
             let (memory, uses) = state.free.remove(at);
             self.surface(memory, uses)
         }))
+    }
+
+    /// Says how surfaces are handed out from now on.
+    pub(crate) fn prefer(&self, reuse: Reuse) {
+        self.lock().reuse = reuse;
     }
 
     /// A surface whatever the budget says. For streams that hold more pictures than they declared, which the

@@ -27,7 +27,7 @@ pub(crate) const PICTURE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Which engines decode a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Engines {
-    /// All that the GPU has.
+    /// All that the GPU has; while other sessions decode as well, an equal part of them.
     #[default]
     All,
     /// The one with the least to do when the session begins.
@@ -46,6 +46,7 @@ impl From<EngineType> for Engines {
 #[derive(Debug)]
 pub struct Session {
     context: Arc<Context>,
+    number: u64,
     engines: EngineSet,
     _settled: Option<Settled>,
     lane: Lane,
@@ -168,6 +169,7 @@ impl Session {
         };
         Ok(Session {
             context: context.clone(),
+            number: context.number_session(),
             engines,
             _settled: settled,
             lane,
@@ -191,6 +193,15 @@ impl Session {
     /// The engines that pictures may go to.
     pub fn engines(&self) -> EngineSet {
         self.engines
+    }
+
+    /// The engines that pictures go to at present: fewer, the more sessions have pictures in flight. And how many
+    /// sessions these are.
+    pub(crate) fn share(&self) -> (EngineSet, usize) {
+        match self.engines.len() {
+            1 => (self.engines, 1),
+            _ => self.context.share(self.number, self.engines),
+        }
     }
 
     fn queue(&mut self, engine: EngineType) -> Result<Arc<VideoQueue>> {
@@ -231,8 +242,8 @@ impl Session {
     ) -> Result<Arc<PictureRecord>> {
         self.retire();
         if self.inflight.len() >= limit.max(1) {
-            // A quarter at once, and for the last of them first: waking up costs more than looking.
-            let oldest = self.inflight.iter().take(1 + limit / 4);
+            // Half of them at once, and for the last one first: waking up costs more than looking.
+            let oldest = self.inflight.iter().take(1 + limit / 2);
             for point in oldest.rev().filter_map(|picture| picture.record.point.get()) {
                 point.wait(PICTURE_TIMEOUT)?;
             }
@@ -260,7 +271,7 @@ impl Session {
     /// Chooses the engine for a job whose surfaces and motion vectors are filled in.
     pub(crate) fn plan(&self, job: &PictureJob, blocks: u32, bytes: u64) -> Plan {
         let cost = self.costs.estimate(blocks, bytes);
-        self.context.scheduler().plan(self.engines, job.ready(), cost)
+        self.context.scheduler().plan(self.share().0, job.ready(), cost)
     }
 
     /// Submits a picture on the engine that was planned for it.
@@ -285,7 +296,7 @@ impl Session {
             observer.submitted(job, &Submission { point: point.clone(), waits }, record);
         }
         if self.inflight.is_empty() {
-            self.context.set_busy(true);
+            self.context.set_busy(self.number, true);
         }
         self.inflight.push_back(InFlight { slot: record.memory.clone(), record: record.clone(), bytes });
         self.finished.bitstream_bytes += bytes;
@@ -327,7 +338,7 @@ impl Session {
             let done = self.inflight.pop_front().expect("there is a first one");
             self.status.free.push(done.slot);
             if self.inflight.is_empty() {
-                self.context.set_busy(false);
+                self.context.set_busy(self.number, false);
             }
         }
     }
@@ -369,7 +380,7 @@ impl Drop for Session {
         }
         self.context.trim();
         if !self.inflight.is_empty() {
-            self.context.set_busy(false);
+            self.context.set_busy(self.number, false);
         }
     }
 }

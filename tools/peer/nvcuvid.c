@@ -1,13 +1,15 @@
-// The peer: what one decoding session costs with NVIDIA's own libraries, for docs/measurements.md.
+// The peer: what decoding costs with NVIDIA's own libraries, for docs/measurements.md.
 //
-//   gcc -O2 tools/peer/nvcuvid.c -o nvcuvid -ldl      (headers: Debian's libffmpeg-nvenc-dev)
-//   ./nvcuvid clip.hevc 20
+//   gcc -O2 tools/peer/nvcuvid.c -o nvcuvid -ldl -lpthread      (headers: Debian's libffmpeg-nvenc-dev)
+//   ./nvcuvid clip.hevc 20 14
 //
-// Decodes an Annex B file the given number of times over with one decoder and maps no picture but the first, which
-// is the least that a program can do. Prints pictures per second, processor time per picture, the time from the start
-// of the program to the first picture, and peak memory.
+// Decodes an Annex B file the given number of times over, with a decoder and a thread for each stream, and maps no
+// picture but the first of each, which is the least that a program can do. One more pass, before the others, is not
+// timed. Prints pictures per second, processor time per picture, the time from the start of the program to the first
+// picture, what making the first decoder took, and peak memory of the process.
 #define _GNU_SOURCE
 #include <ffnvcodec/dynlink_loader.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,11 +18,21 @@
 
 #define CHUNK (1 << 16)
 
+struct stream {
+    pthread_t thread;
+    CUvideodecoder decoder;
+    long pictures;
+    double first, create;
+};
+
 static CudaFunctions *cuda;
 static CuvidFunctions *cuvid;
-static CUvideodecoder decoder;
-static long pictures;
-static double started, first;
+static CUcontext context;
+static const unsigned char *data;
+static size_t size;
+static int loops;
+static double started;
+static pthread_barrier_t warm, timed;
 
 static double seconds(clockid_t clock) {
     struct timespec t;
@@ -36,9 +48,9 @@ static void check(int result, const char *what) {
 }
 
 static int CUDAAPI on_sequence(void *user, CUVIDEOFORMAT *format) {
-    (void)user;
+    struct stream *stream = user;
     int surfaces = format->min_num_decode_surfaces + 4;
-    if (decoder) return surfaces;
+    if (stream->decoder) return surfaces;
     CUVIDDECODECREATEINFO info = {
         .CodecType = format->codec,
         .ChromaFormat = format->chroma_format,
@@ -55,40 +67,73 @@ static int CUDAAPI on_sequence(void *user, CUVIDEOFORMAT *format) {
         .ulNumOutputSurfaces = 2,
         .ulCreationFlags = cudaVideoCreate_PreferCUVID,
     };
-    check(cuvid->cuvidCreateDecoder(&decoder, &info), "cuvidCreateDecoder");
+    double begin = seconds(CLOCK_MONOTONIC);
+    check(cuvid->cuvidCreateDecoder(&stream->decoder, &info), "cuvidCreateDecoder");
+    stream->create = seconds(CLOCK_MONOTONIC) - begin;
     return surfaces;
 }
 
 static int CUDAAPI on_picture(void *user, CUVIDPICPARAMS *picture) {
-    (void)user;
-    check(cuvid->cuvidDecodePicture(decoder, picture), "cuvidDecodePicture");
+    struct stream *stream = user;
+    check(cuvid->cuvidDecodePicture(stream->decoder, picture), "cuvidDecodePicture");
     return 1;
 }
 
 static int CUDAAPI on_display(void *user, CUVIDPARSERDISPINFO *shown) {
-    (void)user;
+    struct stream *stream = user;
     if (!shown) return 1;
-    if (pictures++ == 0) {
+    if (stream->pictures++ == 0) {
         CUVIDPROCPARAMS how = {.progressive_frame = 1};
         CUdeviceptr address;
         unsigned pitch;
-        check(cuvid->cuvidMapVideoFrame(decoder, shown->picture_index, &address, &pitch, &how), "cuvidMapVideoFrame");
+        int index = shown->picture_index;
+        check(cuvid->cuvidMapVideoFrame(stream->decoder, index, &address, &pitch, &how), "cuvidMapVideoFrame");
         check(cuda->cuStreamSynchronize(0), "cuStreamSynchronize");
-        first = seconds(CLOCK_MONOTONIC) - started;
-        check(cuvid->cuvidUnmapVideoFrame(decoder, address), "cuvidUnmapVideoFrame");
+        stream->first = seconds(CLOCK_MONOTONIC) - started;
+        check(cuvid->cuvidUnmapVideoFrame(stream->decoder, address), "cuvidUnmapVideoFrame");
     }
     return 1;
 }
 
-static void send(CUvideoparser parser, const unsigned char *data, size_t size, unsigned long flags) {
-    CUVIDSOURCEDATAPACKET packet = {.payload = data, .payload_size = size, .flags = flags};
+static void send(CUvideoparser parser, const unsigned char *bytes, size_t count, unsigned long flags) {
+    CUVIDSOURCEDATAPACKET packet = {.payload = bytes, .payload_size = count, .flags = flags};
     check(cuvid->cuvidParseVideoData(parser, &packet), "cuvidParseVideoData");
+}
+
+static void *decode(void *user) {
+    struct stream *stream = user;
+    check(cuda->cuCtxPushCurrent(context), "cuCtxPushCurrent");
+    CUvideoparser parser;
+    CUVIDPARSERPARAMS params = {
+        .CodecType = cudaVideoCodec_HEVC,
+        .ulMaxNumDecodeSurfaces = 1,
+        .ulMaxDisplayDelay = 4,
+        .pUserData = stream,
+        .pfnSequenceCallback = on_sequence,
+        .pfnDecodePicture = on_picture,
+        .pfnDisplayPicture = on_display,
+    };
+    check(cuvid->cuvidCreateVideoParser(&parser, &params), "cuvidCreateVideoParser");
+    for (int loop = 0; loop <= loops; loop++) {
+        if (loop == 1) {
+            // The first pass paid for the decoder.
+            stream->pictures = 0;
+            pthread_barrier_wait(&warm);
+            pthread_barrier_wait(&timed);
+        }
+        for (size_t at = 0; at < size; at += CHUNK)
+            send(parser, data + at, size - at < CHUNK ? size - at : CHUNK, 0);
+        send(parser, NULL, 0, CUVID_PKT_ENDOFSTREAM);
+    }
+    check(cuda->cuStreamSynchronize(0), "cuStreamSynchronize");
+    return NULL;
 }
 
 int main(int argc, char **argv) {
     started = seconds(CLOCK_MONOTONIC);
-    if (argc != 3) {
-        fprintf(stderr, "usage: nvcuvid FILE LOOPS\n");
+    int count = argc == 4 ? atoi(argv[3]) : 1;
+    if (argc < 3 || argc > 4 || count < 1 || (loops = atoi(argv[2])) < 1) {
+        fprintf(stderr, "usage: nvcuvid FILE LOOPS [STREAMS]\n");
         return 2;
     }
     FILE *file = fopen(argv[1], "rb");
@@ -96,53 +141,40 @@ int main(int argc, char **argv) {
         perror(argv[1]);
         return 1;
     }
-    size_t size = ftell(file);
-    unsigned char *data = malloc(size);
+    size = ftell(file);
+    unsigned char *bytes = malloc(size);
     rewind(file);
-    if (!data || fread(data, 1, size, file) != size) {
+    if (!bytes || fread(bytes, 1, size, file) != size) {
         perror(argv[1]);
         return 1;
     }
+    data = bytes;
+    struct stream *streams = calloc(count, sizeof *streams);
+    if (!streams) return 1;
     check(cuda_load_functions(&cuda, NULL), "loading libcuda");
     check(cuvid_load_functions(&cuvid, NULL), "loading libnvcuvid");
     CUdevice device;
-    CUcontext context;
     check(cuda->cuInit(0), "cuInit");
     check(cuda->cuDeviceGet(&device, 0), "cuDeviceGet");
     check(cuda->cuCtxCreate(&context, 0, device), "cuCtxCreate");
-    CUvideoparser parser;
-    CUVIDPARSERPARAMS params = {
-        .CodecType = cudaVideoCodec_HEVC,
-        .ulMaxNumDecodeSurfaces = 1,
-        .ulMaxDisplayDelay = 4,
-        .pfnSequenceCallback = on_sequence,
-        .pfnDecodePicture = on_picture,
-        .pfnDisplayPicture = on_display,
-    };
-    check(cuvid->cuvidCreateVideoParser(&parser, &params), "cuvidCreateVideoParser");
-
-    // The first pass pays for the decoder; the others are timed.
-    int loops = atoi(argv[2]);
-    double wall = 0, cpu = 0;
-    long before = 0;
-    for (int loop = 0; loop <= loops; loop++) {
-        if (loop == 1) {
-            before = pictures;
-            wall = seconds(CLOCK_MONOTONIC);
-            cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
-        }
-        for (size_t at = 0; at < size; at += CHUNK)
-            send(parser, data + at, size - at < CHUNK ? size - at : CHUNK, 0);
-        send(parser, NULL, 0, CUVID_PKT_ENDOFSTREAM);
+    pthread_barrier_init(&warm, NULL, count + 1);
+    pthread_barrier_init(&timed, NULL, count + 1);
+    for (int i = 0; i < count; i++)
+        check(pthread_create(&streams[i].thread, NULL, decode, &streams[i]), "pthread_create");
+    pthread_barrier_wait(&warm);
+    double wall = seconds(CLOCK_MONOTONIC), cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
+    pthread_barrier_wait(&timed);
+    long pictures = 0;
+    for (int i = 0; i < count; i++) {
+        pthread_join(streams[i].thread, NULL);
+        pictures += streams[i].pictures;
     }
-    check(cuda->cuStreamSynchronize(0), "cuStreamSynchronize");
     wall = seconds(CLOCK_MONOTONIC) - wall;
     cpu = seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
-    long timed = pictures - before;
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    printf("%ld pictures, %.0f pictures/s\n", timed, timed / wall);
-    printf("first picture %.1fms\n", 1e3 * first);
-    printf("CPU %.1f us a picture, peak memory %ld kB\n", 1e6 * cpu / timed, usage.ru_maxrss);
+    printf("%d streams, %ld pictures, %.0f pictures/s\n", count, pictures, pictures / wall);
+    printf("first picture %.1f ms, cuvidCreateDecoder %.1f ms\n", 1e3 * streams[0].first, 1e3 * streams[0].create);
+    printf("CPU %.1f us a picture, peak memory %ld kB\n", 1e6 * cpu / pictures, usage.ru_maxrss);
     return 0;
 }

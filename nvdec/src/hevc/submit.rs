@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::frame::Frame;
 use crate::job::PictureJob;
 use crate::motion::{MotionSlot, PLACES};
+use crate::pool::Reuse;
 use crate::session::Session;
 use crate::surface::Surface;
 use crate::upload::Chunk;
@@ -131,13 +132,14 @@ impl HevcDecoder {
 
     /// Submits pictures until there is room for the next one. `false`: there is none, for want of a surface.
     pub(super) fn make_room(&mut self) -> Result<bool> {
-        let windows = self.context.busy_sessions();
+        let (engines, sessions) = self.session.share();
+        // In front of a single engine no order is better than that of decoding.
+        let windows = if engines.len() > 1 { sessions } else { usize::MAX };
         while self.window.is_full(self.pictures, self.slice_bytes, windows) {
             if !self.submit_next()? {
                 return Ok(false);
             }
         }
-        let engines = self.session.engines();
         while !self.window.is_empty() && self.context.scheduler().is_idle(engines, IDLE_DEPTH) {
             if !self.submit_next()? {
                 return Ok(true);
@@ -174,7 +176,7 @@ impl HevcDecoder {
     fn submit_next(&mut self) -> Result<bool> {
         let Some(sequence) = &self.sequence else { return Ok(true) };
         let in_order = sequence.pool.spare() <= sequence.reserve();
-        let free = self.context.scheduler().earliest(self.session.engines());
+        let free = self.context.scheduler().earliest(self.session.share().0);
         let Some(index) = self.window.choose(free, in_order) else { return Ok(true) };
         let Some(surface) = self.take_surface()? else { return Ok(false) };
         let (number, pending) = self.window.take(index);
@@ -197,6 +199,8 @@ impl HevcDecoder {
             return Ok(Some(surface));
         }
         let Some(sequence) = &self.sequence else { return Ok(None) };
+        let several = self.session.share().0.len() > 1;
+        sequence.pool.prefer(if several { Reuse::Last } else { Reuse::First });
         if let Some(surface) = sequence.pool.take()? {
             return Ok(Some(surface));
         }

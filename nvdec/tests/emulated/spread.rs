@@ -1,6 +1,6 @@
 //! One stream on several engines, whatever these do; and many streams beside each other.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -161,6 +161,65 @@ fn two_hundred_sessions() {
     assert!(taken <= priced + (64 << 20), "{taken} bytes taken, {priced} promised");
     drop(players);
     assert_eq!(context.reserved_memory(), 0);
+}
+
+/// With as many streams as engines, each has one to itself: nothing of one stream stands behind what another waits for.
+/// A stream that is left alone spreads again.
+#[test]
+fn streams_share_the_engines() {
+    let kernel = emulated::h200().unwrap();
+    let context = open(&kernel);
+    let data = stream("h_ra_cra");
+    let nals: Vec<&[u8]> = split_annex_b(&data).collect();
+    let once = sums("h_ra_cra");
+    let mut players: Vec<_> = (0..7).map(|_| Player::new(&context, DecoderOptions::default())).collect();
+    // Nothing is done before all are at work.
+    for number in 1..=7 {
+        kernel.faults().stall(0, nvdec(number));
+    }
+    for nal in nals.iter().take(20) {
+        for player in &mut players {
+            assert_eq!(player.decoder.send_nal(nal, None).unwrap(), Sent::Accepted);
+            player.due.extend(std::iter::from_fn(|| player.decoder.receive()));
+        }
+    }
+    // The first pictures were submitted when there were fewer streams.
+    let later = |player: &Player| -> BTreeSet<EngineType> {
+        player.due.iter().filter(|frame| frame.number() > 2).map(Frame::engine).collect()
+    };
+    let engines: Vec<_> = players.iter().map(later).collect();
+    assert!(engines.iter().all(|engines| engines.len() == 1), "{engines:?}");
+    assert_eq!(engines.iter().flatten().collect::<BTreeSet<_>>().len(), 7, "{engines:?}");
+    for number in 1..=7 {
+        kernel.faults().resume(0, nvdec(number));
+    }
+    let feed = |player: &mut Player, nals: &mut dyn Iterator<Item = &&[u8]>| {
+        for nal in nals {
+            while player.decoder.send_nal(nal, None).unwrap() == Sent::NoSurface {
+                player.show().unwrap();
+            }
+        }
+        player.end();
+    };
+    for player in &mut players {
+        feed(player, &mut nals.iter().skip(20));
+        assert_eq!(player.sums, once);
+    }
+    let mut last = players.pop().unwrap();
+    drop(players);
+    for number in 1..=7 {
+        kernel.faults().stall(0, nvdec(number));
+    }
+    for nal in nals.iter().chain(&nals).take(50) {
+        assert_eq!(last.decoder.send_nal(nal, None).unwrap(), Sent::Accepted);
+        last.due.extend(std::iter::from_fn(|| last.decoder.receive()));
+    }
+    let engines: BTreeSet<_> = last.due.iter().map(Frame::engine).collect();
+    assert!(engines.len() > 1, "{engines:?}");
+    for number in 1..=7 {
+        kernel.faults().resume(0, nvdec(number));
+    }
+    last.end();
 }
 
 #[test]

@@ -31,7 +31,8 @@ const STUCK: Duration = Duration::from_secs(60);
 pub struct Options {
     /// Streams at once.
     pub streams: usize,
-    /// How often each is repeated.
+    /// How often each is repeated. Once more before that is not timed, unless memory is limited: streams that wait for
+    /// others to end cannot begin with them.
     pub loops: u32,
     /// Threads that feed them; as many as there are processors if `None`.
     pub threads: Option<usize>,
@@ -151,6 +152,8 @@ struct Stream<'a> {
     feeder: Feeder<'a>,
     left: u32,
     begin: Option<Instant>,
+    /// Frames before the time was taken.
+    before: u64,
     waited_for_memory: bool,
     checker: Option<Checker<'a>>,
 }
@@ -229,8 +232,8 @@ pub fn run(context: &Arc<Context>, name: &str, stream: &[u8], options: &Options)
         before: Memory::before(context),
         failure: Mutex::new(None),
     };
-    let barrier = Barrier::new(threads);
-    let (begin, cpu) = (Instant::now(), measure::process_cpu());
+    let barrier = Barrier::new(threads + 1);
+    let (mut begin, mut cpu) = (Instant::now(), measure::process_cpu());
     let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
             .map(|thread| {
@@ -238,6 +241,8 @@ pub fn run(context: &Arc<Context>, name: &str, stream: &[u8], options: &Options)
                 scope.spawn(move || work(shared, barrier, (thread..shared.options.streams).step_by(threads)))
             })
             .collect();
+        barrier.wait();
+        (begin, cpu) = (Instant::now(), measure::process_cpu());
         workers.into_iter().flat_map(|worker| worker.join().expect("a worker does not panic")).collect()
     });
     let seconds = begin.elapsed().as_secs_f64();
@@ -288,12 +293,12 @@ pub fn run(context: &Arc<Context>, name: &str, stream: &[u8], options: &Options)
 /// Feeds the streams `indices` in turn until all have ended.
 fn work(shared: &Shared<'_>, barrier: &Barrier, indices: impl Iterator<Item = usize>) -> Vec<Outcome> {
     let streams: Result<Vec<Stream<'_>>, Error> = indices.map(|index| open(shared, index)).collect();
+    let streams = streams.map_err(Failure::from).and_then(|mut streams| {
+        warm(shared, &mut streams)?;
+        Ok(streams)
+    });
     barrier.wait();
-    let result = match streams {
-        Ok(streams) => feed(shared, streams),
-        Err(error) => Err(error.into()),
-    };
-    result.unwrap_or_else(|failure| {
+    streams.and_then(|streams| feed(shared, streams)).unwrap_or_else(|failure| {
         shared.fail(failure);
         Vec::new()
     })
@@ -312,9 +317,41 @@ fn open<'a>(shared: &Shared<'a>, index: usize) -> Result<Stream<'a>, Error> {
         feeder: Feeder::new(HevcDecoder::new(shared.context, options)?, shared.stream),
         left: *loops,
         begin: None,
+        before: 0,
         waited_for_memory: false,
         checker: expected.as_ref().map(|expected| Checker::new(shared.context, expected)),
     })
+}
+
+/// Decodes each stream once, so that memory is there and channels are open.
+fn warm(shared: &Shared<'_>, streams: &mut [Stream<'_>]) -> Result<(), Failure> {
+    if shared.options.memory_limit.is_some() {
+        return Ok(());
+    }
+    let mut last = Instant::now();
+    let mut running = true;
+    while running && !shared.has_failed() {
+        running = false;
+        let mut progress = false;
+        for stream in streams.iter_mut().filter(|stream| stream.left == shared.options.loops) {
+            progress |= turn(shared, stream)?;
+            running = true;
+        }
+        if progress {
+            last = Instant::now();
+        } else if running && last.elapsed() > STUCK {
+            return Err(Failure::Stuck(0));
+        } else if running {
+            std::thread::sleep(NAP);
+        }
+    }
+    for stream in streams {
+        stream.feeder.decoder().finish()?;
+        stream.left = shared.options.loops;
+        stream.begin = None;
+        stream.before = stream.feeder.frames();
+    }
+    Ok(())
 }
 
 fn feed(shared: &Shared<'_>, mut streams: Vec<Stream<'_>>) -> Result<Vec<Outcome>, Failure> {
@@ -357,7 +394,7 @@ fn turn(shared: &Shared<'_>, stream: &mut Stream<'_>) -> Result<bool, Failure> {
             })?
         }
     };
-    shared.progress[stream.index].store(feeder.frames(), Ordering::Relaxed);
+    shared.progress[stream.index].store(feeder.frames() - stream.before, Ordering::Relaxed);
     match step {
         Step::Progress => {
             begin.get_or_insert_with(Instant::now);
@@ -382,7 +419,7 @@ fn close(shared: &Shared<'_>, mut stream: Stream<'_>) -> Result<Outcome, Failure
     stream.feeder.decoder().finish()?;
     let elapsed = stream.begin.map_or(0.0, |begin| begin.elapsed().as_secs_f64());
     shared.ended();
-    let pictures = stream.feeder.frames();
+    let pictures = stream.feeder.frames() - stream.before;
     Ok(Outcome {
         rate: ratio(pictures as f64, elapsed),
         pictures,
