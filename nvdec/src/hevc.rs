@@ -63,7 +63,9 @@ pub struct HevcDecoder {
     sequence: Option<Sequence>,
     /// Parameter sets that the hardware cannot decode: reported once, their pictures are dropped.
     refused: Option<(Arc<Sps>, Arc<Pps>)>,
-    current: Option<Current>,
+    /// The picture whose slices are being collected; `None` also while they are dropped, as those of a skipped RASL picture
+    /// and of one that could not be started are.
+    current: Option<Box<Decode>>,
     /// The share of the context's budget, and the parameter sets that it is for.
     reservation: Reservation,
     admitted: Option<Arc<Sps>>,
@@ -85,23 +87,11 @@ pub struct HevcDecoder {
     offset: u64,
 }
 
-/// The picture whose slices are being collected.
-#[derive(Debug)]
-struct Current {
-    picture: Arc<Picture>,
-    pts: Option<i64>,
-    work: Work,
-}
-
-#[derive(Debug)]
-enum Work {
-    /// Its slices are dropped: a skipped RASL picture, or one that could not be started.
-    Drop,
-    Decode(Decode),
-}
-
+/// A picture to be decoded. Boxed from the beginning: it is handed on several times.
 #[derive(Debug)]
 struct Decode {
+    picture: Arc<Picture>,
+    pts: Option<i64>,
     rps: ResolvedRps,
     /// The pictures that it names, in the order of initial list 0; `None` if missing.
     references: Vec<Option<Arc<Stored>>>,
@@ -288,9 +278,7 @@ impl HevcDecoder {
                     SeiPayload::DecodedPictureHash(hash) => Some(hash),
                     _ => None,
                 });
-                if let (Some(new), Some(Current { work: Work::Decode(decode), .. })) =
-                    (hash, &mut self.current)
-                {
+                if let (Some(new), Some(decode)) = (hash, &mut self.current) {
                     // Where sub-layers were removed, hashes of theirs may follow the picture's own.
                     decode.hash.get_or_insert(new);
                 }
@@ -309,9 +297,10 @@ impl HevcDecoder {
     /// Says that the access unit is complete, so that its picture is submitted now rather than when the next
     /// one begins; unless pictures are held back ([`Mode`]).
     pub fn end_access_unit(&mut self) -> Result<()> {
-        let Some(current) = self.current.take() else { return Ok(()) };
-        let Work::Decode(decode) = current.work else { return Ok(()) };
-        self.hand_over(current.picture, current.pts, decode)
+        match self.current.take() {
+            Some(decode) => self.hand_over(decode),
+            None => Ok(()),
+        }
     }
 
     /// Ends the stream: the last pictures are submitted and all frames become due. Another stream may follow.
@@ -375,10 +364,9 @@ impl HevcDecoder {
     fn slice(&mut self, slice: &SliceSegment<'_>, pts: Option<i64>) -> Result<()> {
         if let Some(picture) = &slice.picture {
             self.end_access_unit()?;
-            let work = self.begin(picture)?;
-            self.current = Some(Current { picture: picture.clone(), pts, work });
+            self.current = self.begin(picture, pts)?;
         }
-        let Some(Current { work: Work::Decode(decode), .. }) = &mut self.current else { return Ok(()) };
+        let Some(decode) = &mut self.current else { return Ok(()) };
         if let Some(collocated) = decode.rps.collocated(&slice.header)
             && !decode.collocated.contains(&collocated)
         {
@@ -395,20 +383,15 @@ impl HevcDecoder {
                 return Err(error);
             }
             self.note(error);
-            if let Some(current) = &mut self.current {
-                current.work = Work::Drop;
-            }
+            self.current = None;
         }
         Ok(())
     }
 
-    /// Starts a picture: marking, output, references.
-    fn begin(&mut self, picture: &Arc<Picture>) -> Result<Work> {
-        if picture.skipped {
-            return Ok(Work::Drop);
-        }
-        if self.is_refused(picture)? {
-            return Ok(Work::Drop);
+    /// Starts a picture: marking, output, references. `None` if its slices are to be dropped.
+    fn begin(&mut self, picture: &Arc<Picture>, pts: Option<i64>) -> Result<Option<Box<Decode>>> {
+        if picture.skipped || self.is_refused(picture)? {
+            return Ok(None);
         }
         if self.sequence.as_ref().is_none_or(|s| !s.fits(&picture.sps)) {
             self.activate(&picture.sps, &picture.pps)?;
@@ -425,7 +408,8 @@ impl HevcDecoder {
         };
         let references = begin.rps.initial_list0().map(stored).collect();
         self.session.upload.open(BITSTREAM_AT)?;
-        Ok(Work::Decode(Decode { rps: begin.rps, references, collocated: Vec::new(), hash: None }))
+        let (picture, rps) = (picture.clone(), begin.rps);
+        Ok(Some(Box::new(Decode { picture, pts, rps, references, collocated: Vec::new(), hash: None })))
     }
 
     /// Whether the hardware cannot decode the picture: an error the first time that its parameter sets are seen.

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hcq::{DeviceBuffer, SyncPoint};
-use hevc::Picture;
-use hevc::dpb::{Marking, ResolvedRps};
-use hevc::picture_hash::PictureHash;
+use hevc::dpb::Marking;
 use nvkernel_sys::video;
 
 use super::descriptor::{DESCRIPTOR_BYTES, Template};
@@ -49,12 +47,7 @@ const CONTROL_PARAMS: u32 = {
 /// A picture whose slices are uploaded, to be submitted.
 #[derive(Debug)]
 pub(super) struct Pending {
-    picture: Arc<Picture>,
-    pts: Option<i64>,
-    rps: ResolvedRps,
-    references: Vec<Option<Arc<Stored>>>,
-    collocated: Vec<usize>,
-    hash: Option<PictureHash>,
+    decode: Box<Decode>,
     chunk: Chunk,
     stream_len: u64,
     stored: Arc<Stored>,
@@ -82,13 +75,8 @@ impl Lists {
 
 impl HevcDecoder {
     /// Hands a picture whose slices are all uploaded to the window, and to the DPB.
-    pub(super) fn hand_over(
-        &mut self,
-        picture: Arc<Picture>,
-        pts: Option<i64>,
-        decode: Decode,
-    ) -> Result<()> {
-        let Decode { rps, references, collocated, hash } = decode;
+    pub(super) fn hand_over(&mut self, decode: Box<Decode>) -> Result<()> {
+        let Decode { picture, references, collocated, .. } = &*decode;
         let poc = picture.pic_order_cnt_val;
         if collocated.len() > MAX_COLLOCATED {
             self.note(Error::TooManyCollocated { poc });
@@ -109,16 +97,15 @@ impl HevcDecoder {
         let chunk = self.session.upload.close();
         let number = self.pictures;
         let stored = Arc::new(Stored::new(number));
-        let mut missing: Vec<u64> =
-            references.iter().flatten().filter(|r| !r.is_settled()).map(|r| r.number).collect();
-        missing.sort_unstable();
-        missing.dedup();
+        let mut missing = [0; PLACES];
+        let unsettled = references.iter().flatten().filter(|r| !r.is_settled());
+        let count = missing.iter_mut().zip(unsettled).map(|(missing, r)| *missing = r.number).count();
         let frames = references.iter().flatten().filter_map(|r| r.frame());
         let ready = frames.map(|frame| frame.surface.uses().written_time()).max().unwrap_or(0);
-        let outputs = self.dpb.insert(&picture, stored.clone());
+        let outputs = self.dpb.insert(picture, stored.clone());
+        let pending = Pending { decode, chunk, stream_len, stored };
+        self.window.push(number, self.slice_bytes, &missing[..count], ready, pending);
         self.bump(outputs);
-        let pending = Pending { picture, pts, rps, references, collocated, hash, chunk, stream_len, stored };
-        self.window.push(number, self.slice_bytes, missing, ready, pending);
         self.pictures += 1;
         self.slice_bytes += stream_len;
         if self.window.limits().pictures == 0 {
@@ -179,7 +166,7 @@ impl HevcDecoder {
         let free = self.context.scheduler().earliest(self.session.share().0);
         let Some(index) = self.window.choose(free, in_order) else { return Ok(true) };
         let Some(surface) = self.take_surface()? else { return Ok(false) };
-        let (number, pending) = self.window.take(index);
+        let (pending, followers) = self.window.take(index);
         let (stored, chunk) = (pending.stored.clone(), pending.chunk.clone());
         let submitted = self.submit(pending, surface);
         if !stored.is_settled() {
@@ -188,7 +175,7 @@ impl HevcDecoder {
             let _ = stored.shown.frame.set(None);
         }
         let finish = stored.frame().map_or(0, |frame| frame.surface.uses().written_time());
-        self.window.submitted(number, finish);
+        self.window.submitted(followers, finish);
         submitted?;
         Ok(true)
     }
@@ -215,12 +202,9 @@ impl HevcDecoder {
     /// Surfaces that nobody but this decoder holds on to.
     fn surfaces_held(&self) -> usize {
         let stored = self.dpb.iter().map(|(_, entry)| &entry.payload);
-        let referred = self.window.iter().flat_map(|pending| pending.references.iter().flatten());
-        let current = match &self.current {
-            Some(super::Current { work: super::Work::Decode(decode), .. }) => decode.references.as_slice(),
-            _ => &[],
-        };
-        let stored = stored.chain(referred).chain(current.iter().flatten()).map(|stored| &stored.shown);
+        let referred = self.window.iter().flat_map(|pending| pending.decode.references.iter().flatten());
+        let current = self.current.iter().flat_map(|decode| decode.references.iter().flatten());
+        let stored = stored.chain(referred).chain(current).map(|stored| &stored.shown);
         let frames = stored.chain(&self.output).filter_map(|shown| shown.frame.get()?.as_ref());
         let addresses: BTreeSet<u64> = frames.map(|frame| frame.surface.luma_address()).collect();
         let grey = self.sequence.as_ref().is_some_and(|sequence| sequence.grey.is_some());
@@ -229,7 +213,8 @@ impl HevcDecoder {
 
     /// Submits a picture whose references were all submitted before.
     fn submit(&mut self, pending: Pending, surface: Surface) -> Result<()> {
-        let Pending { picture, pts, rps, references, collocated, hash, chunk, stream_len, stored } = pending;
+        let Pending { decode, chunk, stream_len, stored } = pending;
+        let Decode { picture, pts, rps, references, collocated, hash } = *decode;
         let sequence = self.sequence.as_mut().expect("a picture was begun in it");
         let session = &mut self.session;
         let class = self.context.class();

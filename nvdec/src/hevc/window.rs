@@ -31,12 +31,19 @@ struct Entry<T> {
     number: u64,
     /// Bytes of slice data of all pictures before this one.
     position: u64,
-    /// References that are in the window as well.
-    missing: Vec<u64>,
+    /// How many of its references are not submitted.
+    missing: usize,
     /// When the others are expected to be there.
     ready: Time,
+    /// Pictures in the window that refer to this one.
+    followers: Vec<u64>,
     picture: T,
 }
+
+/// Pictures in the window that wait for one that has left it.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Followers(Vec<u64>);
 
 impl<T> Window<T> {
     pub(crate) fn new(limits: Limits) -> Self {
@@ -62,11 +69,24 @@ impl<T> Window<T> {
     }
 
     /// Adds the next picture in decoding order. `missing` are the numbers of its references that were not submitted,
-    /// `ready` is when the others are expected to be decoded; `position` counts the bytes of slice data before it.
-    pub(crate) fn push(&mut self, number: u64, position: u64, missing: Vec<u64>, ready: Time, picture: T) {
+    /// which may repeat; `ready` is when the others are expected to be decoded; `position` counts the bytes of slice
+    /// data before it.
+    pub(crate) fn push(&mut self, number: u64, position: u64, missing: &[u64], ready: Time, picture: T) {
         debug_assert!(self.entries.back().is_none_or(|last| last.number < number));
-        debug_assert!(missing.iter().all(|m| self.entries.iter().any(|e| e.number == *m)));
-        self.entries.push_back(Entry { number, position, missing, ready, picture });
+        let mut entry = Entry { number, position, missing: 0, ready, followers: Vec::new(), picture };
+        for &reference in missing {
+            let at = self.find(reference).expect("what is not submitted is in the window");
+            let followers = &mut self.entries[at].followers;
+            if followers.last() != Some(&number) {
+                followers.push(number);
+                entry.missing += 1;
+            }
+        }
+        self.entries.push_back(entry);
+    }
+
+    fn find(&self, number: u64) -> Option<usize> {
+        self.entries.binary_search_by_key(&number, |entry| entry.number).ok()
     }
 
     /// Whether a picture has to leave before picture `number` comes, with `position` bytes before it. Of several windows
@@ -88,24 +108,24 @@ impl<T> Window<T> {
         if in_order || self.is_stretched(newest.number, newest.position) {
             return Some(0);
         }
-        let complete = self.entries.iter().enumerate().filter(|(_, entry)| entry.missing.is_empty());
+        let complete = self.entries.iter().enumerate().filter(|(_, entry)| entry.missing == 0);
         complete.min_by_key(|(_, entry)| entry.ready.max(free)).map(|(index, _)| index)
     }
 
     /// Takes a picture that was chosen.
-    pub(crate) fn take(&mut self, index: usize) -> (u64, T) {
+    pub(crate) fn take(&mut self, index: usize) -> (T, Followers) {
         let entry = self.entries.remove(index).expect("it was chosen");
-        debug_assert!(entry.missing.is_empty(), "nothing is submitted before its references");
-        (entry.number, entry.picture)
+        debug_assert!(entry.missing == 0, "nothing is submitted before its references");
+        (entry.picture, Followers(entry.followers))
     }
 
-    /// Notes that a picture was submitted and is expected to be decoded at `finish`.
-    pub(crate) fn submitted(&mut self, number: u64, finish: Time) {
-        for entry in &mut self.entries {
-            if let Some(at) = entry.missing.iter().position(|&missing| missing == number) {
-                entry.missing.swap_remove(at);
-                entry.ready = entry.ready.max(finish);
-            }
+    /// Notes that the picture that these follow was submitted and is expected to be decoded at `finish`.
+    pub(crate) fn submitted(&mut self, followers: Followers, finish: Time) {
+        for number in followers.0 {
+            let at = self.find(number).expect("no picture leaves before its references are submitted");
+            let entry = &mut self.entries[at];
+            entry.missing -= 1;
+            entry.ready = entry.ready.max(finish);
         }
     }
 }
