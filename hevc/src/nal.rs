@@ -6,6 +6,10 @@ mod unit_type;
 pub use byte_stream::{AnnexB, AnnexBReader, LengthPrefixed, split_annex_b, split_length_prefixed};
 pub use unit_type::NalUnitType;
 
+use std::sync::LazyLock;
+
+use memchr::memmem;
+
 use crate::error::{Error, Place, Structure};
 
 /// `nal_unit_header()` (7.3.1.2).
@@ -58,6 +62,10 @@ pub struct NalUnit<'a> {
     pub data: &'a [u8],
 }
 
+/// Finds emulation prevention bytes. Made once: that takes longer than to search a slice segment header.
+static EMULATION_PREVENTION: LazyLock<memmem::Finder<'static>> =
+    LazyLock::new(|| memmem::Finder::new(&[0, 0, 3]));
+
 /// The payload of a NAL unit with emulation prevention removed, remembering where it was.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rbsp {
@@ -81,7 +89,7 @@ impl Rbsp {
         let payload = &payload[..payload.len().min(limit)];
         // Copy whole runs between emulation prevention bytes.
         let mut copied = 0;
-        for found in memchr::memmem::find_iter(payload, &[0, 0, 3]) {
+        for found in EMULATION_PREVENTION.find_iter(payload) {
             // A run of zeros longer than two cannot occur; three bytes further is the earliest next match.
             self.bytes.extend_from_slice(&payload[copied..found + 2]);
             self.removed.push(self.bytes.len());
