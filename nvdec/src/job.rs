@@ -75,11 +75,11 @@ impl PictureJob {
             reference.uses().read_until(point.clone(), finish);
         }
         for collocated in &self.collocated {
-            collocated.uses().read_until(point.clone(), finish);
+            collocated.read_until(point.clone(), finish);
         }
         self.target.uses().written_at(point.clone(), finish);
         if let Some(motion) = &self.motion {
-            motion.uses().written_at(point.clone(), finish);
+            motion.written_at(point.clone(), finish);
         }
     }
 }

@@ -5,6 +5,7 @@
 //! a larger buffer do, as long as the picture and the one that it takes motion from are both among them. This lets far
 //! more pictures be under way than the table has places.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hcq::{CopyCommands, DeviceBuffer, SyncPoint};
@@ -30,15 +31,33 @@ pub struct MotionSlot {
 struct Slot {
     index: usize,
     uses: Mutex<Uses>,
+    /// That of `uses`, for whoever compares many slots: taking the lock of each costs more than the comparison.
+    free_time: AtomicU64,
 }
 
 impl MotionSlot {
     fn new(index: usize, uses: Uses) -> Self {
-        MotionSlot { inner: Arc::new(Slot { index, uses: Mutex::new(uses) }) }
+        let free_time = AtomicU64::new(uses.free_time());
+        MotionSlot { inner: Arc::new(Slot { index, uses: Mutex::new(uses), free_time }) }
     }
 
+    /// What still writes or reads it. To be extended by the methods below alone.
     pub(crate) fn uses(&self) -> MutexGuard<'_, Uses> {
         self.inner.uses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`Uses::read_until`].
+    pub(crate) fn read_until(&self, point: SyncPoint, time: Time) {
+        let mut uses = self.uses();
+        uses.read_until(point, time);
+        self.inner.free_time.store(uses.free_time(), Ordering::Relaxed);
+    }
+
+    /// As [`Uses::written_at`].
+    pub(crate) fn written_at(&self, point: SyncPoint, time: Time) {
+        let mut uses = self.uses();
+        uses.written_at(point, time);
+        self.inner.free_time.store(uses.free_time(), Ordering::Relaxed);
     }
 
     /// Which slot of the store it is: it lies so many times the size of a slot behind the store's beginning.
@@ -51,7 +70,7 @@ impl MotionSlot {
     }
 
     fn free_time(&self) -> Time {
-        self.uses().free_time()
+        self.inner.free_time.load(Ordering::Relaxed)
     }
 
     /// Whether two handles are the same slot.
@@ -110,11 +129,10 @@ impl MotionStore {
         sources: &[Option<MotionSlot>],
         anywhere: bool,
     ) -> Result<Option<Placement>> {
-        let near: Option<Vec<MotionSlot>> = sources.iter().cloned().collect();
-        if let Some(near) = near
-            && let Some(target) = self.within_reach(&near, anywhere)
+        if sources.iter().all(Option::is_some)
+            && let Some(target) = self.within_reach(sources, anywhere)
         {
-            return Ok(Some(self.placement(target, near)));
+            return Ok(Some(self.placement(target, sources.iter().flatten())));
         }
         let Some(first) = self.best_window(sources) else { return Ok(None) };
         let mut free = self.free_in(first, sources);
@@ -147,7 +165,7 @@ impl MotionStore {
                 Self::moved(source.as_ref(), moved, &done);
             }
         }
-        Ok(Some(self.placement(target, moved)))
+        Ok(Some(self.placement(target, moved.iter())))
     }
 
     fn moved(source: Option<&MotionSlot>, to: &MotionSlot, done: &SyncPoint) {
@@ -156,19 +174,16 @@ impl MotionStore {
         }
         let mut time = 0;
         if let Some(source) = source {
-            let mut uses = source.uses();
-            time = uses.written_time();
-            uses.read_until(done.clone(), time);
+            time = source.uses().written_time();
+            source.read_until(done.clone(), time);
         }
-        let mut uses = to.uses();
-        time = time.max(uses.free_time());
-        uses.written_at(done.clone(), time);
+        to.written_at(done.clone(), time.max(to.free_time()));
     }
 
     /// The free slot within reach of all of `sources` that is out of use first.
-    fn within_reach(&self, sources: &[MotionSlot], anywhere: bool) -> Option<MotionSlot> {
+    fn within_reach(&self, sources: &[Option<MotionSlot>], anywhere: bool) -> Option<MotionSlot> {
         let count = self.slots.len();
-        let indices = || sources.iter().map(MotionSlot::index);
+        let indices = || sources.iter().flatten().map(MotionSlot::index);
         let reach = match (indices().min(), indices().max()) {
             (Some(low), Some(high)) if high - low >= PLACES => return None,
             (Some(low), Some(high)) => (high + 1).saturating_sub(PLACES)..(low + PLACES).min(count),
@@ -196,9 +211,13 @@ impl MotionStore {
         window.iter().filter(|slot| slot.is_free() && !wanted(slot)).cloned().collect()
     }
 
-    fn placement(&mut self, target: MotionSlot, sources: Vec<MotionSlot>) -> Placement {
+    fn placement<'a>(
+        &mut self,
+        target: MotionSlot,
+        sources: impl Iterator<Item = &'a MotionSlot> + Clone,
+    ) -> Placement {
         self.last = target.index();
-        let lowest = sources.iter().map(MotionSlot::index).fold(target.index(), usize::min);
+        let lowest = sources.clone().map(MotionSlot::index).fold(target.index(), usize::min);
         let first = lowest.min(self.slots.len() - PLACES);
         let place = |slot: MotionSlot| {
             let place = (slot.index() - first) as u8;
@@ -207,7 +226,7 @@ impl MotionStore {
         Placement {
             window: self.memory.slice(first as u64 * self.slot_bytes, WINDOW as u64 * self.slot_bytes),
             target: place(target),
-            sources: sources.into_iter().map(place).collect(),
+            sources: sources.cloned().map(place).collect(),
         }
     }
 }
