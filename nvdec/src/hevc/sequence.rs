@@ -9,13 +9,14 @@ use hevc::{Pps, Sps};
 use super::descriptor::Template;
 use super::options::{DecoderOptions, Price};
 use super::scratch::{Scratch, collocated_slot_bytes};
+use super::tables::{SCALING_LIST_BYTES, TILE_TABLE_BYTES};
 use crate::class::{Chroma, VideoClass};
 use crate::context::Context;
 use crate::error::Result;
 use crate::frame::Frame;
 use crate::motion::{MotionSlot, MotionStore, PLACES};
 use crate::pool::{Reuse, SurfacePool};
-use crate::recycle::Lease;
+use crate::recycle::{Lease, Purpose};
 use crate::session::StatusMemory;
 use crate::surface::{Surface, SurfaceFormat, SurfaceGeometry};
 
@@ -23,6 +24,16 @@ use crate::surface::{Surface, SurfaceFormat, SurfaceGeometry};
 const MAX_PICTURE_BYTES: u64 = 128 << 20;
 /// Pictures that are in flight at least before the host waits for the engines, however few surfaces there are.
 const MIN_IN_FLIGHT: usize = 64;
+
+/// Parameter sets whose tables are kept: some encoders change between a few picture parameter sets all the time.
+const MAX_TEMPLATES: usize = 8;
+/// Pictures that bring their tables along, 4 KiB to be copied each, before these are given memory of their own. That takes
+/// several calls of the driver, which a short stream does not repay, nor one that never comes back to its parameter sets.
+const COPIED_TABLES: u32 = 100;
+/// Offsets within the memory that holds the tables of a pair of parameter sets.
+pub(super) const SHARED_SCALING_LIST_AT: u64 = 0;
+pub(super) const SHARED_TILE_TABLE_AT: u64 = (SCALING_LIST_BYTES as u64).next_multiple_of(256);
+const SHARED_TABLES_BYTES: u64 = SHARED_TILE_TABLE_AT + TILE_TABLE_BYTES as u64;
 
 /// A picture of the DPB.
 #[derive(Debug)]
@@ -61,6 +72,33 @@ impl Stored {
     }
 }
 
+/// What the pictures of a pair of parameter sets share.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) template: Template,
+    /// The tables in memory of their own.
+    memory: Option<Lease>,
+    /// Pictures until there is some.
+    pictures_left: u32,
+}
+
+impl Prepared {
+    /// Memory with the tables, at [`SHARED_SCALING_LIST_AT`] and [`SHARED_TILE_TABLE_AT`]. `None` for the first pictures,
+    /// which bring them along.
+    pub(super) fn tables(&mut self, context: &Context) -> Result<Option<&DeviceBuffer>> {
+        if let Some(left) = self.pictures_left.checked_sub(1) {
+            self.pictures_left = left;
+        } else if self.memory.is_none() {
+            let mut memory = context.allocate(SHARED_TABLES_BYTES, Purpose::Upload)?;
+            memory.written_to(SHARED_TABLES_BYTES);
+            let tables = self.template.tables();
+            tables.write(&memory.view()?, SHARED_SCALING_LIST_AT, SHARED_TILE_TABLE_AT);
+            self.memory = Some(memory);
+        }
+        Ok(self.memory.as_ref().map(Lease::buffer))
+    }
+}
+
 /// What pictures of one format share.
 #[derive(Debug)]
 pub(super) struct Sequence {
@@ -73,7 +111,8 @@ pub(super) struct Sequence {
     scratch: BTreeMap<EngineType, Lease>,
     /// When the scratch memory is cleared.
     pub(super) cleared: Vec<SyncPoint>,
-    pub(super) template: Option<Template>,
+    /// Used last, first.
+    templates: Vec<Prepared>,
     /// Stands in for missing references (8.3.3). Never written after it was cleared.
     pub(super) grey: Option<Surface>,
 }
@@ -96,7 +135,7 @@ impl Sequence {
             motion: MotionStore::new(context, motion_slots(engines), collocated_slot_bytes(sps))?,
             scratch: BTreeMap::new(),
             cleared: Vec::new(),
-            template: None,
+            templates: Vec::new(),
             grey: None,
         })
     }
@@ -135,6 +174,19 @@ impl Sequence {
         Arc::ptr_eq(&self.sps, sps)
             || (self.sps.same_picture_format(sps)
                 && sps.max_dec_pic_buffering() <= self.sps.max_dec_pic_buffering())
+    }
+
+    /// What is the same for all pictures with these parameter sets.
+    pub(super) fn prepared(&mut self, sps: &Arc<Sps>, pps: &Arc<Pps>, class: &VideoClass) -> &mut Prepared {
+        match self.templates.iter().position(|known| known.template.is_for(sps, pps)) {
+            Some(at) => self.templates[..=at].rotate_right(1),
+            None => {
+                self.templates.truncate(MAX_TEMPLATES - 1);
+                let template = Template::new(sps, pps, class, self.pool.geometry());
+                self.templates.insert(0, Prepared { template, memory: None, pictures_left: COPIED_TABLES });
+            }
+        }
+        &mut self.templates[0]
     }
 
     /// Scratch of at least `size` bytes for `engine`. Pictures in flight keep an older, smaller one alive.

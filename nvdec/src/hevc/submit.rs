@@ -7,8 +7,8 @@ use hcq::{DeviceBuffer, SyncPoint};
 use hevc::dpb::Marking;
 use nvkernel_sys::video;
 
-use super::descriptor::{DESCRIPTOR_BYTES, Template};
-use super::sequence::Stored;
+use super::descriptor::DESCRIPTOR_BYTES;
+use super::sequence::{SHARED_SCALING_LIST_AT, SHARED_TILE_TABLE_AT, Stored};
 use super::table::PictureTable;
 use super::tables::{SCALING_LIST_BYTES, TILE_TABLE_BYTES};
 use super::{Decode, HevcDecoder, scratch};
@@ -21,7 +21,8 @@ use crate::session::Session;
 use crate::surface::Surface;
 use crate::upload::Chunk;
 
-/// Offsets within a picture's chunk of the upload ring.
+/// Offsets within a picture's chunk of the upload ring. The tables are there for the first pictures of their
+/// parameter sets alone.
 const SCALING_LIST_AT: u64 = DESCRIPTOR_BYTES as u64;
 const TILE_TABLE_AT: u64 = (SCALING_LIST_AT + SCALING_LIST_BYTES as u64).next_multiple_of(256);
 pub(super) const BITSTREAM_AT: u64 = TILE_TABLE_AT + TILE_TABLE_BYTES as u64;
@@ -264,19 +265,20 @@ impl HevcDecoder {
 
         let blocks = scratch::blocks(&picture.sps);
         let plan = session.plan(&job, blocks, stream_len);
-        let template = match sequence.template.take() {
-            Some(template) if template.is_for(&picture.sps, &picture.pps) => template,
-            _ => Template::new(&picture.sps, &picture.pps, class, surface.geometry()),
-        };
+        let prepared = sequence.prepared(&picture.sps, &picture.pps, class);
+        let template = &prepared.template;
         let descriptor = template.picture(&picture, motion.target.1, &table.references, stream_len as u32);
-        let (scratch, tables) = (*template.scratch(), template.tables());
+        let scratch = *template.scratch();
         let view = chunk.memory.view()?;
         view.copy_in(0, &descriptor);
-        if let Some(lists) = &tables.scaling_lists {
-            view.copy_in(SCALING_LIST_AT as usize, lists);
-        }
-        view.copy_in(TILE_TABLE_AT as usize, &tables.tiles);
-        sequence.template = Some(template);
+        let slice = |memory: &DeviceBuffer, at: u64| memory.slice(at, memory.size() - at);
+        let (scaling_lists, tiles) = match prepared.tables(&self.context)? {
+            Some(memory) => (slice(memory, SHARED_SCALING_LIST_AT), slice(memory, SHARED_TILE_TABLE_AT)),
+            None => {
+                prepared.template.tables().write(&view, SCALING_LIST_AT, TILE_TABLE_AT);
+                (slice(&chunk.memory, SCALING_LIST_AT), slice(&chunk.memory, TILE_TABLE_AT))
+            }
+        };
 
         let frames = references.iter().flatten().filter_map(|stored| stored.frame());
         let records = frames.map(|frame| frame.record.clone()).collect();
@@ -284,18 +286,17 @@ impl HevcDecoder {
         let record = session.record(stored.number, poc, blocks, records, limit)?;
         let scratch_memory = sequence.scratch(&self.context, plan.engine, scratch.size);
         let scratch_memory = scratch_memory.inspect_err(|_| session.abandon(&record))?;
-        let part = |offset: u64| scratch_memory.slice(offset, scratch_memory.size() - offset);
-        let at = |offset: u64| chunk.memory.slice(offset, chunk.memory.size() - offset);
+        let part = |offset: u64| slice(&scratch_memory, offset);
         job.buffers.extend([
-            (video::SET_DRV_PIC_SETUP_OFFSET, at(0)),
-            (video::SET_IN_BUF_BASE_OFFSET, at(BITSTREAM_AT)),
+            (video::SET_DRV_PIC_SETUP_OFFSET, chunk.memory.clone()),
+            (video::SET_IN_BUF_BASE_OFFSET, slice(&chunk.memory, BITSTREAM_AT)),
             (video::SET_COLOC_DATA_OFFSET, motion.window),
             (video::SET_NVDEC_STATUS_OFFSET, Session::status_buffer(&record)),
-            (video::HEVC_SET_TILE_SIZES_OFFSET, at(TILE_TABLE_AT)),
+            (video::HEVC_SET_TILE_SIZES_OFFSET, tiles),
             (video::HEVC_SET_FILTER_BUFFER_OFFSET, part(0)),
         ]);
         if picture.sps.scaling_list_enabled_flag {
-            job.buffers.push((video::HEVC_SET_SCALING_LIST_OFFSET, at(SCALING_LIST_AT)));
+            job.buffers.push((video::HEVC_SET_SCALING_LIST_OFFSET, scaling_lists));
         }
         if class.intra_top {
             job.buffers.push((video::SET_INTRA_TOP_BUF_OFFSET, part(scratch.intra_top)));

@@ -1,5 +1,6 @@
 //! The tables beside the descriptor: tile sizes and scaling lists.
 
+use hcq::View;
 use hevc::pps::TileLayout;
 use hevc::scaling::ScalingList;
 use hevc::{Pps, Sps};
@@ -26,6 +27,14 @@ impl Tables {
         let mut tables = Box::new(Tables { scaling_lists, tiles: [0; TILE_TABLE_BYTES] });
         tile_table(&pps.tile_layout(sps), sps, &mut tables.tiles);
         tables
+    }
+
+    /// Writes them where the engine is to find them.
+    pub(crate) fn write(&self, view: &View<'_>, scaling_lists_at: u64, tiles_at: u64) {
+        if let Some(lists) = &self.scaling_lists {
+            view.copy_in(scaling_lists_at as usize, lists);
+        }
+        view.copy_in(tiles_at as usize, &self.tiles);
     }
 }
 

@@ -225,6 +225,30 @@ fn decoders_see_nothing_of_those_before() {
     assert!(first.stale.is_empty() && second.stale.is_empty(), "{:?} {:?}", first.stale, second.stale);
 }
 
+/// Pictures of a stream that goes on find their tables where they were written once.
+#[test]
+fn a_long_stream_shares_its_tables() {
+    let found = Arc::new(Mutex::new(Vec::new()));
+    let tables = found.clone();
+    let kernel = h200_with(
+        move |execution| {
+            let methods = [video::HEVC_SET_TILE_SIZES_OFFSET, video::HEVC_SET_SCALING_LIST_OFFSET];
+            tables.lock().unwrap().push(methods.map(|method| execution.address(method)));
+        },
+        |_| (),
+    );
+    let context = Context::new(Device::open(Arc::new(kernel.clone()), 0).unwrap()).unwrap();
+    let mut decoder = HevcDecoder::new(&context, DecoderOptions::on(context.engines()[0])).unwrap();
+    let downloader = Downloader::new(&context);
+    let distinct = |places: &[[u64; 2]]| places.iter().collect::<BTreeSet<_>>().len();
+    while found.lock().unwrap().len() < 200 {
+        assert_eq!(play(&mut decoder, &downloader, &stream("x_slist_file")), sums("x_slist_file"));
+    }
+    let found = found.lock().unwrap();
+    assert_eq!((distinct(&found[..50]), distinct(&found[150..])), (50, 1));
+    assert!(kernel.log().is_empty());
+}
+
 /// Many threads, decoders and sizes on one context at once.
 #[test]
 fn decoders_beside_each_other_do_not_share_memory() {
