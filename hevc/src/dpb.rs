@@ -150,6 +150,9 @@ pub struct Begin<T> {
 pub struct DecodedPictureBuffer<T: Clone> {
     /// One more than MAX_DPB_SIZE, for the current picture.
     places: [Option<Entry<T>>; MAX_DPB_SIZE + 1],
+    /// No picture is held from this place on: streams use few of the places, and all are looked at several times for each
+    /// picture.
+    end: usize,
     limits: Limits,
     current: Option<DpbIndex>,
 }
@@ -183,6 +186,7 @@ impl<T: Clone> DecodedPictureBuffer<T> {
     pub fn new() -> Self {
         Self {
             places: std::array::from_fn(|_| None),
+            end: 0,
             limits: Limits {
                 max_num_reorder_pics: 0,
                 max_latency_pictures: None,
@@ -278,6 +282,7 @@ impl<T: Clone> DecodedPictureBuffer<T> {
     pub fn clear(&mut self) {
         self.current = None;
         self.places = std::array::from_fn(|_| None);
+        self.end = 0;
     }
 
     /// Drops one picture, for example one that failed to decode; it is neither output nor referred to.
@@ -309,7 +314,7 @@ impl<T: Clone> DecodedPictureBuffer<T> {
 
     /// All pictures held, by place.
     pub fn iter(&self) -> impl Iterator<Item = (DpbIndex, &Entry<T>)> {
-        self.places
+        self.places[..self.end]
             .iter()
             .enumerate()
             .filter_map(|(index, entry)| Some((DpbIndex(index as u8), entry.as_ref()?)))
@@ -317,7 +322,7 @@ impl<T: Clone> DecodedPictureBuffer<T> {
 
     /// Pictures held.
     pub fn len(&self) -> usize {
-        self.places.iter().flatten().count()
+        self.held().count()
     }
 
     /// Whether no picture is held.
@@ -325,8 +330,12 @@ impl<T: Clone> DecodedPictureBuffer<T> {
         self.len() == 0
     }
 
+    fn held(&self) -> impl Iterator<Item = &Entry<T>> {
+        self.places[..self.end].iter().flatten()
+    }
+
     fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry<T>> {
-        self.places.iter_mut().flatten()
+        self.places[..self.end].iter_mut().flatten()
     }
 
     /// 8.3.2: resolves the reference picture set and marks all pictures.
@@ -384,7 +393,7 @@ impl<T: Clone> DecodedPictureBuffer<T> {
     }
 
     fn remove_unneeded(&mut self) {
-        for place in &mut self.places {
+        for place in &mut self.places[..self.end] {
             if place
                 .as_ref()
                 .is_some_and(|entry| entry.marking == Marking::Unused && !entry.needed_for_output)
@@ -392,26 +401,26 @@ impl<T: Clone> DecodedPictureBuffer<T> {
                 *place = None;
             }
         }
+        while self.end > 0 && self.places[self.end - 1].is_none() {
+            self.end -= 1;
+        }
     }
 
     fn exceeds_output_limits(&self) -> bool {
-        let waiting = self.places.iter().flatten().filter(|entry| entry.needed_for_output);
-        waiting.clone().count() > self.limits.max_num_reorder_pics
-            || self
-                .limits
-                .max_latency_pictures
-                .is_some_and(|limit| waiting.clone().any(|entry| entry.latency_count >= limit))
+        let latency = self.limits.max_latency_pictures.unwrap_or(u64::MAX);
+        let (mut waiting, mut late) = (0, false);
+        for entry in self.held().filter(|entry| entry.needed_for_output) {
+            waiting += 1;
+            late |= entry.latency_count >= latency;
+        }
+        late || waiting > self.limits.max_num_reorder_pics
     }
 
     /// "Bumping" (C.5.2.4) as long as `more` says so and a picture waits for output.
     fn bump_while(&mut self, output: &mut Vec<Output<T>>, more: impl Fn(&Self) -> bool) {
         while more(self) {
-            let first = self
-                .places
-                .iter_mut()
-                .flatten()
-                .filter(|entry| entry.needed_for_output)
-                .min_by_key(|entry| (entry.sequence, entry.poc));
+            let waiting = self.entries_mut().filter(|entry| entry.needed_for_output);
+            let first = waiting.min_by_key(|entry| (entry.sequence, entry.poc));
             let Some(entry) = first else {
                 return;
             };
@@ -433,6 +442,7 @@ impl<T: Clone> DecodedPictureBuffer<T> {
             oldest.expect("the buffer has places")
         });
         self.places[free] = Some(entry);
+        self.end = self.end.max(free + 1);
         DpbIndex(free as u8)
     }
 }
