@@ -140,7 +140,7 @@ impl Timeline {
         let Ok(view) = self.semaphore.view() else { return seen };
         let ahead = view.load(0).wrapping_sub(seen as u32);
         // A stale read of memory after another thread's newer one looks like a huge step: it is none.
-        if ahead >= 1 << 31 {
+        if ahead == 0 || ahead >= 1 << 31 {
             return seen;
         }
         let now = seen + u64::from(ahead);
@@ -211,9 +211,12 @@ impl Timeline {
         if let Some(verdict) = self.verdict(value) {
             return verdict;
         }
-        let start = Instant::now();
         let first = self.reached();
-        let soon = first >= value || self.expect(first, value).is_none_or(|time| time < SPIN);
+        if first >= value {
+            return self.verdict(value).unwrap_or(Ok(()));
+        }
+        let start = Instant::now();
+        let soon = self.expect(first, value).is_none_or(|time| time < SPIN);
         if soon && self.poll(value, SPIN.min(timeout)) {
             return self.verdict(value).unwrap_or(Ok(()));
         }

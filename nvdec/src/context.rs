@@ -167,7 +167,7 @@ impl Context {
     }
 
     /// Has the times collected at which the engines work on what sessions submit from now on, and at which the copy engine
-    /// does. A picture takes its engine longer then, by eight methods ([`hcq::profile`]). There is no way back, and all
+    /// does. A picture takes its engine longer then, by two releases ([`hcq::profile`]). There is no way back, and all
     /// callers get the same profiler.
     pub fn profile(&self) -> &Arc<Profiler> {
         let profiler = self.profiler.get_or_init(|| Profiler::new(&self.device));

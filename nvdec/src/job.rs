@@ -21,7 +21,7 @@ pub struct PictureJob {
     pub target: Surface,
     /// The picture table: places in use and what stands there, the target among them.
     ///
-    /// Only these are sent, since every method costs the engine about 3 µs. The codec sees to it that nothing
+    /// Only these are sent, since every place costs the engine about 8 µs. The codec sees to it that nothing
     /// in a stream can name another place: the engine forgets the table after each picture, and a read through
     /// an empty place would be a fault of the channel.
     pub pictures: Vec<(u8, Surface)>,

@@ -239,10 +239,9 @@ impl<P: Point> Scheduler<P> {
         }
     }
 
-    /// When the first of `engines` is expected to be free.
+    /// When the first of `engines` is expected to be free, by what was known when a picture was planned last.
     pub(crate) fn earliest(&self, engines: EngineSet) -> Time {
-        let mut state = self.lock();
-        state.look();
+        let state = self.lock();
         let now = state.now;
         let allowed = state.engines.iter().filter(|(engine, _)| engines.contains(**engine));
         allowed.map(|(_, e)| e.expected_free(now)).min().unwrap_or(0)
