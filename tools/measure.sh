@@ -1,16 +1,20 @@
 #!/bin/sh
 # What decoding costs, beside NVIDIA's own library, in one run: the figures of docs/measurements.md.
 #
-# usage: measure.sh BIN CLIP:LOOPS...
-#   BIN  folder with nvdec-bench and, for the comparison, nvcuvid (tools/peer)
+# usage: measure.sh BIN IPP HD UHD SD
+#   BIN  folder with nvdec-bench, nvdec-decode and, for the comparison, nvcuvid (tools/peer)
+#   IPP  a stream of I and P pictures; HD and UHD, streams of 1080p and 4K; SD, a small one with a .framemd5 beside it
 # For the figures at full clocks a CUDA context has to exist in some process; see docs/measurements.md.
-# Keeps what nvdec-bench measured, as JSON, in ./measure-report, or in $REPORT. $DEVICE is another device than nv:0.
+# Keeps what nvdec-bench measured, as JSON, in ./measure-report, or in $REPORT; `tools/table.py measure-report` prints it.
+# $DEVICE is another device than nv:0.
 set -u
-bin=$1
-shift
+[ $# -eq 5 ] || { sed -n '2,/^set/{/^#/s/^# \{0,1\}//p;}' "$0" >&2; exit 2; }
+bin=$1 ipp=$2 hd=$3 uhd=$4 sd=$5
 device=${DEVICE:-nv:0}
 report=${REPORT:-measure-report}
 mkdir -p "$report"
+
+say() { echo "== $*"; }
 
 gpu() {
     if command -v nvidia-smi > /dev/null; then
@@ -20,48 +24,57 @@ gpu() {
     fi
 }
 
-# Runs a program in the background and says what the GPU does meanwhile.
-watched() {
-    "$@" &
-    sleep 0.5
+# MHz of the video engines, for the share of time in which they were busy.
+clock=$(gpu | sed -n 's/^[^,]*, *\([0-9]*\) MHz.*/\1/p')
+
+# NAME ARGUMENTS...: a benchmark, as JSON.
+bench() {
+    json=$report/$1.json
+    shift
+    "$bin/nvdec-bench" "$@" --device "$device" --json > "$json" || echo "exit $?: nvdec-bench $*"
+}
+
+stream() { bench "$@" ${clock:+--clock "$clock"}; }
+
+# ARGUMENTS...: the peer, and what the GPU does meanwhile.
+peer() {
+    [ -x "$bin/nvcuvid" ] || return
+    "$bin/nvcuvid" "$@" &
+    sleep 3
     echo "GPU: $(gpu)"
     wait $!
 }
 
-# NAME ARGUMENTS...: a benchmark as text, and once more as JSON.
-bench() {
-    json=$report/$1.json
-    shift
-    watched "$bin/nvdec-bench" "$@" --device "$device"
-    "$bin/nvdec-bench" "$@" --device "$device" --json > "$json"
-}
-
-peer() {
-    if [ -x "$bin/nvcuvid" ]; then
-        echo "-- libnvcuvid"
-        watched "$bin/nvcuvid" "$@"
-    fi
-}
-
-echo "GPU idle: $(gpu); load: $(cut -d' ' -f1-3 /proc/loadavg)"
-echo "== start"
+say "GPU: $(gpu); load: $(cut -d' ' -f1-3 /proc/loadavg)"
+say start, reconfigure, detile
 bench start start
-echo "== reconfigure"
-bench reconfigure reconfigure
-echo "== detile"
+bench reconfigure reconfigure "$hd" "$sd"
 bench detile detile
-for clip in "$@"; do
-    file=${clip%:*} loops=${clip##*:}
-    name=$(basename "$file")
-    echo "== $file x $loops"
-    bench "$name.bound" bound "$file" --loops "$loops"
-    for round in 1 2; do
-        echo "-- nvdec, round $round"
-        bench "$name.stream.$round" stream "$file" --loops "$loops"
-        peer "$file" "$loops"
+for round in 1 2 3; do
+    say "one stream, round $round"
+    stream "ipp.$round" stream "$ipp" --loops 20 --rounds 1 --engines one --mode balanced
+    peer "$ipp" 20
+    stream "hd.$round" stream "$hd" --loops 6 --rounds 1
+    peer "$hd" 6
+    stream "uhd.$round" stream "$uhd" --loops 6 --rounds 1 --mode throughput --engines all --surfaces 192
+    stream "uhd-modes.$round" stream "$uhd" --loops 6 --rounds 1
+    peer "$uhd" 6
+done
+stream low-latency-one stream "$hd" --loops 2 --rounds 1 --engines one --mode low-latency
+for clip in "hd $hd 4" "uhd $uhd 6"; do
+    # shellcheck disable=SC2086
+    set -- $clip
+    for streams in 2 4 7 14; do
+        say "$1, $streams streams"
+        bench "$1.many.$streams" many "$2" --streams "$streams" --loops "$3"
+        case $streams in 7|14) ;; *) continue ;; esac
+        bench "$1.each.$streams" many "$2" --streams "$streams" --loops "$3" --engines each
+        peer "$2" "$3" "$streams"
     done
-    for streams in 7 14; do
-        echo "-- nvdec, $streams streams"
-        bench "$name.many.$streams" many "$file" --streams "$streams"
-    done
+done
+say 256 streams
+bench 256 many "$sd" --streams 256 --check
+say "nvdec-decode, the whole process"
+for engine in one all; do
+    "$bin/nvdec-decode" --device "$device" --engine "$engine" -f null --stats "$hd"
 done
