@@ -8,7 +8,7 @@
 //! Asked at random times, an engine is found busy as often as it is busy ([`Arrivals`]). *Late* is an answer
 //! that took much longer than the shortest of late ([`Idle`]).
 //!
-//! None of this was compared with an engine of known load on hardware.
+//! What it reads beside engines of known load is in `docs/measurements.md`.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub const MOST_SAMPLES: usize = 100_000;
 /// shortest was seen.
 const FACTOR: u32 = 2;
 /// What it may take longer besides, for the way over the bus to the ring and back, which everybody's copies
-/// share. A guess; an NVDEC engine takes as long for seven methods.
+/// share. A guess: idle engines of an H200 answered within 28 µs, the shortest wait being 11.
 const MARGIN: Duration = Duration::from_micros(20);
 /// How long a shortest wait is remembered at least; at most twice as long.
 const MEMORY: Duration = Duration::from_secs(30);

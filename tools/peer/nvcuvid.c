@@ -82,7 +82,8 @@ static int CUDAAPI on_picture(void *user, CUVIDPICPARAMS *picture) {
 static int CUDAAPI on_display(void *user, CUVIDPARSERDISPINFO *shown) {
     struct stream *stream = user;
     if (!shown) return 1;
-    if (stream->pictures++ == 0) {
+    stream->pictures++;
+    if (stream->first == 0) {
         CUVIDPROCPARAMS how = {.progressive_frame = 1};
         CUdeviceptr address;
         unsigned pitch;

@@ -46,8 +46,8 @@ struct Args {
     /// middle, and the longest.
     ///
     /// No privilege is needed. Others who use the GPU pay with a switch of channels for each sample of an
-    /// engine, and with the memory of two channels on each engine, a few MiB apiece. Never compared yet with
-    /// an engine of known load: work that is shorter than a late answer takes is not seen.
+    /// engine, and with the memory of two channels on each engine, a few MiB apiece. Work that is
+    /// shorter than a late answer takes is not seen.
     ///
     /// On a terminal the figures stay in their place; in a pipe they follow each other, with --json as one
     /// object a line.
