@@ -1,7 +1,7 @@
 //! [`Mapping`]: device-visible memory as this process sees it.
 
 use memmap2::MmapRaw;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Memory that a device reads and writes at any time, mapped into this process.
 ///
@@ -133,9 +133,10 @@ impl Mapping {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 unsafe fn load_64(line: *const u8) -> [u8; 64] {
-    use std::arch::x86_64::{_mm512_load_si512, _mm512_storeu_si512};
+    use std::arch::x86_64::{_mm_lfence, _mm512_load_si512, _mm512_storeu_si512};
     let mut bytes = [0u8; 64];
-    fence(Ordering::Acquire);
+    // Write-combined memory may be read ahead of the loads before, and nobody takes such a read back.
+    _mm_lfence();
     // SAFETY: the caller vouches for the line; `bytes` is as long.
     unsafe { _mm512_storeu_si512(bytes.as_mut_ptr().cast(), _mm512_load_si512(line.cast())) };
     bytes
@@ -149,9 +150,10 @@ unsafe fn load_64(line: *const u8) -> [u8; 64] {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx")]
 unsafe fn load_32_twice(line: *const u8) -> [u8; 64] {
-    use std::arch::x86_64::{__m256i, _mm256_load_si256, _mm256_storeu_si256};
+    use std::arch::x86_64::{__m256i, _mm_lfence, _mm256_load_si256, _mm256_storeu_si256};
     let mut bytes = [0u8; 64];
-    fence(Ordering::Acquire);
+    // As in `load_64`.
+    _mm_lfence();
     for i in 0..2 {
         // SAFETY: the caller vouches for the line; `bytes` is as long.
         unsafe {
