@@ -166,11 +166,23 @@ impl Channel {
         self.device.ring_doorbell(self.token)
     }
 
+    /// The status that the error notifier has, 0 while the channel lives.
+    #[inline]
+    fn notified(&self) -> u16 {
+        let word = self.memory.notifier.view().map_or(0, |view| view.load(NOTIFIER_STATUS & !3));
+        (word >> 16) as u16
+    }
+
+    /// Whether the error notifier says nothing.
+    #[inline]
+    pub(crate) fn is_alive(&self) -> bool {
+        self.notified() == 0
+    }
+
     /// What the error notifier says; `None` while the channel lives.
     pub fn fault(&self) -> Option<ChannelFault> {
         let view = self.memory.notifier.view().ok()?;
-        let word = view.load(NOTIFIER_STATUS & !3);
-        let status = (word >> 16) as u16;
+        let status = self.notified();
         (status != 0).then(|| ChannelFault { xid: Xid(view.load(8)), status, mmu: self.mmu_fault() })
     }
 

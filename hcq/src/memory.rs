@@ -16,7 +16,7 @@ use crate::rm::RmObject;
 #[allow(unsafe_code)]
 mod mapping;
 
-pub use mapping::Mapping;
+pub use mapping::{LINE, Mapping, prefetch};
 
 const KIB4: u64 = 4 << 10;
 const KIB64: u64 = 64 << 10;
@@ -135,11 +135,13 @@ impl DeviceBuffer {
     }
 
     /// First GPU address of the buffer; always below 2^40.
+    #[inline]
     pub fn gpu_address(&self) -> u64 {
         self.allocation.address + self.offset
     }
 
     /// Length in bytes.
+    #[inline]
     pub fn size(&self) -> u64 {
         self.size
     }
@@ -150,6 +152,7 @@ impl DeviceBuffer {
     }
 
     /// The part of `size` bytes at `offset`. Panics if it is not inside.
+    #[inline]
     pub fn slice(&self, offset: u64, size: u64) -> DeviceBuffer {
         assert!(
             offset.checked_add(size).is_some_and(|end| end <= self.size),
@@ -189,11 +192,17 @@ impl DeviceBuffer {
 
     /// The CPU's view of the *whole allocation*, made on first use. GPU memory is write-combined: fast to
     /// write in order, slow to read.
+    #[inline]
     fn mapping(&self) -> Result<&Mapping> {
-        let a = &*self.allocation;
-        if let Some(mapping) = a.mapping.get() {
-            return Ok(mapping);
+        match self.allocation.mapping.get() {
+            Some(mapping) => Ok(mapping),
+            None => self.map(),
         }
+    }
+
+    #[cold]
+    fn map(&self) -> Result<&Mapping> {
+        let a = &*self.allocation;
         let (minor, what) = match a.placement {
             Placement::Vidmem => (Some(a.device.info.minor), "GPU memory"),
             Placement::Sysmem => (None, "host memory"),
@@ -203,6 +212,7 @@ impl DeviceBuffer {
     }
 
     /// This buffer as the CPU sees it, mapped on first use.
+    #[inline]
     pub fn view(&self) -> Result<View<'_>> {
         Ok(View { mapping: self.mapping()?, offset: self.offset as usize, size: self.size as usize })
     }
@@ -232,6 +242,7 @@ pub struct View<'a> {
 }
 
 impl View<'_> {
+    #[inline]
     fn at(&self, offset: usize, length: usize) -> usize {
         assert!(
             offset.checked_add(length).is_some_and(|end| end <= self.size),
@@ -242,8 +253,14 @@ impl View<'_> {
     }
 
     /// Copies `data` to `offset`.
+    #[inline]
     pub fn copy_in(&self, offset: usize, data: &[u8]) {
         self.mapping.copy_in(self.at(offset, data.len()), data);
+    }
+
+    /// Copies much `data` to `offset`, past the caches of the processor.
+    pub fn stream_in(&self, offset: usize, data: &[u8]) {
+        self.mapping.stream_in(self.at(offset, data.len()), data);
     }
 
     /// Copies bytes from `offset` to `data`.
@@ -257,23 +274,26 @@ impl View<'_> {
     }
 
     /// Reads the 32-bit word at `offset`, acquire order.
+    #[inline]
     pub fn load(&self, offset: usize) -> u32 {
         self.mapping.load(self.at(offset, 4))
     }
 
     /// Writes the 32-bit word at `offset`, release order.
+    #[inline]
     pub fn store(&self, offset: usize, value: u32) {
         self.mapping.store(self.at(offset, 4), value);
-    }
-
-    /// Reads the 64 bytes at `offset`, which lie on a line of 64, after everything that was loaded before; of GPU memory
-    /// in one round trip where the processor has instructions for that.
-    pub fn load_line(&self, offset: usize) -> [u8; 64] {
-        self.mapping.load_line(self.at(offset, 64))
     }
 
     /// Reads the 64-bit word at `offset`, a multiple of 8, in one load, acquire order.
     pub fn load_u64(&self, offset: usize) -> u64 {
         self.mapping.load_u64(self.at(offset, 8))
     }
+}
+
+/// Reads the first 64 bytes of each buffer, which lie on a line of 64, after everything that was loaded before. A read of GPU
+/// memory is a round trip over the bus; those of up to a dozen buffers take about as long as one, where the processor has
+/// instructions for that.
+pub fn load_lines<'a>(from: impl IntoIterator<Item = View<'a>>, to: &mut [[u8; LINE]]) {
+    mapping::load_lines(from.into_iter().map(|view| (view.mapping, view.at(0, LINE))), to);
 }

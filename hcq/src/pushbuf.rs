@@ -74,40 +74,40 @@ impl PushBuffer {
     }
 
     /// Writes one method.
+    #[inline]
     pub fn method(&mut self, subchannel: u8, address: u32, value: u32) -> &mut Self {
         self.methods(subchannel, address, &[value])
     }
 
     /// Writes consecutive methods starting at `address`.
+    #[inline]
     pub fn methods(&mut self, subchannel: u8, address: u32, values: &[u32]) -> &mut Self {
         assert!(
             subchannel < 8 && address.is_multiple_of(4) && address < 0x4000,
             "no such method: {subchannel}:{address:#x}"
         );
-        for (i, &value) in values.iter().enumerate() {
-            let address = address + 4 * i as u32;
+        let mut next = address;
+        for &value in values {
             match self.open {
-                Some((at, s, next))
+                Some((at, s, continued))
                     if s == subchannel
-                        && next == address
+                        && continued == next
                         && header::METHOD_COUNT.get(self.words[at]) < MAX_COUNT =>
                 {
                     self.words[at] += header::METHOD_COUNT.of(1);
+                    self.words.push(value);
+                    self.open = Some((at, s, next + 4));
                 }
                 _ => {
-                    self.open = Some((self.words.len(), subchannel, address));
-                    self.words.push(
-                        header::SEC_OP.of(header::SEC_OP_INC_METHOD)
-                            | header::METHOD_COUNT.of(1)
-                            | header::METHOD_SUBCHANNEL.of(u32::from(subchannel))
-                            | header::METHOD_ADDRESS.of(address >> 2),
-                    );
+                    self.open = Some((self.words.len(), subchannel, next + 4));
+                    let header = header::SEC_OP.of(header::SEC_OP_INC_METHOD)
+                        | header::METHOD_COUNT.of(1)
+                        | header::METHOD_SUBCHANNEL.of(u32::from(subchannel))
+                        | header::METHOD_ADDRESS.of(next >> 2);
+                    self.words.extend_from_slice(&[header, value]);
                 }
             }
-            self.words.push(value);
-            if let Some((_, _, next)) = &mut self.open {
-                *next = address + 4;
-            }
+            next += 4;
         }
         self
     }

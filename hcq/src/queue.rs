@@ -28,6 +28,8 @@ const RING_TIMEOUT: Duration = Duration::from_secs(10);
 /// is complete and its writes are visible.
 #[derive(Debug)]
 pub struct Queue {
+    /// That of the engine.
+    kind: EngineKind,
     channel: Arc<Channel>,
     timeline: Arc<Timeline>,
     push: DeviceBuffer,
@@ -94,7 +96,7 @@ impl Queue {
         let timeline = Timeline::new(device.inner(), engine, semaphore)?;
         let channel = Arc::new(Channel::new(device, engine, class, ChannelMemory { notifier, userd, ring })?);
         timeline.watch(&channel);
-        Ok(Arc::new(Queue { channel, timeline, push, state: Mutex::default() }))
+        Ok(Arc::new(Queue { kind: engine.kind(), channel, timeline, push, state: Mutex::default() }))
     }
 
     /// The engine that executes the queue.
@@ -142,6 +144,9 @@ impl Queue {
     ///
     /// [`Error::ChannelFault`] once the channel is dead.
     pub fn check(&self) -> Result<()> {
+        if self.channel.is_alive() && !self.timeline.is_dead() {
+            return Ok(());
+        }
         match self.fault() {
             None => Ok(()),
             Some(fault) => Err(Error::ChannelFault { engine: self.engine().to_string(), fault }),
@@ -196,7 +201,7 @@ impl Queue {
         }
         let value = state.submitted + 1;
         state.behind.clear();
-        let kind = self.engine().kind();
+        let kind = self.kind;
         let stamps = state.profiler.as_ref().map(|profiler| profiler.stamps()).transpose()?;
         if let Some(stamps) = &stamps {
             let address = stamps.gpu_address();

@@ -109,6 +109,10 @@ impl Timeline {
     /// Notes that a submission is about to release `value` behind work of the timelines in `waits`.
     pub(crate) fn submitting<'a>(&self, value: u64, waits: impl Iterator<Item = &'a Arc<Timeline>>) {
         self.submitted.store(value, Ordering::Release);
+        let mut waits = waits.filter(|timeline| !std::ptr::eq(self, Arc::as_ptr(timeline))).peekable();
+        if waits.peek().is_none() {
+            return;
+        }
         let mut upstream = self.upstream.lock().unwrap_or_else(PoisonError::into_inner);
         for timeline in waits {
             if upstream.iter().all(|known| !std::ptr::eq(known.as_ptr(), Arc::as_ptr(timeline))) {
@@ -135,6 +139,7 @@ impl Timeline {
 
     /// The highest value that was released so far. A dead timeline counts as having reached all it ever will,
     /// so that nothing waits for it; only [`SyncPoint::wait`] tells the difference.
+    #[inline]
     pub fn reached(&self) -> u64 {
         let seen = self.reached.load(Ordering::Relaxed);
         let Ok(view) = self.semaphore.view() else { return seen };
@@ -150,6 +155,12 @@ impl Timeline {
     /// Time stamp of the last release in nanoseconds of the GPU's clock, if the engine writes them.
     pub fn last_timestamp(&self) -> Result<u64> {
         Ok(self.semaphore.view()?.load_u64(8))
+    }
+
+    /// Whether it was found to stand still for good.
+    #[inline]
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dead.get().is_some()
     }
 
     /// Why the timeline stands still for good, if it does. The first to find out releases everything that was
@@ -206,24 +217,26 @@ impl Timeline {
         self.event.get_or_init(|| OsEvent::new(&self.device, self.engine)).as_ref().ok()
     }
 
-    /// Waits until `value` is reached. Returns at once with the fault if the channel is dead.
-    fn wait(&self, value: u64, timeout: Duration) -> Result<()> {
+    /// Waits until `value` is reached, or no more than `slack` steps are missing. Returns at once with the fault if the
+    /// channel is dead.
+    fn wait(&self, value: u64, slack: u64, timeout: Duration) -> Result<()> {
         if let Some(verdict) = self.verdict(value) {
             return verdict;
         }
+        let near = value.saturating_sub(slack);
         let first = self.reached();
-        if first >= value {
+        if first >= near {
             return self.verdict(value).unwrap_or(Ok(()));
         }
         let start = Instant::now();
         let soon = self.expect(first, value).is_none_or(|time| time < SPIN);
-        if soon && self.poll(value, SPIN.min(timeout)) {
+        if soon && self.poll(near, SPIN.min(timeout)) {
             return self.verdict(value).unwrap_or(Ok(()));
         }
         let mut slice = SLICES.0;
         loop {
             let reached = self.reached();
-            if reached >= value {
+            if reached >= near {
                 return self.verdict(value).unwrap_or(Ok(()));
             }
             if self.fault().is_some() {
@@ -259,7 +272,7 @@ impl Timeline {
             self.poll(value, timeout.saturating_sub(start.elapsed()).min(LOSS));
             let waited = start.elapsed();
             // Looks whether the channel is dead, or one that its work waits for.
-            match self.wait(value, Duration::ZERO) {
+            match self.wait(value, 0, Duration::ZERO) {
                 Err(Error::Timeout { .. }) if self.device.is_lost() => return Err(Error::GpuLost),
                 Err(Error::Timeout { .. }) if waited < timeout => {}
                 Err(Error::Timeout { engine, point, reached, .. }) => {
@@ -345,10 +358,23 @@ impl OsEvent {
 }
 
 /// A point on a timeline: work up to it is done once the timeline reaches or passes it.
-#[derive(Clone)]
 pub struct SyncPoint {
     timeline: Arc<Timeline>,
     value: u64,
+}
+
+impl Clone for SyncPoint {
+    fn clone(&self) -> Self {
+        SyncPoint { timeline: self.timeline.clone(), value: self.value }
+    }
+
+    /// A later point of the same timeline costs nothing but its value.
+    fn clone_from(&mut self, source: &Self) {
+        if !Arc::ptr_eq(&self.timeline, &source.timeline) {
+            self.timeline = source.timeline.clone();
+        }
+        self.value = source.value;
+    }
 }
 
 impl SyncPoint {
@@ -367,8 +393,10 @@ impl SyncPoint {
     }
 
     /// Whether the point is reached, without waiting.
+    #[inline]
     pub fn is_reached(&self) -> bool {
-        self.timeline.reached() >= self.value
+        // What was seen before need not be looked at again.
+        self.timeline.reached.load(Ordering::Relaxed) >= self.value || self.timeline.reached() >= self.value
     }
 
     /// Waits on the host: polls for some microseconds if it cannot take longer, else sleeps, on the engine's interrupt
@@ -379,7 +407,17 @@ impl SyncPoint {
     /// [`Error::ChannelFault`] as soon as the channel's error notifier is set, [`Error::Timeout`] after
     /// `timeout`, [`Error::GpuLost`] when the driver gives the GPU up.
     pub fn wait(&self, timeout: Duration) -> Result<()> {
-        self.timeline.wait(self.value, timeout)
+        self.timeline.wait(self.value, 0, timeout)
+    }
+
+    /// As [`wait`](Self::wait), for those who want to have most of what leads here behind them: sleeps as long as all of it
+    /// should take, and not once more for the last `slack` points of the timeline.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn wait_near(&self, slack: u64, timeout: Duration) -> Result<()> {
+        self.timeline.wait(self.value, slack, timeout)
     }
 
     /// Waits without ever sleeping: the processor does nothing else, and the caller goes on the moment that the point

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
 use hevc::dpb::{DecodedPictureBuffer, Output, RefEntry, ResolvedRps};
 use hevc::nal::{AnnexBReader, NalHeader};
 use hevc::picture_hash::PictureHash;
@@ -12,6 +13,7 @@ use hevc::{Parser, Picture, Pps, SliceSegment, Sps, Unit};
 use crate::context::{Context, Reservation};
 use crate::error::{Error, Result};
 use crate::frame::Frame;
+use crate::motion::{MAX_COLLOCATED, PLACES};
 use crate::scheduler::EngineSet;
 use crate::session::{Observer, Session, Statistics};
 use crate::surface::Surface;
@@ -93,10 +95,11 @@ struct Decode {
     picture: Arc<Picture>,
     pts: Option<i64>,
     rps: ResolvedRps,
-    /// The pictures that it names, in the order of initial list 0; `None` if missing.
-    references: Vec<Option<Arc<Stored>>>,
-    /// Which of these slices take motion from: one, in a stream that conforms.
-    collocated: Vec<usize>,
+    /// The pictures that it names, in the order of initial list 0; `None` if missing. As many as there are places, of
+    /// which the picture itself needs one, are too many.
+    references: ArrayVec<Option<Arc<Stored>>, PLACES>,
+    /// Which of these slices take motion from: one, in a stream that conforms. One more than can be decoded.
+    collocated: ArrayVec<usize, { MAX_COLLOCATED + 1 }>,
     hash: Option<PictureHash>,
 }
 
@@ -174,14 +177,15 @@ impl HevcDecoder {
     /// The next frame in output order, if one is due. A frame that is due may still be held back with its picture.
     pub fn receive(&mut self) -> Option<Frame> {
         loop {
-            match self.output.front()?.frame.get()? {
-                Some(frame) => {
-                    let frame = frame.clone();
-                    self.output.pop_front();
-                    return Some(frame);
-                }
-                // It could not be submitted.
-                None => drop(self.output.pop_front()),
+            self.output.front()?.frame.get()?;
+            // Pictures that nothing refers to any more are handed on as they are.
+            let frame = match Arc::try_unwrap(self.output.pop_front()?) {
+                Ok(shown) => shown.frame.into_inner().flatten(),
+                Err(shown) => shown.frame.get().cloned().flatten(),
+            };
+            // Without a frame it could not be submitted.
+            if frame.is_some() {
+                return frame;
             }
         }
     }
@@ -369,6 +373,7 @@ impl HevcDecoder {
         let Some(decode) = &mut self.current else { return Ok(()) };
         if let Some(collocated) = decode.rps.collocated(&slice.header)
             && !decode.collocated.contains(&collocated)
+            && !decode.collocated.is_full()
         {
             decode.collocated.push(collocated);
         }
@@ -406,10 +411,10 @@ impl HevcDecoder {
             let found = entry.index.and_then(|index| self.dpb.get(index));
             found.map(|entry| entry.payload.clone())
         };
-        let references = begin.rps.initial_list0().map(stored).collect();
+        let references = begin.rps.initial_list0().map(stored).take(PLACES).collect();
         self.session.upload.open(BITSTREAM_AT)?;
         let (picture, rps) = (picture.clone(), begin.rps);
-        Ok(Some(Box::new(Decode { picture, pts, rps, references, collocated: Vec::new(), hash: None })))
+        Ok(Some(Box::new(Decode { picture, pts, rps, references, collocated: ArrayVec::new(), hash: None })))
     }
 
     /// Whether the hardware cannot decode the picture: an error the first time that its parameter sets are seen.

@@ -5,7 +5,10 @@ use hcq::{DeviceBuffer, SyncPoint};
 use crate::motion::MotionSlot;
 use crate::scheduler::Time;
 use crate::surface::Surface;
-use crate::uses::Latest;
+use crate::uses::{Latest, Uses};
+
+/// Buffer methods with the memory that each points at.
+pub(crate) type Buffers = Vec<(u32, DeviceBuffer)>;
 
 /// Everything that one `EXECUTE` needs. A codec fills it, a [`VideoQueue`](crate::queue::VideoQueue) turns it
 /// into methods.
@@ -42,44 +45,42 @@ impl PictureJob {
     /// Everything that the engine has to wait for, the latest point of each timeline.
     pub fn dependencies(&self) -> Vec<SyncPoint> {
         let mut waits = Latest::default();
-        self.add_dependencies(&mut waits);
+        self.add_uses(&mut waits);
+        waits.add_all(&self.waits);
         waits.into_vec()
     }
 
-    pub(crate) fn add_dependencies(&self, waits: &mut Latest<SyncPoint>) {
-        waits.add_all(&self.waits);
-        waits.add_all(self.target.uses().before_write());
-        for reference in self.references() {
-            waits.add_all(reference.uses().before_read());
-        }
+    /// Adds what still uses the surfaces and motion vectors, and says when the scheduler expects all of that to be over.
+    pub(crate) fn add_uses(&self, waits: &mut Latest<SyncPoint>) -> Time {
+        let mut ready = 0;
+        let mut write = |uses: &Uses| {
+            waits.add_all(uses.before_write());
+            ready = ready.max(uses.free_time());
+        };
+        write(&self.target.uses());
         if let Some(motion) = &self.motion {
-            waits.add_all(motion.uses().before_write());
+            write(&motion.uses());
         }
-        for collocated in &self.collocated {
-            waits.add_all(collocated.uses().before_read());
-        }
-    }
-
-    /// When the scheduler expects all of that to be over.
-    pub(crate) fn ready(&self) -> Time {
-        let times = std::iter::once(self.target.uses().free_time())
-            .chain(self.references().map(|reference| reference.uses().written_time()))
-            .chain(self.motion.iter().map(|motion| motion.uses().free_time()))
-            .chain(self.collocated.iter().map(|collocated| collocated.uses().written_time()));
-        times.max().unwrap_or(0)
+        let mut read = |uses: &Uses| {
+            waits.add_all(uses.before_read());
+            ready = ready.max(uses.written_time());
+        };
+        self.references().for_each(|reference| read(&reference.uses()));
+        self.collocated.iter().for_each(|collocated| read(&collocated.uses()));
+        ready
     }
 
     /// Notes that the job runs until `point`, expected at `finish`.
     pub(crate) fn runs_until(&self, point: &SyncPoint, finish: Time) {
         for reference in self.references() {
-            reference.uses().read_until(point.clone(), finish);
+            reference.uses().read_until(point, finish);
         }
         for collocated in &self.collocated {
-            collocated.read_until(point.clone(), finish);
+            collocated.read_until(point, finish);
         }
-        self.target.uses().written_at(point.clone(), finish);
+        self.target.uses().written_at(point, finish);
         if let Some(motion) = &self.motion {
-            motion.written_at(point.clone(), finish);
+            motion.written_at(point, finish);
         }
     }
 }

@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arrayvec::ArrayVec;
 use hcq::{CopyCommands, DeviceBuffer, SyncPoint};
 
 use crate::context::Context;
@@ -20,6 +21,10 @@ use crate::uses::{Latest, Uses};
 pub(crate) const PLACES: usize = 16;
 /// Slots that the engine may look at behind the address that it is given: one more than lists can name.
 const WINDOW: usize = PLACES + 1;
+
+/// Most pictures whose motion the slices of one picture may take; the standard allows one (7.4.7.1,
+/// `collocated_ref_idx`), and decoders in software do not look.
+pub(crate) const MAX_COLLOCATED: usize = 4;
 
 /// The motion of one picture. Clones share it; the slot is free when only the store has it.
 #[derive(Clone, Debug)]
@@ -47,14 +52,14 @@ impl MotionSlot {
     }
 
     /// As [`Uses::read_until`].
-    pub(crate) fn read_until(&self, point: SyncPoint, time: Time) {
+    pub(crate) fn read_until(&self, point: &SyncPoint, time: Time) {
         let mut uses = self.uses();
         uses.read_until(point, time);
         self.inner.free_time.store(uses.free_time(), Ordering::Relaxed);
     }
 
     /// As [`Uses::written_at`].
-    pub(crate) fn written_at(&self, point: SyncPoint, time: Time) {
+    pub(crate) fn written_at(&self, point: &SyncPoint, time: Time) {
         let mut uses = self.uses();
         uses.written_at(point, time);
         self.inner.free_time.store(uses.free_time(), Ordering::Relaxed);
@@ -97,7 +102,7 @@ pub(crate) struct Placement {
     /// Where its own motion goes, and at which place that is.
     pub(crate) target: (MotionSlot, u8),
     /// Where it finds that of the collocated pictures, in the order in which they were asked for.
-    pub(crate) sources: Vec<(MotionSlot, u8)>,
+    pub(crate) sources: ArrayVec<(MotionSlot, u8), MAX_COLLOCATED>,
 }
 
 impl MotionStore {
@@ -118,7 +123,7 @@ impl MotionStore {
         self.memory.slice(slot.index() as u64 * self.slot_bytes, self.slot_bytes)
     }
 
-    /// A slot for the motion of a picture that takes motion from `sources`; `None` among them stands for a picture
+    /// A slot for the motion of a picture that takes motion from `sources`, at most [`MAX_COLLOCATED`]; `None` among them stands for a picture
     /// that does not exist, whose motion is none. `anywhere`: no picture to come depends on those before.
     ///
     /// Of the slots within reach, the one that is expected to be free first. If there is none, or a source is `None`,
@@ -175,9 +180,9 @@ impl MotionStore {
         let mut time = 0;
         if let Some(source) = source {
             time = source.uses().written_time();
-            source.read_until(done.clone(), time);
+            source.read_until(done, time);
         }
-        to.written_at(done.clone(), time.max(to.free_time()));
+        to.written_at(done, time.max(to.free_time()));
     }
 
     /// The free slot within reach of all of `sources` that is out of use first.

@@ -1,6 +1,7 @@
 //! [`SurfacePool`]: the surfaces of one session, within a budget.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::context::Context;
@@ -33,12 +34,13 @@ pub(crate) struct PoolInner {
     context: Arc<Context>,
     geometry: SurfaceGeometry,
     capacity: usize,
+    /// Whether it is [`Reuse::First`].
+    reuse_first: AtomicBool,
     state: Mutex<State>,
 }
 
 struct State {
     live: usize,
-    reuse: Reuse,
     /// The GPU had no memory for another one.
     exhausted: bool,
     /// In the order of their return.
@@ -59,7 +61,8 @@ impl SurfacePool {
             context: context.clone(),
             geometry,
             capacity: capacity.max(1),
-            state: Mutex::new(State { live: 0, reuse, exhausted: false, free: Vec::new() }),
+            reuse_first: AtomicBool::new(reuse == Reuse::First),
+            state: Mutex::new(State { live: 0, exhausted: false, free: Vec::new() }),
         };
         SurfacePool { inner: Arc::new(inner) }
     }
@@ -82,9 +85,10 @@ impl SurfacePool {
     /// A surface to write to, or `None` while all are in use, be that all of the capacity or all that the GPU has memory
     /// for. What is still reading it, or still clearing it, is in its uses.
     pub fn take(&self) -> Result<Option<Surface>> {
+        let reuse_first = self.inner.reuse_first.load(Ordering::Relaxed);
         let mut state = self.lock();
         let first = state.free.iter().enumerate().min_by_key(|(_, (_, uses))| uses.free_time());
-        let first = first.map(|(at, (_, uses))| (at, state.reuse == Reuse::First || uses.is_idle()));
+        let first = first.map(|(at, (_, uses))| (at, reuse_first || uses.is_idle()));
         let may_grow = !state.exhausted && state.live < self.inner.capacity;
         if may_grow && !first.is_some_and(|(_, suits)| suits) {
             match self.grow(&mut state) {
@@ -105,7 +109,7 @@ impl SurfacePool {
 
     /// Says how surfaces are handed out from now on.
     pub(crate) fn prefer(&self, reuse: Reuse) {
-        self.lock().reuse = reuse;
+        self.inner.reuse_first.store(reuse == Reuse::First, Ordering::Relaxed);
     }
 
     /// A surface whatever the budget says. For streams that hold more pictures than they declared, which the

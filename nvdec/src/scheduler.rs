@@ -8,7 +8,7 @@
 //! Time is virtual, in cycles of the engines' clock. It is not tied to the host's: it moves on when pictures turn out to
 //! be done, so that neither the clock's frequency nor a host that falls behind matters.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -41,6 +41,11 @@ impl EngineSet {
     /// Whether `engine` is in the set.
     pub fn contains(self, engine: EngineType) -> bool {
         engine.kind() == hcq::EngineKind::Nvdec && self.0 >> engine.instance() & 1 == 1
+    }
+
+    /// Whether some engine is in both.
+    fn meets(self, other: EngineSet) -> bool {
+        self.0 & other.0 != 0
     }
 
     /// The engines in ascending order.
@@ -147,11 +152,15 @@ struct State<P> {
     now: Time,
     /// When the host will have opened the engines that were used so far.
     opened: Time,
-    engines: BTreeMap<EngineType, Engine<P>>,
+    /// In ascending order.
+    engines: Vec<Engine<P>>,
 }
 
 #[derive(Debug)]
 struct Engine<P> {
+    engine: EngineType,
+    /// The set with nothing but the engine in it.
+    set: EngineSet,
     used: bool,
     /// When all that was given to it is expected to be done.
     free: Time,
@@ -159,12 +168,6 @@ struct Engine<P> {
     remaining: Time,
     /// In order of submission, per timeline.
     inflight: Vec<VecDeque<Work<P>>>,
-}
-
-impl<P> Default for Engine<P> {
-    fn default() -> Self {
-        Engine { used: false, free: 0, remaining: 0, inflight: Vec::new() }
-    }
 }
 
 #[derive(Debug)]
@@ -185,7 +188,8 @@ pub struct EngineLoad {
 
 impl<P: Point> Scheduler<P> {
     pub(crate) fn new(engines: impl IntoIterator<Item = EngineType>) -> Self {
-        let engines = engines.into_iter().map(|engine| (engine, Engine::default())).collect();
+        let engines: BTreeSet<EngineType> = engines.into_iter().collect();
+        let engines = engines.into_iter().map(Engine::new).collect();
         Scheduler { state: Mutex::new(State { now: 0, opened: 0, engines }) }
     }
 
@@ -199,17 +203,17 @@ impl<P: Point> Scheduler<P> {
         state.look();
         let now = state.now;
         let opening = state.opened.max(now) + OPENING;
-        let allowed = state.engines.iter().filter(|(engine, _)| engines.contains(**engine));
-        let best = allowed
-            .map(|(&engine, e)| {
+        let best = state
+            .allowed(engines)
+            .map(|e| {
                 let free = e.expected_free(now);
                 let start = ready.max(if e.used { free } else { opening });
                 // Of those that finish at the same time, the one that idles the least before.
-                (start + cost, start - free, engine)
+                (start + cost, start - free, e.engine)
             })
             .min();
         let (finish, _, engine) = best.expect("a session has an engine");
-        let chosen = state.engines.get_mut(&engine).expect("just found");
+        let chosen = state.engine(engine).expect("just found");
         chosen.free = finish;
         if !std::mem::replace(&mut chosen.used, true) {
             state.opened = opening;
@@ -219,7 +223,7 @@ impl<P: Point> Scheduler<P> {
 
     /// Notes that `engine` need not be opened any more.
     pub(crate) fn opened(&self, engine: EngineType) {
-        if let Some(engine) = self.lock().engines.get_mut(&engine) {
+        if let Some(engine) = self.lock().engine(engine) {
             engine.used = true;
         }
     }
@@ -227,7 +231,7 @@ impl<P: Point> Scheduler<P> {
     /// The planned picture was submitted and will be done at `point`.
     pub(crate) fn submitted(&self, plan: Plan, point: P) {
         let mut state = self.lock();
-        let Some(engine) = state.engines.get_mut(&plan.engine) else { return };
+        let Some(engine) = state.engine(plan.engine) else { return };
         engine.remaining += plan.cost;
         let same = |queue: &&mut VecDeque<Work<P>>| {
             queue.back().is_some_and(|work| work.point.shares_timeline(&point))
@@ -243,16 +247,14 @@ impl<P: Point> Scheduler<P> {
     pub(crate) fn earliest(&self, engines: EngineSet) -> Time {
         let state = self.lock();
         let now = state.now;
-        let allowed = state.engines.iter().filter(|(engine, _)| engines.contains(**engine));
-        allowed.map(|(_, e)| e.expected_free(now)).min().unwrap_or(0)
+        state.allowed(engines).map(|e| e.expected_free(now)).min().unwrap_or(0)
     }
 
     /// Whether one of `engines` has fewer than `depth` pictures to do.
     pub(crate) fn is_idle(&self, engines: EngineSet, depth: usize) -> bool {
         let mut state = self.lock();
         state.look();
-        let mut allowed = state.engines.iter().filter(|(engine, _)| engines.contains(**engine));
-        allowed.any(|(_, e)| e.inflight.iter().map(VecDeque::len).sum::<usize>() < depth)
+        state.allowed(engines).any(|e| e.inflight.iter().map(VecDeque::len).sum::<usize>() < depth)
     }
 
     /// What each engine has to do.
@@ -263,26 +265,45 @@ impl<P: Point> Scheduler<P> {
             pictures: e.inflight.iter().map(VecDeque::len).sum(),
             cycles: e.remaining,
         };
-        state.engines.iter().map(|(&engine, e)| (engine, load(e))).collect()
+        state.engines.iter().map(|e| (e.engine, load(e))).collect()
+    }
+}
+
+impl<P> State<P> {
+    fn engine(&mut self, engine: EngineType) -> Option<&mut Engine<P>> {
+        self.engines.iter_mut().find(|e| e.engine == engine)
+    }
+
+    fn allowed(&self, engines: EngineSet) -> impl Iterator<Item = &Engine<P>> {
+        self.engines.iter().filter(move |e| e.set.meets(engines))
     }
 }
 
 impl<P: Point> State<P> {
     /// Takes notice of what is done.
     fn look(&mut self) {
-        for engine in self.engines.values_mut() {
+        for engine in &mut self.engines {
+            let mut emptied = false;
             for queue in &mut engine.inflight {
                 while let Some(work) = queue.pop_front_if(|work| work.point.is_reached()) {
                     engine.remaining -= work.cost;
                     self.now = self.now.max(work.finish);
                 }
+                emptied |= queue.is_empty();
             }
-            engine.inflight.retain(|queue| !queue.is_empty());
+            if emptied {
+                engine.inflight.retain(|queue| !queue.is_empty());
+            }
         }
     }
 }
 
 impl<P> Engine<P> {
+    fn new(engine: EngineType) -> Self {
+        let set = EngineSet::default().with(engine);
+        Engine { engine, set, used: false, free: 0, remaining: 0, inflight: Vec::new() }
+    }
+
     /// When the engine is expected to be free: as planned, or later if it is behind the plan.
     fn expected_free(&self, now: Time) -> Time {
         self.free.max(now + self.remaining)

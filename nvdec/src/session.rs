@@ -1,14 +1,17 @@
 //! [`Session`]: the codec-independent part of a decoder. Uploads, status, pictures in flight.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use hcq::{DeviceBuffer, EngineType, SyncPoint, allocation_size};
+use arrayvec::ArrayVec;
+use hcq::{DeviceBuffer, EngineType, LINE, SyncPoint, allocation_size};
 
 use crate::context::{Context, Lane, Settled};
 use crate::error::{Error, Result};
 use crate::job::PictureJob;
+use crate::motion::PLACES;
 use crate::queue::{Submission, VideoQueue};
 use crate::recycle::{Lease, Purpose};
 use crate::scheduler::{CostModel, EngineSet, Plan};
@@ -20,6 +23,8 @@ use crate::uses::Latest;
 const MAX_ERRORS: usize = 1024;
 /// Pictures that status memory is allocated for at once.
 const STATUS_SLOTS: u64 = 64;
+/// Pictures whose status is read at once. A read is a round trip over the bus, and these are under way together.
+const BATCH: usize = 8;
 /// How long a picture may take before its engine counts as stuck. The engine's own timer ends a picture long
 /// before.
 pub(crate) const PICTURE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -59,7 +64,7 @@ pub struct Session {
     finished: Statistics,
     failed: VecDeque<Error>,
     observer: Option<Box<dyn Observer>>,
-    /// What the last submission waits for; kept to be written into again.
+    /// What the planned submission waits for; kept to be written into again.
     waits: Latest<SyncPoint>,
 }
 
@@ -111,9 +116,9 @@ pub struct PictureRecord {
     blocks: u32,
     memory: DeviceBuffer,
     point: OnceLock<SyncPoint>,
-    /// Pictures that it refers to, until it is known whether they came out.
-    references: Mutex<Vec<Arc<PictureRecord>>>,
-    lost: OnceLock<bool>,
+    lost: Mutex<Lost>,
+    /// That `lost` is known, and nothing is.
+    is_safe: AtomicBool,
     outcome: OnceLock<(DecodeStatus, Result<(), PictureFault>)>,
 }
 
@@ -123,27 +128,58 @@ impl PictureRecord {
         if let Some(outcome) = self.outcome.get() {
             return Some(*outcome);
         }
-        self.point.get().filter(|point| point.is_reached())?;
-        let view = self.memory.view().ok()?;
+        let memory = self.memory.view().ok().filter(|_| self.is_done())?;
         // The session reads through the same cell before it gives the memory to another picture.
         Some(*self.outcome.get_or_init(|| {
-            let (status, verdict) = status::read(view, self.blocks);
-            let lost = verdict.is_ok() && self.is_lost();
-            (status, if lost { Err(PictureFault::ReferenceLost) } else { verdict })
+            let mut line = [[0; LINE]];
+            hcq::load_lines([memory], &mut line);
+            self.judge(&line[0])
         }))
+    }
+
+    /// Whether the engine has come to the end of the picture.
+    fn is_done(&self) -> bool {
+        self.point.get().is_some_and(SyncPoint::is_reached)
+    }
+
+    /// The outcome of a picture that is done, by its status.
+    fn judge(&self, line: &[u8; LINE]) -> (DecodeStatus, Result<(), PictureFault>) {
+        let (status, verdict) = status::read(line, self.blocks);
+        let lost = verdict.is_ok() && self.is_lost();
+        (status, if lost { Err(PictureFault::ReferenceLost) } else { verdict })
     }
 
     /// Whether the picture, or one that it depends on, went down with its engine. An engine that was not concerned
     /// decodes from whatever lies where the reference should be, and finds no fault with it. For pictures whose point
     /// is reached.
     fn is_lost(&self) -> bool {
-        *self.lost.get_or_init(|| {
-            let references = self.references.lock().map(|mut list| std::mem::take(&mut *list));
+        if self.is_safe.load(Ordering::Acquire) {
+            return false;
+        }
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_lost = match &*lost {
+            Lost::Known(is_lost) => return *is_lost,
             // A reached point has to be waited for no longer, but tells when its timeline is dead.
-            self.point.get().is_some_and(|point| point.wait(Duration::ZERO).is_err())
-                || references.unwrap_or_default().iter().any(|reference| reference.is_lost())
-        })
+            Lost::IfAnyOf(references) => {
+                self.point.get().is_some_and(|point| point.wait(Duration::ZERO).is_err())
+                    || references.iter().any(|reference| reference.is_lost())
+            }
+        };
+        *lost = Lost::Known(is_lost);
+        self.is_safe.store(!is_lost, Ordering::Release);
+        is_lost
     }
+}
+
+/// Records of the pictures that a picture refers to.
+pub(crate) type References = ArrayVec<Arc<PictureRecord>, PLACES>;
+
+/// Whether a picture went down with an engine.
+#[derive(Debug)]
+enum Lost {
+    /// Not known yet: if one of these did, or its own engine before it was done.
+    IfAnyOf(References),
+    Known(bool),
 }
 
 impl Session {
@@ -204,13 +240,13 @@ impl Session {
         }
     }
 
-    fn queue(&mut self, engine: EngineType) -> Result<Arc<VideoQueue>> {
-        if let Some(queue) = self.queues.iter().find(|queue| queue.engine() == engine) {
-            return Ok(queue.clone());
+    /// Which of the queues is that of `engine`, opened if need be.
+    fn queue(&mut self, engine: EngineType) -> Result<usize> {
+        if let Some(at) = self.queues.iter().position(|queue| queue.engine() == engine) {
+            return Ok(at);
         }
-        let queue = self.context.video_queue(engine, self.lane)?;
-        self.queues.push(queue.clone());
-        Ok(queue)
+        self.queues.push(self.context.video_queue(engine, self.lane)?);
+        Ok(self.queues.len() - 1)
     }
 
     /// Has all further submissions watched.
@@ -226,7 +262,7 @@ impl Session {
 
     /// The next picture that went wrong, in the order of submission.
     pub fn take_error(&mut self) -> Option<Error> {
-        self.retire();
+        self.retire_batches();
         self.failed.pop_front()
     }
 
@@ -237,14 +273,18 @@ impl Session {
         number: u64,
         poc: i32,
         blocks: u32,
-        references: Vec<Arc<PictureRecord>>,
+        references: References,
         limit: usize,
     ) -> Result<Arc<PictureRecord>> {
-        self.retire();
+        self.retire_batches();
         if self.inflight.len() >= limit.max(1) {
-            // Half of them at once, and for the last one first: waking up costs more than looking.
+            // Half of them at once, or nearly, and for the last one first: waking up costs more than looking.
             let oldest = self.inflight.iter().take(1 + limit / 2);
+            let slack = limit as u64 / 8 / self.engines.len() as u64;
             for point in oldest.rev().filter_map(|picture| picture.record.point.get()) {
+                point.wait_near(slack, PICTURE_TIMEOUT)?;
+            }
+            if let Some(point) = self.inflight.front().and_then(|picture| picture.record.point.get()) {
                 point.wait(PICTURE_TIMEOUT)?;
             }
             self.retire();
@@ -257,8 +297,8 @@ impl Session {
             blocks,
             memory,
             point: OnceLock::new(),
-            references: Mutex::new(references),
-            lost: OnceLock::new(),
+            lost: Mutex::new(Lost::IfAnyOf(references)),
+            is_safe: AtomicBool::new(false),
             outcome: OnceLock::new(),
         }))
     }
@@ -268,16 +308,18 @@ impl Session {
         record.memory.clone()
     }
 
-    /// Chooses the engine for a job whose surfaces and motion vectors are filled in.
-    pub(crate) fn plan(&self, job: &PictureJob, blocks: u32, bytes: u64) -> Plan {
+    /// Chooses the engine for a job whose surfaces and motion vectors are filled in, to be submitted next.
+    pub(crate) fn plan(&mut self, job: &PictureJob, blocks: u32, bytes: u64) -> Plan {
         let cost = self.costs.estimate(blocks, bytes);
-        self.context.scheduler().plan(self.share().0, job.ready(), cost)
+        self.waits.clear();
+        let ready = job.add_uses(&mut self.waits);
+        self.context.scheduler().plan(self.share().0, ready, cost)
     }
 
-    /// Submits a picture on the engine that was planned for it.
+    /// Submits the picture that was planned last. Its job has no buffers any more.
     pub(crate) fn submit(
         &mut self,
-        job: &PictureJob,
+        job: &mut PictureJob,
         plan: Plan,
         record: &Arc<PictureRecord>,
         bytes: u64,
@@ -287,13 +329,22 @@ impl Session {
             queue.queue().check()?;
         }
         let queue = self.queue(plan.engine)?;
-        let point = queue.submit_planned(job, plan.finish, &mut self.waits)?;
+        // Without observers nobody asks for the buffers again.
+        let buffers = match self.observer {
+            None => std::mem::take(&mut job.buffers),
+            Some(_) => job.buffers.clone(),
+        };
+        let (point, buffers) =
+            self.queues[queue].submit_planned(job, buffers, plan.finish, &mut self.waits)?;
         self.context.scheduler().submitted(plan, point.clone());
         // Observers may ask for the outcome at once.
         record.point.set(point.clone()).expect("a record is submitted once");
-        if let Some(observer) = &mut self.observer {
-            let waits = self.waits.as_slice().to_vec();
-            observer.submitted(job, &Submission { point: point.clone(), waits }, record);
+        match &mut self.observer {
+            None => job.buffers = buffers,
+            Some(observer) => {
+                let waits = self.waits.as_slice().to_vec();
+                observer.submitted(job, &Submission { point: point.clone(), waits }, record);
+            }
         }
         if self.inflight.is_empty() {
             self.context.set_busy(self.number, true);
@@ -317,28 +368,55 @@ impl Session {
         Ok(())
     }
 
+    /// Settles pictures that are done, once there are enough of them for a batch, or no more than that in flight.
+    fn retire_batches(&mut self) {
+        let last = self.inflight.len().min(BATCH).checked_sub(1);
+        if last.is_some_and(|last| self.inflight[last].record.is_done()) || self.inflight.len() < BATCH {
+            self.retire();
+        }
+    }
+
+    /// Settles all pictures that are done, up to the first in order of submission that is not.
     fn retire(&mut self) {
-        while let Some(InFlight { record, bytes, .. }) = self.inflight.front() {
-            let Some((status, verdict)) = record.outcome() else { break };
-            // Settles it, and lets go of the pictures before.
-            record.is_lost();
-            let cycles = 16 * u64::from(status.cycle_count);
-            self.finished.pictures += 1;
-            self.finished.engine_cycles += cycles;
-            match verdict {
-                Ok(()) => self.costs.learn(record.blocks, *bytes, cycles),
-                Err(fault) => {
-                    self.finished.pictures_in_error += 1;
-                    if self.failed.len() == MAX_ERRORS {
-                        self.failed.pop_front();
-                    }
-                    self.failed.push_back(Error::Picture { number: record.number, poc: record.poc, fault });
-                }
+        loop {
+            let done =
+                self.inflight.iter().take(BATCH).take_while(|picture| picture.record.is_done()).count();
+            if done == 0 {
+                return;
             }
-            let done = self.inflight.pop_front().expect("there is a first one");
-            self.status.free.push(done.slot);
+            let mut lines = [[0; LINE]; BATCH];
+            // All of them were mapped when they were cleared.
+            hcq::load_lines(
+                self.inflight.iter().take(done).flat_map(|picture| picture.slot.view()),
+                &mut lines,
+            );
+            for line in &lines[..done] {
+                let InFlight { record, bytes, slot } = self.inflight.pop_front().expect("so many are done");
+                self.settle(&record, line, bytes);
+                self.status.free.push(slot);
+            }
             if self.inflight.is_empty() {
                 self.context.set_busy(self.number, false);
+            }
+        }
+    }
+
+    /// Takes note of what became of a picture.
+    fn settle(&mut self, record: &PictureRecord, line: &[u8; LINE], bytes: u64) {
+        let (status, verdict) = *record.outcome.get_or_init(|| record.judge(line));
+        // Settles it, and lets go of the pictures before.
+        record.is_lost();
+        let cycles = 16 * u64::from(status.cycle_count);
+        self.finished.pictures += 1;
+        self.finished.engine_cycles += cycles;
+        match verdict {
+            Ok(()) => self.costs.learn(record.blocks, bytes, cycles),
+            Err(fault) => {
+                self.finished.pictures_in_error += 1;
+                if self.failed.len() == MAX_ERRORS {
+                    self.failed.pop_front();
+                }
+                self.failed.push_back(Error::Picture { number: record.number, poc: record.poc, fault });
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hcq::View;
+use hcq::{LINE, View};
 use nvkernel_sys::video::nvdec_status as field;
 
 /// Bytes reserved for the status of one picture.
@@ -91,16 +91,14 @@ pub(crate) fn clear(view: View<'_>) {
     view.fill(0, STRUCT_BYTES, 0);
 }
 
-/// Reads the status of a picture whose submission is complete. `expected` is its number of 16x16 blocks.
-///
-/// The memory is the GPU's, and each load from it takes more than a microsecond: there is one.
-pub(crate) fn read(view: View<'_>, expected: u32) -> (DecodeStatus, Result<(), PictureFault>) {
-    let bytes = view.load_line(0);
+/// What the first bytes of its status memory say of a picture whose submission is complete. `expected` is its number of
+/// 16x16 blocks.
+pub(crate) fn read(bytes: &[u8; LINE], expected: u32) -> (DecodeStatus, Result<(), PictureFault>) {
     // A picture takes thousands of cycles.
     if bytes[..16].iter().all(|&b| b == 0) {
         return (DecodeStatus::default(), Err(PictureFault::NoStatus));
     }
-    let status = parse(&bytes);
+    let status = parse(bytes);
     if status.error_status == 0 && status.mbs_in_error == 0 && status.slice_header_error_code == 0 {
         let decoded = status.mbs_correctly_decoded;
         let verdict =
@@ -119,7 +117,8 @@ pub(crate) fn read(view: View<'_>, expected: u32) -> (DecodeStatus, Result<(), P
     (status, Err(fault))
 }
 
-fn parse(bytes: &[u8; 64]) -> DecodeStatus {
+#[inline]
+fn parse(bytes: &[u8; LINE]) -> DecodeStatus {
     let word =
         |f: nvkernel_sys::bits::Field| f.read(bytes, 0).expect("the table describes these bytes") as u32;
     DecodeStatus {

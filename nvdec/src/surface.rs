@@ -187,7 +187,7 @@ impl Surface {
     pub fn use_until(&self, point: SyncPoint) {
         let mut uses = self.uses();
         let expected = uses.free_time();
-        uses.read_until(point, expected);
+        uses.read_until(&point, expected);
     }
 
     /// What still writes or reads the memory.

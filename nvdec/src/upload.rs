@@ -15,6 +15,9 @@ const INITIAL_BYTES: u64 = 2 << 20;
 /// Largest ring: beyond this, the ring is waited for instead of grown.
 const MAX_BYTES: u64 = 256 << 20;
 const ALIGNMENT: u64 = 256;
+/// Bytes that are copied past the caches: the next thing that reads them is an engine, and the ring as a whole is larger than
+/// the caches next to the processor.
+const STREAMED: usize = 2048;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A ring in host memory. One chunk at a time is open and grows; closed chunks are freed in order, each when
@@ -26,6 +29,8 @@ pub(crate) struct UploadRing {
     /// Bytes used since the beginning, counting what was skipped at the end of the ring.
     head: u64,
     closed: VecDeque<Closed>,
+    /// Where the memory that is known to be free ends, counted like `head`.
+    free: u64,
     /// Chunks closed so far.
     count: u64,
     open: Option<Open>,
@@ -77,6 +82,7 @@ impl UploadRing {
             context: context.clone(),
             memory: context.allocate(INITIAL_BYTES, Purpose::Upload)?,
             head: 0,
+            free: 0,
             closed: VecDeque::new(),
             count: 0,
             open: None,
@@ -99,7 +105,10 @@ impl UploadRing {
         let mut at = start % self.memory.size() + open.length;
         let view = self.memory.view()?;
         for part in parts {
-            view.copy_in(at as usize, part);
+            match part.len() < STREAMED {
+                true => view.copy_in(at as usize, part),
+                false => view.stream_in(at as usize, part),
+            }
             at += part.len() as u64;
         }
         self.open = Some(Open { start, length: open.length + added });
@@ -124,8 +133,10 @@ impl UploadRing {
     /// Frees a closed chunk once `point` is reached, or now.
     pub(crate) fn free(&mut self, chunk: &Chunk, point: Option<SyncPoint>) {
         // A chunk of memory that the ring has outgrown is not there any more.
-        if let Ok(at) = self.closed.binary_search_by_key(&chunk.id, |closed| closed.id) {
-            self.closed[at].end = point.map_or(End::Now, End::At);
+        let first = self.closed.front().map_or(0, |closed| closed.id);
+        let at = chunk.id.checked_sub(first).map(|at| at as usize);
+        if let Some(closed) = at.and_then(|at| self.closed.get_mut(at)) {
+            closed.end = point.map_or(End::Now, End::At);
         }
     }
 
@@ -135,11 +146,13 @@ impl UploadRing {
         let size = self.memory.size();
         let at = start % size;
         let begin = if at + length > size { start + size - at } else { start };
-        while self.closed.front().is_some_and(Closed::is_over) {
-            self.closed.pop_front();
+        if length > size || begin + length > self.free {
+            while self.closed.front().is_some_and(Closed::is_over) {
+                self.closed.pop_front();
+            }
+            self.free = self.closed.front().map_or(begin, |closed| closed.start) + size;
         }
-        let oldest = self.closed.front().map_or(begin, |closed| closed.start);
-        if length <= size && begin + length <= oldest + size {
+        if length <= size && begin + length <= self.free {
             if begin != start {
                 self.move_open(self.memory.buffer(), at, begin % size)?;
             }
@@ -154,7 +167,7 @@ impl UploadRing {
             // Pictures in flight keep the old memory as it is.
             let old = std::mem::replace(&mut self.memory, self.context.allocate(wanted, Purpose::Upload)?);
             self.closed.clear();
-            self.head = 0;
+            (self.head, self.free) = (0, 0);
             self.move_open(old.buffer(), at, 0)?;
             self.memory.written_to(length);
             return Ok(0);

@@ -45,7 +45,7 @@ impl<P: Point> Latest<P> {
     pub(crate) fn add(&mut self, point: &P) {
         match self.0.iter_mut().find(|known| known.shares_timeline(point)) {
             Some(known) if known.value() >= point.value() => {}
-            Some(known) => *known = point.clone(),
+            Some(known) => known.clone_from(point),
             None => self.0.push(point.clone()),
         }
     }
@@ -122,15 +122,18 @@ impl<P: Point> Uses<P> {
     }
 
     /// Notes a read that ends at `point`, expected at `time`. It waited for [`before_read`](Self::before_read).
-    pub(crate) fn read_until(&mut self, point: P, time: Time) {
-        self.readers.add(&point);
+    pub(crate) fn read_until(&mut self, point: &P, time: Time) {
+        self.readers.add(point);
         self.free_time = self.free_time.max(time);
     }
 
     /// Notes a write that ends at `point`, expected at `time`. It waited for
     /// [`before_write`](Self::before_write).
-    pub(crate) fn written_at(&mut self, point: P, time: Time) {
-        self.written = Some(point);
+    pub(crate) fn written_at(&mut self, point: &P, time: Time) {
+        match &mut self.written {
+            Some(written) => written.clone_from(point),
+            written => *written = Some(point.clone()),
+        }
         self.readers.clear();
         (self.written_time, self.free_time) = (time, time);
     }

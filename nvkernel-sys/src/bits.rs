@@ -111,20 +111,24 @@ impl Field {
     }
 
     /// Bits of one element.
+    #[inline]
     pub const fn width(self) -> u32 {
         (self.hi - self.lo) as u32 + 1
     }
 
     /// Least value an element holds.
+    #[inline]
     pub const fn min(self) -> i64 {
         if self.signed { -(1 << (self.width() - 1)) } else { 0 }
     }
 
     /// Greatest value an element holds.
+    #[inline]
     pub const fn max(self) -> i64 {
         if self.signed { (1 << (self.width() - 1)) - 1 } else { (1 << self.width()) - 1 }
     }
 
+    #[inline]
     const fn mask(self) -> u32 {
         u32::MAX >> (32 - self.width())
     }
@@ -151,21 +155,29 @@ impl Field {
     }
 
     /// First bit of element `index`, from the start of the structure.
+    #[inline]
     pub const fn bit(self, index: usize) -> usize {
         self.offset as usize * 8 + self.lo as usize + index * self.stride as usize
     }
 
     /// Checks element `index` against the array and the `size` of the structure; its first bit.
+    #[inline(always)]
     fn locate(self, size: usize, index: usize) -> Result<usize, FieldError> {
-        if index >= usize::from(self.count) {
-            return Err(FieldError::Index { name: self.name, index, count: self.count });
-        }
         let lo = self.bit(index);
-        let hi = lo + self.width() as usize - 1;
-        if hi / 8 >= size {
-            return Err(FieldError::Short { name: self.name, index, lo, hi, size });
+        if index >= usize::from(self.count) || (lo + self.width() as usize - 1) / 8 >= size {
+            return Err(self.misplaced(size, index));
         }
         Ok(lo)
+    }
+
+    #[cold]
+    fn misplaced(self, size: usize, index: usize) -> FieldError {
+        let Field { name, count, .. } = self;
+        if index >= usize::from(count) {
+            return FieldError::Index { name, index, count };
+        }
+        let lo = self.bit(index);
+        FieldError::Short { name, index, lo, hi: lo + self.width() as usize - 1, size }
     }
 
     /// The value of element `index` in a structure.
@@ -173,6 +185,7 @@ impl Field {
     /// # Errors
     ///
     /// [`FieldError::Index`] and [`FieldError::Short`].
+    #[inline(always)]
     pub fn read(self, structure: &[u8], index: usize) -> Result<i64, FieldError> {
         let lo = self.locate(structure.len(), index)?;
         let (first, last) = (lo / 8, (lo + self.width() as usize - 1) / 8);
@@ -188,11 +201,12 @@ impl Field {
     /// # Errors
     ///
     /// [`FieldError`]; the structure is unchanged then.
+    // Inlined where it stands: of a field that is a constant a few instructions are left.
+    #[inline(always)]
     pub fn write(self, structure: &mut [u8], index: usize, value: i64) -> Result<(), FieldError> {
         let lo = self.locate(structure.len(), index)?;
         if value < self.min() || value > self.max() {
-            let (min, max) = (self.min(), self.max());
-            return Err(FieldError::Range { name: self.name, index, value, min, max });
+            return Err(self.misfit(index, value));
         }
         let (first, last) = (lo / 8, (lo + self.width() as usize - 1) / 8);
         let mut raw = [0; 8];
@@ -201,6 +215,11 @@ impl Field {
         let word = u64::from_le_bytes(raw) & !mask | ((value as u64) << (lo % 8)) & mask;
         structure[first..=last].copy_from_slice(&word.to_le_bytes()[..=last - first]);
         Ok(())
+    }
+
+    #[cold]
+    fn misfit(self, index: usize, value: i64) -> FieldError {
+        FieldError::Range { name: self.name, index, value, min: self.min(), max: self.max() }
     }
 
     /// The name of a value, where it has one.

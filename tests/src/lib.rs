@@ -99,7 +99,7 @@ macro_rules! for_each_body {
                 devices_are_independent,
             }
             memory {
-                holds_what_is_written, a_line_is_read_anew, buffers_lie_apart, freed_memory_is_used_again, slices_share,
+                holds_what_is_written, lines_are_read_anew, buffers_lie_apart, freed_memory_is_used_again, slices_share,
                 large_and_small_sizes,
             }
             copy {

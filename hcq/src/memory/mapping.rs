@@ -3,6 +3,9 @@
 use memmap2::MmapRaw;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+/// Bytes that move between memory and a processor at a time.
+pub const LINE: usize = 64;
+
 /// Memory that a device reads and writes at any time, mapped into this process.
 ///
 /// It is never a Rust reference: bytes are copied in and out, and single aligned words are accessed as
@@ -21,6 +24,7 @@ impl Mapping {
     }
 
     /// Length in bytes.
+    #[inline]
     pub fn len(&self) -> usize {
         self.map.len()
     }
@@ -40,6 +44,7 @@ impl Mapping {
     }
 
     /// The address of `length` bytes at `offset`, checked.
+    #[inline]
     fn at(&self, offset: usize, length: usize) -> *mut u8 {
         assert!(
             offset.checked_add(length).is_some_and(|end| end <= self.len()),
@@ -50,11 +55,24 @@ impl Mapping {
     }
 
     /// Copies `data` to `offset`.
+    #[inline]
     pub fn copy_in(&self, offset: usize, data: &[u8]) {
         let to = self.at(offset, data.len());
         // SAFETY: `to` points at `data.len()` mapped bytes (checked by `at`) that no Rust reference covers;
         // `data` is ordinary memory and cannot overlap a mapping of a device file.
         unsafe { to.copy_from_nonoverlapping(data.as_ptr(), data.len()) }
+    }
+
+    /// As [`copy_in`](Self::copy_in), past the caches: for what is too much to stay there until a device reads it, and
+    /// would drive out what is wanted again.
+    pub fn stream_in(&self, offset: usize, data: &[u8]) {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx") {
+            let to = self.at(offset, data.len());
+            // SAFETY: as in `copy_in`; the instructions are there.
+            return unsafe { stream(data, to) };
+        }
+        self.copy_in(offset, data);
     }
 
     /// Copies bytes from `offset` to `data`.
@@ -73,11 +91,13 @@ impl Mapping {
     }
 
     /// Reads the 32-bit word at `offset` with acquire order: what the device wrote before it is visible.
+    #[inline]
     pub fn load(&self, offset: usize) -> u32 {
         self.word(offset).load(Ordering::Acquire)
     }
 
     /// Writes the 32-bit word at `offset` with release order.
+    #[inline]
     pub fn store(&self, offset: usize, value: u32) {
         self.word(offset).store(value, Ordering::Release);
     }
@@ -90,38 +110,65 @@ impl Mapping {
         unsafe { AtomicU64::from_ptr(at) }.load(Ordering::Acquire)
     }
 
-    /// Reads the 64 bytes at `offset`, a multiple of 64, after everything that was loaded before.
-    ///
-    /// Each load from GPU memory is a round trip over the bus of about a microsecond, however wide it is (measured on an
-    /// H200: non-temporal loads are not put together either). So the widest that there is takes it: all 64 bytes, or 32.
-    pub fn load_line(&self, offset: usize) -> [u8; 64] {
-        assert!(offset.is_multiple_of(64), "line at unaligned offset {offset}");
-        let at = self.at(offset, 64);
-        #[cfg(target_arch = "x86_64")]
-        {
-            if std::arch::is_x86_feature_detected!("avx512f") {
-                // SAFETY: `at` points at 64 mapped bytes (checked by `at`) on a line of their own, which no Rust
-                // reference covers; the instructions are there.
-                return unsafe { load_64(at) };
-            }
-            if std::arch::is_x86_feature_detected!("avx") {
-                // SAFETY: as above.
-                return unsafe { load_32_twice(at) };
-            }
-        }
-        let mut line = [0; 64];
-        for (i, word) in line.chunks_exact_mut(8).enumerate() {
-            word.copy_from_slice(&self.load_u64(offset + 8 * i).to_ne_bytes());
-        }
-        line
-    }
-
+    #[inline]
     fn word(&self, offset: usize) -> &AtomicU32 {
         assert!(offset.is_multiple_of(4), "word at unaligned offset {offset}");
         let at = self.at(offset, 4).cast::<u32>();
         // SAFETY: mapped, aligned (mappings start on a page), and only ever accessed atomically or by byte
         // copies; the reference does not outlive `self`.
         unsafe { AtomicU32::from_ptr(at) }
+    }
+}
+
+/// Has the processor fetch bytes that will be read soon, of ordinary memory.
+pub fn prefetch(bytes: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in bytes.chunks(LINE) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: an instruction of every x86-64 processor, that changes nothing and cannot fault.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = bytes;
+}
+
+/// Reads the 64 bytes at each offset, a multiple of 64, of a mapping into `to`, after everything that was loaded before.
+///
+/// Each load from GPU memory is a round trip over the bus of about a microsecond, however wide it is. Ordinary loads, and
+/// parts of a line, follow each other; non-temporal loads of different lines are under way side by side, as far as the
+/// processor has buffers for them: eight lines took as long as one on an H200.
+pub(super) fn load_lines<'a>(from: impl Iterator<Item = (&'a Mapping, usize)>, to: &mut [[u8; LINE]]) {
+    let lines = from.map(|(mapping, offset)| {
+        assert!(offset.is_multiple_of(LINE), "line at unaligned offset {offset}");
+        (mapping, offset)
+    });
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::_mm_mfence;
+        let load: Option<unsafe fn(*const u8, &mut [u8; LINE])> = if is_x86_feature_detected!("avx512f") {
+            Some(load_64)
+        } else if is_x86_feature_detected!("avx2") {
+            Some(load_32_twice)
+        } else {
+            None
+        };
+        if let Some(load) = load {
+            // SAFETY: an instruction of every x86-64 processor. It holds the loads back until those before are done, and
+            // drops what an earlier read of the same lines may have left in the buffers of non-temporal loads, which
+            // nobody else does when a device writes.
+            unsafe { _mm_mfence() };
+            for ((mapping, offset), to) in lines.zip(to) {
+                // SAFETY: 64 mapped bytes (checked by `at`) on a line of their own, since mappings start on a page, which
+                // no Rust reference covers; the instructions are there.
+                unsafe { load(mapping.at(offset, LINE), to) };
+            }
+            return;
+        }
+    }
+    for ((mapping, offset), to) in lines.zip(to) {
+        for (i, word) in to.chunks_exact_mut(8).enumerate() {
+            word.copy_from_slice(&mapping.load_u64(offset + 8 * i).to_ne_bytes());
+        }
     }
 }
 
@@ -132,34 +179,54 @@ impl Mapping {
 /// `line` is aligned to 64 bytes and readable, and the processor has AVX-512F.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-unsafe fn load_64(line: *const u8) -> [u8; 64] {
-    use std::arch::x86_64::{_mm_lfence, _mm512_load_si512, _mm512_storeu_si512};
-    let mut bytes = [0u8; 64];
-    // Write-combined memory may be read ahead of the loads before, and nobody takes such a read back.
-    _mm_lfence();
-    // SAFETY: the caller vouches for the line; `bytes` is as long.
-    unsafe { _mm512_storeu_si512(bytes.as_mut_ptr().cast(), _mm512_load_si512(line.cast())) };
-    bytes
+unsafe fn load_64(line: *const u8, to: &mut [u8; LINE]) {
+    use std::arch::x86_64::{_mm512_storeu_si512, _mm512_stream_load_si512};
+    // SAFETY: the caller vouches for the line; `to` is as long.
+    unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), _mm512_stream_load_si512(line.cast())) };
 }
 
 /// Reads a line in two halves.
 ///
 /// # Safety
 ///
-/// `line` is aligned to 64 bytes and readable, and the processor has AVX.
+/// `line` is aligned to 64 bytes and readable, and the processor has AVX2.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx")]
-unsafe fn load_32_twice(line: *const u8) -> [u8; 64] {
-    use std::arch::x86_64::{__m256i, _mm_lfence, _mm256_load_si256, _mm256_storeu_si256};
-    let mut bytes = [0u8; 64];
-    // As in `load_64`.
-    _mm_lfence();
+#[target_feature(enable = "avx2")]
+unsafe fn load_32_twice(line: *const u8, to: &mut [u8; LINE]) {
+    use std::arch::x86_64::{__m256i, _mm256_storeu_si256, _mm256_stream_load_si256};
     for i in 0..2 {
-        // SAFETY: the caller vouches for the line; `bytes` is as long.
+        // SAFETY: the caller vouches for the line; `to` is as long.
         unsafe {
-            let half = _mm256_load_si256(line.cast::<__m256i>().add(i));
-            _mm256_storeu_si256(bytes.as_mut_ptr().cast::<__m256i>().add(i), half);
+            let half = _mm256_stream_load_si256(line.cast::<__m256i>().add(i));
+            _mm256_storeu_si256(to.as_mut_ptr().cast::<__m256i>().add(i), half);
         }
     }
-    bytes
+}
+
+/// Copies bytes past the caches, and waits until they are on their way to memory.
+///
+/// # Safety
+///
+/// As of `copy_nonoverlapping`; the processor has AVX.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx")]
+unsafe fn stream(from: &[u8], to: *mut u8) {
+    use std::arch::x86_64::{__m256i, _mm_sfence, _mm256_loadu_si256, _mm256_stream_si256};
+    let (head, rest) = from.split_at(to.align_offset(LINE).min(from.len()));
+    let (lines, tail) = rest.as_chunks::<LINE>();
+    // SAFETY: the caller vouches for as many bytes as there are in `from`; the lines begin where `to` is aligned.
+    unsafe {
+        to.copy_from_nonoverlapping(head.as_ptr(), head.len());
+        let mut at = to.add(head.len());
+        for line in lines {
+            let low = _mm256_loadu_si256(line.as_ptr().cast());
+            let high = _mm256_loadu_si256(line[LINE / 2..].as_ptr().cast());
+            _mm256_stream_si256(at.cast::<__m256i>(), low);
+            _mm256_stream_si256(at.add(LINE / 2).cast::<__m256i>(), high);
+            at = at.add(LINE);
+        }
+        at.copy_from_nonoverlapping(tail.as_ptr(), tail.len());
+    }
+    // Such stores are not in order with those that come after, of which one will be the doorbell.
+    _mm_sfence();
 }

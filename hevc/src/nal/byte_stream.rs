@@ -18,9 +18,25 @@ fn strip_trailing_zeros(nal: &[u8]) -> &[u8] {
 #[derive(Debug, Clone)]
 pub struct AnnexB<'a> {
     data: &'a [u8],
-    /// Offset of the first byte after the last start code found; `None` when the stream is exhausted.
-    next: Option<usize>,
+    /// Offset of the first byte after the last start code found.
+    next: Next,
+    /// Told what will be searched soon.
+    ahead: fn(&[u8]),
+    /// Where what it was told of ends.
+    told: usize,
 }
+
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    /// None was looked for yet.
+    Unknown,
+    At(usize),
+    /// The stream is exhausted.
+    None,
+}
+
+/// Bytes that [`AnnexB::ahead`] is told of at a time: a page, which processors do not read ahead across.
+const AHEAD: usize = 4096;
 
 /// Splits a complete Annex B byte stream into NAL units.
 ///
@@ -33,21 +49,56 @@ pub struct AnnexB<'a> {
 /// assert_eq!(nals, [&[0x46, 0x01, 0x10][..], &[0x4a, 0x01]]);
 /// ```
 pub fn split_annex_b(data: &[u8]) -> AnnexB<'_> {
-    AnnexB { data, next: START_CODE.find(data).map(|found| found + 3) }
+    AnnexB { data, next: Next::Unknown, ahead: |_| {}, told: 0 }
 }
 
 impl<'a> Iterator for AnnexB<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        loop {
-            let start = self.next?;
-            let end = START_CODE.find(&self.data[start..]).map(|found| start + found);
-            self.next = end.map(|end| end + 3);
+        if let Next::Unknown = self.next {
+            self.next = self.find(0).map_or(Next::None, |found| Next::At(found + 3));
+        }
+        while let Next::At(start) = self.next {
+            let end = self.find(start);
+            self.next = end.map_or(Next::None, |end| Next::At(end + 3));
             let nal = strip_trailing_zeros(&self.data[start..end.unwrap_or(self.data.len())]);
             if !nal.is_empty() {
                 return Some(nal);
             }
+        }
+        None
+    }
+}
+
+impl<'a> AnnexB<'a> {
+    /// Has `ahead` told of the bytes to be searched next while those before them are: a chance to have them fetched from
+    /// memory, which takes longer than the search.
+    #[must_use]
+    pub fn with_ahead(self, ahead: fn(&[u8])) -> AnnexB<'a> {
+        AnnexB { ahead, ..self }
+    }
+
+    /// Offset of the first start code that begins at `from` or behind.
+    fn find(&mut self, from: usize) -> Option<usize> {
+        let data = self.data;
+        let mut from = from;
+        loop {
+            let to = (from / AHEAD + 1) * AHEAD;
+            if self.told < to + AHEAD {
+                let begin = self.told.max(from).min(data.len());
+                self.told = to + AHEAD;
+                (self.ahead)(&data[begin..self.told.min(data.len())]);
+            }
+            // A start code may lie across the border.
+            let window = &data[from..(to + 2).min(data.len())];
+            if let Some(found) = START_CODE.find(window) {
+                return Some(from + found);
+            }
+            if to >= data.len() {
+                return None;
+            }
+            from = to;
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use hevc::{Picture, Pps, Sps};
-use nvkernel_sys::bits::Field;
+use nvkernel_sys::bits::{Field, FieldError};
 use nvkernel_sys::video::hevc_pic as pic;
 
 use crate::class::VideoClass;
@@ -76,13 +76,17 @@ impl References {
 struct Words([u8; DESCRIPTOR_BYTES]);
 
 impl Words {
+    // The fields are constants: what is left of one that is inlined is a few instructions.
+    #[inline(always)]
     fn set(&mut self, field: Field, value: impl Into<i64>) {
         self.set_at(field, 0, value);
     }
 
+    #[inline(always)]
     fn set_at(&mut self, field: Field, index: usize, value: impl Into<i64>) {
-        let value = value.into();
-        field.write(&mut self.0, index, value).unwrap_or_else(|e| panic!("descriptor: {e}"));
+        if let Err(error) = field.write(&mut self.0, index, value.into()) {
+            misfit(&error);
+        }
     }
 
     /// The elements of an array of whole bytes, or of 16-bit words, all at once.
@@ -92,6 +96,11 @@ impl Words {
         let at = usize::from(field.offset);
         self.0[at..at + N * LIST_ENTRIES].copy_from_slice(elements.as_flattened());
     }
+}
+
+#[cold]
+fn misfit(error: &FieldError) -> ! {
+    panic!("descriptor: {error}")
 }
 
 /// What is the same for all pictures with the same parameter sets: a part of the descriptor, and the tables beside it.

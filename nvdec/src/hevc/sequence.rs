@@ -195,18 +195,14 @@ impl Sequence {
         context: &Context,
         engine: EngineType,
         size: u64,
-    ) -> Result<DeviceBuffer> {
+    ) -> Result<&DeviceBuffer> {
         self.cleared.retain(|point| !point.is_reached());
-        match self.scratch.get(&engine) {
-            Some(scratch) if scratch.size() >= size => Ok(scratch.buffer().clone()),
-            _ => {
-                let (scratch, cleared) = context.allocate_filled(size, 0)?;
-                self.cleared.push(cleared);
-                let buffer = scratch.buffer().clone();
-                self.scratch.insert(engine, scratch);
-                Ok(buffer)
-            }
+        if self.scratch.get(&engine).is_none_or(|scratch| scratch.size() < size) {
+            let (scratch, cleared) = context.allocate_filled(size, 0)?;
+            self.cleared.push(cleared);
+            self.scratch.insert(engine, scratch);
         }
+        Ok(self.scratch[&engine].buffer())
     }
 
     /// Bytes that the slices of one picture may take: twice what the samples do, far above what any level

@@ -15,7 +15,7 @@ use super::{Decode, HevcDecoder, scratch};
 use crate::error::{Error, Result};
 use crate::frame::Frame;
 use crate::job::PictureJob;
-use crate::motion::{MotionSlot, PLACES};
+use crate::motion::{MAX_COLLOCATED, MotionSlot, PLACES};
 use crate::pool::Reuse;
 use crate::session::Session;
 use crate::surface::Surface;
@@ -28,9 +28,6 @@ const TILE_TABLE_AT: u64 = (SCALING_LIST_AT + SCALING_LIST_BYTES as u64).next_mu
 pub(super) const BITSTREAM_AT: u64 = TILE_TABLE_AT + TILE_TABLE_BYTES as u64;
 /// Zero bytes behind the slice data: how far the engine reads ahead is not documented.
 pub(super) const BITSTREAM_SLACK: [u8; 256] = [0; 256];
-/// Most pictures whose motion the slices of one picture may take; the standard allows one (7.4.7.1,
-/// `collocated_ref_idx`), and decoders in software do not look.
-const MAX_COLLOCATED: usize = 4;
 /// An engine with fewer pictures to do is given one rather than wait for a better order.
 const IDLE_DEPTH: usize = 2;
 
@@ -163,13 +160,19 @@ impl HevcDecoder {
     /// Submits the picture that can start first. `false`: there is no surface for it.
     fn submit_next(&mut self) -> Result<bool> {
         let Some(sequence) = &self.sequence else { return Ok(true) };
-        let in_order = sequence.pool.spare() <= sequence.reserve();
-        let free = self.context.scheduler().earliest(self.session.share().0);
-        let Some(index) = self.window.choose(free, in_order) else { return Ok(true) };
+        // What stands alone has no choice.
+        let index = match self.window.len() {
+            0 | 1 => self.window.choose(0, true),
+            _ => {
+                let in_order = sequence.pool.spare() <= sequence.reserve();
+                self.window.choose(self.context.scheduler().earliest(self.session.share().0), in_order)
+            }
+        };
+        let Some(index) = index else { return Ok(true) };
         let Some(surface) = self.take_surface()? else { return Ok(false) };
         let (pending, followers) = self.window.take(index);
-        let (stored, chunk) = (pending.stored.clone(), pending.chunk.clone());
-        let submitted = self.submit(pending, surface);
+        let Pending { decode, chunk, stream_len, stored } = pending;
+        let submitted = self.submit(*decode, &chunk, stream_len, &stored, surface);
         if !stored.is_settled() {
             // Pictures that refer to it do without.
             self.session.upload.free(&chunk, None);
@@ -213,9 +216,15 @@ impl HevcDecoder {
     }
 
     /// Submits a picture whose references were all submitted before.
-    fn submit(&mut self, pending: Pending, surface: Surface) -> Result<()> {
-        let Pending { decode, chunk, stream_len, stored } = pending;
-        let Decode { picture, pts, rps, references, collocated, hash } = *decode;
+    fn submit(
+        &mut self,
+        decode: Decode,
+        chunk: &Chunk,
+        stream_len: u64,
+        stored: &Stored,
+        surface: Surface,
+    ) -> Result<()> {
+        let Decode { picture, pts, rps, references, collocated, hash } = decode;
         let sequence = self.sequence.as_mut().expect("a picture was begun in it");
         let session = &mut self.session;
         let class = self.context.class();
@@ -286,7 +295,7 @@ impl HevcDecoder {
         let record = session.record(stored.number, poc, blocks, records, limit)?;
         let scratch_memory = sequence.scratch(&self.context, plan.engine, scratch.size);
         let scratch_memory = scratch_memory.inspect_err(|_| session.abandon(&record))?;
-        let part = |offset: u64| slice(&scratch_memory, offset);
+        let part = |offset: u64| slice(scratch_memory, offset);
         job.buffers.extend([
             (video::SET_DRV_PIC_SETUP_OFFSET, chunk.memory.clone()),
             (video::SET_IN_BUF_BASE_OFFSET, slice(&chunk.memory, BITSTREAM_AT)),
@@ -305,9 +314,9 @@ impl HevcDecoder {
             job.buffers.push((video::UNNAMED_SCRATCH_OFFSET_4DC, part(scratch.unnamed_4dc)));
         }
         job.waits.extend(sequence.cleared.iter().cloned());
-        let submitted = session.submit(&job, plan, &record, stream_len);
+        let submitted = session.submit(&mut job, plan, &record, stream_len);
         let ready = submitted.inspect_err(|_| session.abandon(&record))?;
-        session.upload.free(&chunk, Some(ready.clone()));
+        session.upload.free(chunk, Some(ready.clone()));
         self.lists = Lists::of(job);
         let frame = Frame {
             surface,

@@ -50,6 +50,10 @@ impl<T> Window<T> {
         Window { entries: VecDeque::new(), limits }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

@@ -178,7 +178,7 @@ fn uses_survive_the_return() {
     assert_eq!(uses, [(engine, points[1].value())], "the later of two points on one timeline");
     assert!(pending_write(&surface).is_none());
     // What writes next comes behind them, and replaces them.
-    surface.uses().written_at(points[1].clone(), 0);
+    surface.uses().written_at(&points[1], 0);
     assert_eq!(pending_write(&surface).map(|p| p.value()), Some(points[1].value()));
     machine.kernel.faults().resume(0, engine);
     points[1].wait(LONG).unwrap();

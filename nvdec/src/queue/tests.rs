@@ -49,7 +49,7 @@ fn words_of_one_picture() {
     let surfaces = surfaces(&machine, 3);
     let job = job(&machine, &surfaces);
     let mut pb = PushBuffer::new();
-    write_methods(&mut pb, &job);
+    write_methods(&mut pb, &job.buffers, &job.pictures);
     let base = (job.buffers[0].1.gpu_address() >> 8) as u32;
     let page = |address: u64| (address >> 8) as u32;
     let luma: Vec<u32> = surfaces.iter().map(|s| page(s.luma_address())).collect();

@@ -5,14 +5,9 @@ use crate::testing::Machine;
 
 /// Reads a struct of the given words, behind it bytes that are not part of it.
 fn verdict(words: [u32; 14], expected: u32) -> (DecodeStatus, Result<(), PictureFault>) {
-    let machine = Machine::h200();
-    let buffer = machine.context.device().allocate(STATUS_BYTES, Placement::Sysmem).unwrap();
-    let view = buffer.view().unwrap();
-    view.fill(0, STATUS_BYTES as usize, 0xee);
-    for (i, word) in words.into_iter().enumerate() {
-        view.store(4 * i, word);
-    }
-    read(view, expected)
+    let mut bytes = [0xee; LINE];
+    bytes[..56].copy_from_slice(words.map(u32::to_le_bytes).as_flattened());
+    read(&bytes, expected)
 }
 
 /// A good status of 100 blocks, with words changed.
@@ -70,7 +65,9 @@ fn clearing_makes_no_status_of_an_old_one() {
     let view = buffer.view().unwrap();
     view.fill(0, STATUS_BYTES as usize, 0xff);
     clear(view);
-    assert_eq!(read(view, 1).1, Err(PictureFault::NoStatus));
+    let mut line = [[0; LINE]];
+    hcq::load_lines([view], &mut line);
+    assert_eq!(read(&line[0], 1).1, Err(PictureFault::NoStatus));
     let mut bytes = [0xaa; STRUCT_BYTES];
     view.copy_out(0, &mut bytes);
     assert_eq!(bytes, [0; STRUCT_BYTES]);

@@ -90,9 +90,9 @@ impl Search {
             let point = Fake { engine: access.engine, value, progress: progress.clone() };
             for (block, uses) in blocks.iter_mut().enumerate() {
                 if block == access.writes {
-                    uses.written_at(point.clone(), 0);
+                    uses.written_at(&point, 0);
                 } else if access.reads >> block & 1 == 1 {
-                    uses.read_until(point.clone(), 0);
+                    uses.read_until(&point, 0);
                 }
             }
             self.program.push(Done { access, value, before });
@@ -171,12 +171,12 @@ fn a_write_makes_all_before_it_forgotten() {
     let progress = Progress::default();
     let point = |engine, value| Fake { engine, value, progress: progress.clone() };
     let mut uses = Uses::written_by(point(0, 1));
-    uses.read_until(point(1, 4), 9);
-    uses.read_until(point(1, 2), 3);
+    uses.read_until(&point(1, 4), 9);
+    uses.read_until(&point(1, 2), 3);
     let values = |uses: &Uses<Fake>| uses.before_write().map(|p| (p.engine, p.value)).collect::<Vec<_>>();
     assert_eq!(values(&uses), [(0, 1), (1, 4)]);
     assert_eq!((uses.written_time(), uses.free_time()), (0, 9));
-    uses.written_at(point(1, 5), 20);
+    uses.written_at(&point(1, 5), 20);
     assert_eq!(values(&uses), [(1, 5)]);
     assert_eq!((uses.written_time(), uses.free_time()), (20, 20));
     assert!(!uses.is_idle());

@@ -23,28 +23,37 @@ pub fn holds_what_is_written(on: &Backend) {
         expected[1001..1004].fill(0xab);
         expected[2001..2006].copy_from_slice(b"hello");
         expected[4000..4004].copy_from_slice(&0x1234_5678u32.to_le_bytes());
+        for (at, length) in
+            [(5000, 10), (6001, 63), (7000, 64), (8001, 200), (10_030, 4096), (20_001, 21_111)]
+        {
+            let piece = pattern(length, at as u32);
+            view.stream_in(at, &piece);
+            expected[at..at + length].copy_from_slice(&piece);
+        }
         assert_eq!(bytes(&buffer), expected);
         assert_eq!(view.load(4000), 0x1234_5678);
         assert_eq!(view.load_u64(4000) as u32, 0x1234_5678);
     }
 }
 
-/// A line read again after the GPU wrote it is the new one, whatever the processor has kept of the old.
-pub fn a_line_is_read_anew(on: &Backend) {
+/// Lines read again after the GPU wrote them are the new ones, whatever the processor has kept of the old.
+pub fn lines_are_read_anew(on: &Backend) {
     let device = on.device();
     let queue = copy_queue(&device);
     for placement in BOTH {
         let buffer = device.allocate(4096, placement).unwrap();
-        let view = buffer.view().unwrap();
+        let lines: Vec<DeviceBuffer> = (0..64).map(|line| buffer.slice(64 * line, 64)).collect();
         for word in 1..=200u32 {
             let mut commands = CopyCommands::new();
             commands.fill(&buffer, word).unwrap();
             queue.submit(&[], commands).unwrap().spin(LONG).unwrap();
-            for line in [0, 64, 4032] {
-                assert_eq!(
-                    view.load_line(line),
-                    [word.to_le_bytes(); 16].as_flattened(),
-                    "{placement}, {line}"
+            for count in [1, 7, 64] {
+                let mut read = [[0; 64]; 64];
+                hcq::load_lines(lines[..count].iter().map(|line| line.view().unwrap()), &mut read[..count]);
+                let expected = [word.to_le_bytes(); 16];
+                assert!(
+                    read[..count].iter().all(|line| line == expected.as_flattened()),
+                    "{placement}, {word}"
                 );
             }
         }

@@ -32,7 +32,7 @@ pub enum Step {
 impl<'a> Feeder<'a> {
     /// A feeder of `stream`.
     pub fn new(decoder: HevcDecoder, stream: &'a [u8]) -> Feeder<'a> {
-        Feeder { decoder, stream, nals: split_annex_b(stream), waiting: None, frames: 0 }
+        Feeder { decoder, stream, nals: split(stream), waiting: None, frames: 0 }
     }
 
     /// The decoder.
@@ -69,7 +69,7 @@ impl<'a> Feeder<'a> {
         Ok(match (sent, nal) {
             (Sent::Accepted, Some(_)) => Step::Progress,
             (Sent::Accepted, None) => {
-                self.nals = split_annex_b(self.stream);
+                self.nals = split(self.stream);
                 Step::End
             }
             (refusal, nal) => {
@@ -103,4 +103,8 @@ impl<'a> Feeder<'a> {
         }
         Ok(())
     }
+}
+
+fn split(stream: &[u8]) -> AnnexB<'_> {
+    split_annex_b(stream).with_ahead(hcq::prefetch)
 }
