@@ -18,7 +18,8 @@ pub const SET_OBJECT: u32 = 0;
 /// Methods below this address are the host's, whatever the subchannel.
 pub const FIRST_ENGINE_METHOD: u32 = 0x100;
 
-const MAX_COUNT: u32 = 0x1fff;
+/// Behind the last method address.
+const END: u32 = 0x4000;
 
 /// One method write, as the decoder reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +48,18 @@ impl Method {
 #[derive(Clone, Debug, Default)]
 pub struct PushBuffer {
     words: Vec<u32>,
-    /// Index of the header that may still grow, with the subchannel and address that would continue it.
-    open: Option<(usize, u8, u32)>,
+    /// The header that may still grow. There are fewer addresses than a header can count.
+    open: Option<Open>,
+}
+
+const _: () = assert!(END >> 2 <= header::METHOD_COUNT.get(u32::MAX));
+
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    /// Index of its word.
+    at: usize,
+    /// Subchannel and address that would continue it.
+    next: (u8, u32),
 }
 
 impl PushBuffer {
@@ -82,33 +93,28 @@ impl PushBuffer {
     /// Writes consecutive methods starting at `address`.
     #[inline]
     pub fn methods(&mut self, subchannel: u8, address: u32, values: &[u32]) -> &mut Self {
+        let count = values.len() as u32;
         assert!(
-            subchannel < 8 && address.is_multiple_of(4) && address < 0x4000,
-            "no such method: {subchannel}:{address:#x}"
+            subchannel < 8 && address.is_multiple_of(4) && address < END && count <= (END - address) / 4,
+            "no such methods: {subchannel}:{address:#x}, {count}"
         );
-        let mut next = address;
-        for &value in values {
-            match self.open {
-                Some((at, s, continued))
-                    if s == subchannel
-                        && continued == next
-                        && header::METHOD_COUNT.get(self.words[at]) < MAX_COUNT =>
-                {
-                    self.words[at] += header::METHOD_COUNT.of(1);
-                    self.words.push(value);
-                    self.open = Some((at, s, next + 4));
-                }
-                _ => {
-                    self.open = Some((self.words.len(), subchannel, next + 4));
-                    let header = header::SEC_OP.of(header::SEC_OP_INC_METHOD)
-                        | header::METHOD_COUNT.of(1)
-                        | header::METHOD_SUBCHANNEL.of(u32::from(subchannel))
-                        | header::METHOD_ADDRESS.of(next >> 2);
-                    self.words.extend_from_slice(&[header, value]);
-                }
-            }
-            next += 4;
+        if count == 0 {
+            return self;
         }
+        let at = match self.open {
+            Some(open) if open.next == (subchannel, address) => open.at,
+            _ => {
+                self.words.push(
+                    header::SEC_OP.of(header::SEC_OP_INC_METHOD)
+                        | header::METHOD_SUBCHANNEL.of(u32::from(subchannel))
+                        | header::METHOD_ADDRESS.of(address >> 2),
+                );
+                self.words.len() - 1
+            }
+        };
+        self.words[at] += header::METHOD_COUNT.of(count);
+        self.words.extend_from_slice(values);
+        self.open = Some(Open { at, next: (subchannel, address + 4 * count) });
         self
     }
 

@@ -1,11 +1,15 @@
 //! The engine's picture table: where the target and its references stand, for one picture.
 
-use hevc::dpb::{DpbIndex, ResolvedRps};
+use arrayvec::ArrayVec;
+use hevc::dpb::{RefEntry, ResolvedRps};
 
 use super::descriptor::{LIST_ENTRIES, PlacedReference, References};
 use crate::error::Result;
 use crate::motion::PLACES;
 use crate::surface::Surface;
+
+/// The place of an entry that has none yet.
+const NOWHERE: u8 = u8::MAX;
 
 /// A picture table, and the reference picture set in terms of its places.
 #[derive(Debug)]
@@ -34,38 +38,36 @@ impl PictureTable {
         if total > LIST_ENTRIES {
             return Ok(None);
         }
-        let mut indices: [Option<DpbIndex>; LIST_ENTRIES] = [None; LIST_ENTRIES];
-        indices.iter_mut().zip(rps.initial_list0()).for_each(|(index, entry)| *index = entry.index);
-        let mut places: [Option<u8>; LIST_ENTRIES] = [None; LIST_ENTRIES];
+        let entries: ArrayVec<&RefEntry, LIST_ENTRIES> = rps.initial_list0().collect();
+        let mut places = [NOWHERE; LIST_ENTRIES];
         pictures.push((target.1, target.0.clone()));
         let mut taken = 1u32 << target.1;
+        // Settled places come first, so that none of them is given away.
         let order = fixed.iter().map(|&(at, place)| (at, Some(place)));
         for (at, settled) in order.chain((0..total).map(|at| (at, None))) {
-            if places[at].is_some() {
+            if places[at] != NOWHERE {
                 continue;
             }
-            // Settled places come first, so that none of them is given away.
+            // A picture that is named twice stands in one place.
+            let same = |&other: &usize| places[other] != NOWHERE && entries[other].index == entries[at].index;
+            if let Some(known) = entries[at].index.and_then(|_| (0..total).find(same)) {
+                places[at] = places[known];
+                continue;
+            }
             let place = settled.unwrap_or((!taken).trailing_zeros() as u8);
             if usize::from(place) >= PLACES {
                 return Ok(None);
             }
             taken |= 1 << place;
+            places[at] = place;
             let surface = match surface(at) {
                 Some(surface) => surface,
                 None => missing()?,
             };
             pictures.push((place, surface));
-            // A picture that is named twice stands in one place.
-            let index = indices[at];
-            for (other, known) in indices[..total].iter().zip(&mut places) {
-                if index.is_some() && *other == index {
-                    *known = Some(place);
-                }
-            }
-            places[at] = Some(place);
         }
-        let placed = rps.initial_list0().zip(places).map(|(entry, place)| PlacedReference {
-            place: place.expect("every entry has one"),
+        let placed = entries.iter().zip(places).map(|(entry, place)| PlacedReference {
+            place,
             poc: entry.poc,
             long_term: entry.long_term,
         });

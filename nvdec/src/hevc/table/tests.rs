@@ -1,7 +1,8 @@
-use hevc::dpb::RefEntry;
+use hevc::dpb::{DpbIndex, RefEntry};
 use proptest::prelude::*;
 
 use super::*;
+
 use crate::class::Chroma;
 use crate::pool::{Reuse, SurfacePool};
 use crate::surface::{SurfaceFormat, SurfaceGeometry};
