@@ -18,14 +18,20 @@ use crate::error::{Error, Place};
 #[derive(Debug, Clone)]
 pub struct BitReader<'a> {
     data: &'a [u8],
-    position: usize,
+    /// The bits to come, the next one on top. Behind the `cached` ones stand those that follow in `data`, or zeros.
+    cache: u64,
+    /// Bits of `cache` that were taken from `data`: whole bytes less what was read since, 63 at most.
+    cached: u32,
+    /// Index of the first byte that was not taken.
+    taken: usize,
     place: Place,
 }
 
 impl<'a> BitReader<'a> {
     /// A reader at the first bit of `data`; errors will name `place`.
+    #[inline]
     pub fn new(data: &'a [u8], place: Place) -> Self {
-        Self { data, position: 0, place }
+        Self { data, cache: 0, cached: 0, taken: 0, place }
     }
 
     /// The syntax structure that errors name.
@@ -39,8 +45,9 @@ impl<'a> BitReader<'a> {
     }
 
     /// Bits read so far.
+    #[inline]
     pub fn position(&self) -> usize {
-        self.position
+        self.taken * 8 - self.cached as usize
     }
 
     /// Size of the RBSP in bits.
@@ -49,63 +56,86 @@ impl<'a> BitReader<'a> {
     }
 
     /// Bits not read yet, the trailing bits included.
+    #[inline]
     pub fn remaining(&self) -> usize {
-        self.size() - self.position
+        self.size() - self.position()
     }
 
     /// Index of the byte that holds the next bit.
+    #[inline]
     pub fn byte_position(&self) -> usize {
-        self.position / 8
+        self.position() / 8
     }
 
     /// `byte_aligned()`: whether the next bit is the first one of a byte.
     pub fn byte_aligned(&self) -> bool {
-        self.position.is_multiple_of(8)
+        self.cached.is_multiple_of(8)
     }
 
+    #[cold]
+    #[inline(never)]
     fn truncated(&self, element: &'static str) -> Error {
-        Error::Truncated { place: self.place, element, position: self.position, size: self.size() }
+        Error::Truncated { place: self.place, element, position: self.position(), size: self.size() }
     }
 
-    /// The next 32 bits, zeros beyond the end.
-    fn peek32(&self) -> u32 {
-        let byte = self.position / 8;
-        let window: u64 = match self.data.get(byte..byte + 8) {
-            Some(bytes) => u64::from_be_bytes(bytes.try_into().expect("slice of eight bytes")),
-            None => {
-                let mut padded = [0u8; 8];
-                let rest = &self.data[byte.min(self.data.len())..];
-                let n = rest.len().min(8);
-                padded[..n].copy_from_slice(&rest[..n]);
-                u64::from_be_bytes(padded)
-            }
-        };
-        ((window << (self.position % 8)) >> 32) as u32
+    #[cold]
+    #[inline(never)]
+    fn out_of_range(&self, element: &'static str, value: i64, min: i64, max: i64) -> Error {
+        Error::OutOfRange { place: self.place, element, value, min, max }
+    }
+
+    /// Takes bytes into the cache: at least 56 bits are there then, or all that are left.
+    fn refill(&mut self) {
+        if let Some(bytes) = self.data.get(self.taken..).and_then(|rest| rest.first_chunk()) {
+            self.cache |= u64::from_be_bytes(*bytes) >> self.cached;
+            self.taken += ((63 - self.cached) / 8) as usize;
+            // As many whole bytes as fit leave the number of bits in the byte begun as it is.
+            self.cached |= 56;
+            return;
+        }
+        while self.cached < 56
+            && let Some(&byte) = self.data.get(self.taken)
+        {
+            self.cache |= u64::from(byte) << (56 - self.cached);
+            self.taken += 1;
+            self.cached += 8;
+        }
+    }
+
+    /// Drops bits that are in the cache.
+    #[inline]
+    fn consume(&mut self, bits: u32) {
+        self.cache <<= bits;
+        self.cached -= bits;
     }
 
     /// `u(n)`, n from 0 to 32.
     ///
     /// # Panics
     /// If `bits` exceeds 32, which no syntax element does.
+    #[inline]
     pub fn u(&mut self, bits: u32, element: &'static str) -> Result<u32, Error> {
         assert!(bits <= 32, "u({bits}) for {element}: at most 32 bits");
-        if bits == 0 {
-            return Ok(0);
+        if bits > self.cached {
+            self.refill();
+            if bits > self.cached {
+                return Err(self.truncated(element));
+            }
         }
-        if self.remaining() < bits as usize {
-            return Err(self.truncated(element));
-        }
-        let value = self.peek32() >> (32 - bits);
-        self.position += bits as usize;
-        Ok(value)
+        // In two steps, since a shift by 64 is none.
+        let value = self.cache >> 1 >> (63 - bits);
+        self.consume(bits);
+        Ok(value as u32)
     }
 
     /// `u(1)` as a flag.
+    #[inline]
     pub fn flag(&mut self, element: &'static str) -> Result<bool, Error> {
         Ok(self.u(1, element)? != 0)
     }
 
     /// `u(n)`, n up to 8, as a byte.
+    #[inline]
     pub fn u8(&mut self, bits: u32, element: &'static str) -> Result<u8, Error> {
         debug_assert!(bits <= 8);
         Ok(self.u(bits, element)? as u8)
@@ -124,32 +154,39 @@ impl<'a> BitReader<'a> {
     }
 
     /// `ue(v)`: 0 to 2^32 - 2.
+    #[inline]
     pub fn ue(&mut self, element: &'static str) -> Result<u32, Error> {
-        let window = self.peek32();
-        let zeros = window.leading_zeros() as usize;
-        if zeros == 32 {
+        // So many zero bits, the marker bit and as many bits again: 2^zeros + suffix with the marker on top.
+        let length = 2 * self.cache.leading_zeros() + 1;
+        if length > self.cached {
+            return self.ue_beyond_cache(element);
+        }
+        let code = self.cache >> (64 - length);
+        self.consume(length);
+        Ok((code - 1) as u32)
+    }
+
+    /// [`ue`](Self::ue) of a code word that is not in the cache as a whole.
+    #[inline(never)]
+    fn ue_beyond_cache(&mut self, element: &'static str) -> Result<u32, Error> {
+        self.refill();
+        let zeros = self.cache.leading_zeros();
+        if zeros >= 32 {
             return Err(if self.remaining() <= 32 {
                 self.truncated(element)
             } else {
-                Error::GolombTooLong { place: self.place, element, position: self.position }
+                Error::GolombTooLong { place: self.place, element, position: self.position() }
             });
         }
-        if self.remaining() < 2 * zeros + 1 {
+        if self.remaining() < 2 * zeros as usize + 1 {
             return Err(self.truncated(element));
         }
-        self.position += zeros;
-        // The marker bit is the top bit of the code word: 2^zeros + suffix - 1.
-        let code = if zeros == 31 {
-            // All 32 bits: cannot overflow, the smallest code word is 2^31.
-            self.peek32()
-        } else {
-            self.peek32() >> (31 - zeros)
-        };
-        self.position += zeros + 1;
-        Ok(code - 1)
+        self.consume(zeros);
+        Ok(self.u(zeros + 1, element)? - 1)
     }
 
     /// `se(v)`: -(2^31 - 1) to 2^31 - 1 (Table 9-3).
+    #[inline]
     pub fn se(&mut self, element: &'static str) -> Result<i32, Error> {
         let code = self.ue(element)?;
         let magnitude = (code / 2 + code % 2) as i32;
@@ -157,18 +194,23 @@ impl<'a> BitReader<'a> {
     }
 
     /// `ue(v)` that must not exceed `max`.
+    #[inline]
     pub fn ue_max(&mut self, max: u32, element: &'static str) -> Result<u32, Error> {
         let value = self.ue(element)?;
-        self.check(element, i64::from(value), 0, i64::from(max))?;
+        if value > max {
+            return Err(self.out_of_range(element, i64::from(value), 0, i64::from(max)));
+        }
         Ok(value)
     }
 
     /// `ue(v)` that must not exceed `max`, as a byte.
+    #[inline]
     pub fn ue8(&mut self, max: u8, element: &'static str) -> Result<u8, Error> {
         Ok(self.ue_max(u32::from(max), element)? as u8)
     }
 
     /// `se(v)` that must lie in `min..=max`.
+    #[inline]
     pub fn se_range(&mut self, min: i32, max: i32, element: &'static str) -> Result<i32, Error> {
         let value = self.se(element)?;
         self.check(element, i64::from(value), i64::from(min), i64::from(max))?;
@@ -176,17 +218,15 @@ impl<'a> BitReader<'a> {
     }
 
     /// `se(v)` that must lie in `min..=max`, as a signed byte.
+    #[inline]
     pub fn se8(&mut self, min: i8, max: i8, element: &'static str) -> Result<i8, Error> {
         Ok(self.se_range(i32::from(min), i32::from(max), element)? as i8)
     }
 
     /// Fails unless `value` lies in `min..=max`.
+    #[inline]
     pub fn check(&self, element: &'static str, value: i64, min: i64, max: i64) -> Result<(), Error> {
-        if (min..=max).contains(&value) {
-            Ok(())
-        } else {
-            Err(Error::OutOfRange { place: self.place, element, value, min, max })
-        }
+        if (min..=max).contains(&value) { Ok(()) } else { Err(self.out_of_range(element, value, min, max)) }
     }
 
     /// Skips bits.
@@ -194,7 +234,10 @@ impl<'a> BitReader<'a> {
         if self.remaining() < bits {
             return Err(self.truncated(element));
         }
-        self.position += bits;
+        let position = self.position() + bits;
+        (self.taken, self.cache, self.cached) = (position / 8, 0, 0);
+        self.refill();
+        self.consume(position as u32 % 8);
         Ok(())
     }
 
@@ -204,20 +247,20 @@ impl<'a> BitReader<'a> {
             return false;
         };
         let stop_bit = last * 8 + 7 - self.data[last].trailing_zeros() as usize;
-        self.position < stop_bit
+        self.position() < stop_bit
     }
 
     /// `byte_alignment()`: a one bit, then zero bits up to the next byte (7.3.2.5).
     pub fn byte_alignment(&mut self) -> Result<(), Error> {
         let one = self.u(1, "alignment_bit_equal_to_one")?;
         self.check("alignment_bit_equal_to_one", i64::from(one), 1, 1)?;
-        let rest = (8 - self.position % 8) % 8;
-        let zeros = self.u(rest as u32, "alignment_bit_equal_to_zero")?;
+        let zeros = self.u(self.cached % 8, "alignment_bit_equal_to_zero")?;
         self.check("alignment_bit_equal_to_zero", i64::from(zeros), 0, 0)
     }
 }
 
 /// `Ceil(Log2(n))`; 0 for n of 0 or 1.
+#[inline]
 pub(crate) fn ceil_log2(n: u32) -> u32 {
     if n <= 1 { 0 } else { 32 - (n - 1).leading_zeros() }
 }

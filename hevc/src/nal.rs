@@ -6,9 +6,7 @@ mod unit_type;
 pub use byte_stream::{AnnexB, AnnexBReader, LengthPrefixed, split_annex_b, split_length_prefixed};
 pub use unit_type::NalUnitType;
 
-use std::sync::LazyLock;
-
-use memchr::memmem;
+use memchr::memchr_iter;
 
 use crate::error::{Error, Place, Structure};
 
@@ -62,10 +60,6 @@ pub struct NalUnit<'a> {
     pub data: &'a [u8],
 }
 
-/// Finds emulation prevention bytes. Made once: that takes longer than to search a slice segment header.
-static EMULATION_PREVENTION: LazyLock<memmem::Finder<'static>> =
-    LazyLock::new(|| memmem::Finder::new(&[0, 0, 3]));
-
 /// The payload of a NAL unit with emulation prevention removed, remembering where it was.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rbsp {
@@ -87,13 +81,16 @@ impl Rbsp {
         self.bytes.clear();
         self.removed.clear();
         let payload = &payload[..payload.len().min(limit)];
-        // Copy whole runs between emulation prevention bytes.
+        // Copy whole runs between emulation prevention bytes. A search for the three alone needs no preparation, which
+        // would take longer than to search a slice segment header; zeros before an earlier one do not count.
         let mut copied = 0;
-        for found in EMULATION_PREVENTION.find_iter(payload) {
-            // A run of zeros longer than two cannot occur; three bytes further is the earliest next match.
-            self.bytes.extend_from_slice(&payload[copied..found + 2]);
-            self.removed.push(self.bytes.len());
-            copied = found + 3;
+        for three in memchr_iter(3, payload) {
+            let run = &payload[copied..three];
+            if run.ends_with(&[0, 0]) {
+                self.bytes.extend_from_slice(run);
+                self.removed.push(self.bytes.len());
+                copied = three + 1;
+            }
         }
         self.bytes.extend_from_slice(&payload[copied..]);
     }

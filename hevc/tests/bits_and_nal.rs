@@ -50,6 +50,49 @@ fn element() -> impl Strategy<Value = Element> {
     ]
 }
 
+/// Reads as the standard describes it, bit by bit. The same errors as those of [`BitReader`], which leave the position.
+struct NaiveReader<'a> {
+    data: &'a [u8],
+    position: usize,
+}
+
+impl NaiveReader<'_> {
+    fn bit(&self, at: usize) -> Option<u32> {
+        Some(u32::from(self.data.get(at / 8)? >> (7 - at % 8) & 1))
+    }
+
+    fn truncated(&self) -> Error {
+        let (place, size) = (Place::new(Structure::Rbsp), self.data.len() * 8);
+        Error::Truncated { place, element: "e", position: self.position, size }
+    }
+
+    fn u(&mut self, bits: u32) -> Result<u32, Error> {
+        let value = (0..bits as usize)
+            .try_fold(0u64, |value, i| Some(value << 1 | u64::from(self.bit(self.position + i)?)));
+        let value = value.ok_or_else(|| self.truncated())?;
+        self.position += bits as usize;
+        Ok(value as u32)
+    }
+
+    fn ue(&mut self) -> Result<u32, Error> {
+        let zeros = (0..).take_while(|&i| self.bit(self.position + i) == Some(0)).count();
+        if self.bit(self.position + zeros).is_none() && zeros <= 32 {
+            return Err(self.truncated());
+        }
+        if zeros >= 32 {
+            let place = Place::new(Structure::Rbsp);
+            return Err(Error::GolombTooLong { place, element: "e", position: self.position });
+        }
+        let error = self.truncated();
+        let start = self.position;
+        self.position += zeros;
+        self.u(zeros as u32 + 1).map(|code| code - 1).map_err(|_| {
+            self.position = start;
+            error
+        })
+    }
+}
+
 /// Bytes in which zeros, ones and threes are common.
 fn zeros_and_others() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(
@@ -143,6 +186,33 @@ proptest! {
             if result.is_err() {
                 prop_assert_eq!(reader.position(), before);
             }
+        }
+    }
+
+    #[test]
+    fn words_are_read_as_bit_by_bit(
+        bytes in zeros_and_others(),
+        steps in prop::collection::vec((0u8..4, 0u32..=32), 1..200),
+    ) {
+        let mut reader = BitReader::new(&bytes, Place::new(Structure::Rbsp));
+        let mut naive = NaiveReader { data: &bytes, position: 0 };
+        for (kind, bits) in steps {
+            let (read, expected) = match kind {
+                0 => (reader.u(bits, "e"), naive.u(bits)),
+                // From a part of a byte to more than the reader looks ahead.
+                1 => {
+                    let bits = bits as usize * 5;
+                    let fits = naive.position + bits <= bytes.len() * 8;
+                    let expected = if fits { Ok(0) } else { Err(naive.truncated()) };
+                    naive.position += if fits { bits } else { 0 };
+                    (reader.skip(bits, "e").map(|()| 0), expected)
+                }
+                _ => (reader.ue("e"), naive.ue()),
+            };
+            prop_assert_eq!(read, expected);
+            prop_assert_eq!(reader.position(), naive.position);
+            prop_assert_eq!(reader.remaining(), bytes.len() * 8 - naive.position);
+            prop_assert_eq!(reader.byte_aligned(), naive.position.is_multiple_of(8));
         }
     }
 
