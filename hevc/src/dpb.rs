@@ -1,6 +1,9 @@
 //! The decoded picture buffer: reference marking (8.3.2) and output order (C.5.2).
 
+use std::fmt;
+
 use crate::parser::Picture;
+use crate::rps::{Lists, LongTermRef};
 use crate::slice::SliceHeader;
 
 /// Pictures besides the current one that the buffer holds at most (`MaxDpbSize`, A.4.2).
@@ -39,6 +42,13 @@ pub struct Entry<T> {
     sequence: u64,
 }
 
+impl<T> Entry<T> {
+    /// Whether it is neither a reference nor to be output.
+    fn is_unneeded(&self) -> bool {
+        self.marking == Marking::Unused && !self.needed_for_output
+    }
+}
+
 /// A picture to be output now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output<T> {
@@ -51,7 +61,7 @@ pub struct Output<T> {
 }
 
 /// A reference of the current picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct RefEntry {
     /// `PicOrderCntVal`; for a missing long-term picture known by its least significant bits only, those.
     pub poc: i32,
@@ -61,35 +71,77 @@ pub struct RefEntry {
     pub index: Option<DpbIndex>,
 }
 
-/// The five lists of pictures of 8.3.2.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ResolvedRps {
-    /// `RefPicSetStCurrBefore`.
-    pub st_curr_before: Vec<RefEntry>,
-    /// `RefPicSetStCurrAfter`.
-    pub st_curr_after: Vec<RefEntry>,
-    /// `RefPicSetLtCurr`.
-    pub lt_curr: Vec<RefEntry>,
-    /// `RefPicSetStFoll`.
-    pub st_foll: Vec<RefEntry>,
-    /// `RefPicSetLtFoll`.
-    pub lt_foll: Vec<RefEntry>,
+impl RefEntry {
+    /// Its place as a set of places, one bit for each.
+    fn place(&self) -> u32 {
+        self.index.map_or(0, |index| 1 << index.0)
+    }
 }
 
+/// The five lists of pictures of 8.3.2.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct ResolvedRps {
+    lists: Lists<RefEntry, 5>,
+}
+
+/// The lists of [`ResolvedRps`]: first those that make up the initial list 0, in its order.
+const ST_CURR_BEFORE: usize = 0;
+const ST_CURR_AFTER: usize = 1;
+const LT_CURR: usize = 2;
+const ST_FOLL: usize = 3;
+const LT_FOLL: usize = 4;
+
 impl ResolvedRps {
+    /// A set whose pictures are all for the current one.
+    ///
+    /// # Panics
+    /// If there are more than [`MAX_REFERENCES`](crate::rps::MAX_REFERENCES), which no stream can name.
+    pub fn of_current(st_curr_before: &[RefEntry], st_curr_after: &[RefEntry], lt_curr: &[RefEntry]) -> Self {
+        let mut rps = Self::default();
+        for (list, entries) in [st_curr_before, st_curr_after, lt_curr].into_iter().enumerate() {
+            entries.iter().for_each(|&entry| rps.lists.push(list, entry));
+        }
+        rps
+    }
+
+    /// `RefPicSetStCurrBefore`.
+    pub fn st_curr_before(&self) -> &[RefEntry] {
+        self.lists.list(ST_CURR_BEFORE)
+    }
+
+    /// `RefPicSetStCurrAfter`.
+    pub fn st_curr_after(&self) -> &[RefEntry] {
+        self.lists.list(ST_CURR_AFTER)
+    }
+
+    /// `RefPicSetLtCurr`.
+    pub fn lt_curr(&self) -> &[RefEntry] {
+        self.lists.list(LT_CURR)
+    }
+
+    /// `RefPicSetStFoll`.
+    pub fn st_foll(&self) -> &[RefEntry] {
+        self.lists.list(ST_FOLL)
+    }
+
+    /// `RefPicSetLtFoll`.
+    pub fn lt_foll(&self) -> &[RefEntry] {
+        self.lists.list(LT_FOLL)
+    }
+
     /// `NumPicTotalCurr` (7-55), missing pictures included.
     pub fn num_pic_total_curr(&self) -> usize {
-        self.st_curr_before.len() + self.st_curr_after.len() + self.lt_curr.len()
+        self.lists.up_to(LT_CURR).len()
     }
 
     /// `RefPicListTemp0` before it repeats (8-8): StCurrBefore, StCurrAfter, LtCurr.
     pub fn initial_list0(&self) -> impl Iterator<Item = &RefEntry> {
-        self.st_curr_before.iter().chain(&self.st_curr_after).chain(&self.lt_curr)
+        self.lists.up_to(LT_CURR).iter()
     }
 
     /// `RefPicListTemp1` before it repeats (8-10): StCurrAfter, StCurrBefore, LtCurr.
     pub fn initial_list1(&self) -> impl Iterator<Item = &RefEntry> {
-        self.st_curr_after.iter().chain(&self.st_curr_before).chain(&self.lt_curr)
+        self.st_curr_after().iter().chain(self.st_curr_before()).chain(self.lt_curr())
     }
 
     /// Position in [`initial_list0`](Self::initial_list0) of the picture that a slice takes motion vectors from
@@ -110,7 +162,7 @@ impl ResolvedRps {
             Some(entries) => usize::from(*entries.get(idx)?),
             None => idx,
         } % total;
-        let (before, after) = (self.st_curr_before.len(), self.st_curr_after.len());
+        let (before, after) = (self.st_curr_before().len(), self.st_curr_after().len());
         Some(match header.collocated_from_l0_flag {
             true => at,
             false if at < after => before + at,
@@ -121,11 +173,19 @@ impl ResolvedRps {
 
     /// The references that the current picture may use but that do not exist.
     pub fn missing_mut(&mut self) -> impl Iterator<Item = &mut RefEntry> {
-        self.st_curr_before
-            .iter_mut()
-            .chain(&mut self.st_curr_after)
-            .chain(&mut self.lt_curr)
-            .filter(|entry| entry.index.is_none())
+        self.lists.up_to_mut(LT_CURR).iter_mut().filter(|entry| entry.index.is_none())
+    }
+}
+
+impl fmt::Debug for ResolvedRps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResolvedRps")
+            .field("st_curr_before", &self.st_curr_before())
+            .field("st_curr_after", &self.st_curr_after())
+            .field("lt_curr", &self.lt_curr())
+            .field("st_foll", &self.st_foll())
+            .field("lt_foll", &self.lt_foll())
+            .finish()
     }
 }
 
@@ -213,7 +273,6 @@ impl<T: Clone> DecodedPictureBuffer<T> {
             return Begin { rps: ResolvedRps::default(), output };
         }
         let rps = self.mark(picture);
-        self.remove_unneeded();
         self.bump_while(&mut output, |dpb| {
             dpb.exceeds_output_limits() || dpb.len() >= dpb.limits.max_dec_pic_buffering
         });
@@ -338,69 +397,60 @@ impl<T: Clone> DecodedPictureBuffer<T> {
         self.places[..self.end].iter_mut().flatten()
     }
 
-    /// 8.3.2: resolves the reference picture set and marks all pictures.
+    /// 8.3.2: resolves the reference picture set and marks all pictures. Removes those that nothing needs any more.
     fn mark(&mut self, picture: &Picture) -> ResolvedRps {
         let max_poc_lsb = picture.sps.max_pic_order_cnt_lsb();
-        let long_term = |refs: &[crate::rps::LongTermRef]| -> Vec<RefEntry> {
-            refs.iter()
-                .map(|reference| {
-                    let found = self.iter().find(|(_, entry)| {
-                        entry.marking != Marking::Unused && reference.names(entry.poc, max_poc_lsb)
-                    });
-                    RefEntry {
-                        poc: found.map_or(reference.poc, |(_, entry)| entry.poc),
-                        long_term: true,
-                        index: found.map(|(index, _)| index),
-                    }
-                })
-                .collect()
-        };
-        let lt_curr = long_term(&picture.rps.lt_curr);
-        let lt_foll = long_term(&picture.rps.lt_foll);
-        // A picture named as long-term is no candidate for the short-term lists.
-        let is_long_term = |index| lt_curr.iter().chain(&lt_foll).any(|entry| entry.index == Some(index));
-        let short_term = |pocs: &[i32]| -> Vec<RefEntry> {
-            pocs.iter()
-                .map(|&poc| {
-                    let found = self.iter().find(|&(index, entry)| {
-                        entry.marking == Marking::ShortTerm && entry.poc == poc && !is_long_term(index)
-                    });
-                    RefEntry { poc, long_term: false, index: found.map(|(index, _)| index) }
-                })
-                .collect()
-        };
-        let rps = ResolvedRps {
-            st_curr_before: short_term(&picture.rps.st_curr_before),
-            st_curr_after: short_term(&picture.rps.st_curr_after),
-            st_foll: short_term(&picture.rps.st_foll),
-            lt_curr,
-            lt_foll,
-        };
-        for entry in self.entries_mut() {
-            entry.marking = Marking::Unused;
-        }
-        for (lists, marking) in [
-            ([&rps.st_curr_before, &rps.st_curr_after, &rps.st_foll].as_slice(), Marking::ShortTerm),
-            ([&rps.lt_curr, &rps.lt_foll].as_slice(), Marking::LongTerm),
-        ] {
-            for index in lists.iter().flat_map(|list| list.iter()).filter_map(|entry| entry.index) {
-                if let Some(entry) = self.get_mut(index) {
-                    entry.marking = marking;
-                }
+        let named = &picture.rps;
+        let long = |reference: &LongTermRef| {
+            let found = self.iter().find(|(_, entry)| {
+                entry.marking != Marking::Unused && reference.names(entry.poc, max_poc_lsb)
+            });
+            RefEntry {
+                poc: found.map_or(reference.poc, |(_, entry)| entry.poc),
+                long_term: true,
+                index: found.map(|(index, _)| index),
             }
+        };
+        // A picture named as long-term is no candidate for the short-term lists.
+        let long_term = named.lt_curr().iter().chain(named.lt_foll()).map(long);
+        let long_term = long_term.fold(0, |places, entry| places | entry.place());
+        let short = |&poc: &i32| {
+            let found = self.iter().find(|&(index, entry)| {
+                entry.poc == poc && entry.marking == Marking::ShortTerm && long_term >> index.0 & 1 == 0
+            });
+            RefEntry { poc, long_term: false, index: found.map(|(index, _)| index) }
+        };
+        let mut rps = ResolvedRps::default();
+        named.st_curr_before().iter().for_each(|poc| rps.lists.push(ST_CURR_BEFORE, short(poc)));
+        named.st_curr_after().iter().for_each(|poc| rps.lists.push(ST_CURR_AFTER, short(poc)));
+        named.lt_curr().iter().for_each(|reference| rps.lists.push(LT_CURR, long(reference)));
+        named.st_foll().iter().for_each(|poc| rps.lists.push(ST_FOLL, short(poc)));
+        named.lt_foll().iter().for_each(|reference| rps.lists.push(LT_FOLL, long(reference)));
+
+        let held = rps.lists.all().iter().fold(0, |places, entry| places | entry.place());
+        for (index, entry) in self.places[..self.end].iter_mut().enumerate() {
+            let Some(entry) = entry else { continue };
+            entry.marking = match (held >> index & 1, long_term >> index & 1) {
+                (0, _) => Marking::Unused,
+                (_, 0) => Marking::ShortTerm,
+                _ => Marking::LongTerm,
+            };
         }
+        self.remove_unneeded();
         rps
     }
 
     fn remove_unneeded(&mut self) {
         for place in &mut self.places[..self.end] {
-            if place
-                .as_ref()
-                .is_some_and(|entry| entry.marking == Marking::Unused && !entry.needed_for_output)
-            {
+            if place.as_ref().is_some_and(Entry::is_unneeded) {
                 *place = None;
             }
         }
+        self.shrink();
+    }
+
+    /// Lets `end` follow the last picture.
+    fn shrink(&mut self) {
         while self.end > 0 && self.places[self.end - 1].is_none() {
             self.end -= 1;
         }
@@ -419,14 +469,21 @@ impl<T: Clone> DecodedPictureBuffer<T> {
     /// "Bumping" (C.5.2.4) as long as `more` says so and a picture waits for output.
     fn bump_while(&mut self, output: &mut Vec<Output<T>>, more: impl Fn(&Self) -> bool) {
         while more(self) {
-            let waiting = self.entries_mut().filter(|entry| entry.needed_for_output);
-            let first = waiting.min_by_key(|entry| (entry.sequence, entry.poc));
-            let Some(entry) = first else {
-                return;
-            };
+            let waiting = self.places[..self.end]
+                .iter_mut()
+                .filter(|place| place.as_ref().is_some_and(|entry| entry.needed_for_output));
+            let first = waiting.min_by_key(|place| place.as_ref().map(|entry| (entry.sequence, entry.poc)));
+            let Some(place) = first else { return };
+            let Some(entry) = place else { return };
             entry.needed_for_output = false;
-            output.push(Output { poc: entry.poc, sequence: entry.sequence, payload: entry.payload.clone() });
-            self.remove_unneeded();
+            let (poc, sequence) = (entry.poc, entry.sequence);
+            let payload = if entry.is_unneeded() {
+                place.take().map(|entry| entry.payload)
+            } else {
+                Some(entry.payload.clone())
+            };
+            output.extend(payload.map(|payload| Output { poc, sequence, payload }));
+            self.shrink();
         }
     }
 

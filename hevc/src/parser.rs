@@ -347,7 +347,9 @@ impl Parser {
                 None => return Err(Error::MissingIndependentSliceSegment { place: r.place(), address }),
             }
         } else {
-            SliceHeader::parse_independent(r, rbsp, start, address, nal.nal_unit_type, &pps, &sps)?
+            let mut header = SliceHeader::inferred(start, address, &pps);
+            header.parse_independent(r, rbsp, nal.nal_unit_type, &pps, &sps)?;
+            header
         };
         header.parse_end(r, rbsp, &pps, &sps)?;
         let same_picture = current.is_some_and(|current| {

@@ -169,7 +169,7 @@ pub struct SliceHeader {
 }
 
 /// The set of a picture without any: IDR.
-static EMPTY_SET: StRefPicSet = StRefPicSet { negative: Vec::new(), positive: Vec::new() };
+static EMPTY_SET: StRefPicSet = StRefPicSet::EMPTY;
 
 impl SliceHeader {
     /// The short-term reference picture set of the slice: its own, that of the SPS, or an empty one (IDR).

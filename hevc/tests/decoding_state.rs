@@ -323,12 +323,12 @@ fn dropping_pictures_leaves_missing_references_to_generate() {
 /// Reference picture list X by the loops of 8.3.4, as order counts.
 fn reference_list(rps: &hevc::dpb::ResolvedRps, header: &hevc::slice::SliceHeader, x: usize) -> Vec<i32> {
     let pocs = |list: &[hevc::dpb::RefEntry]| list.iter().map(|entry| entry.poc).collect::<Vec<_>>();
-    let (before, after) = (pocs(&rps.st_curr_before), pocs(&rps.st_curr_after));
+    let (before, after) = (pocs(rps.st_curr_before()), pocs(rps.st_curr_after()));
     let parts = if x == 0 { [before, after] } else { [after, before] };
     let active = usize::from([header.num_ref_idx_l0_active, header.num_ref_idx_l1_active][x]);
     let mut temp: Vec<i32> = Vec::new();
     while temp.len() < active.max(rps.num_pic_total_curr()) {
-        temp.extend(parts.iter().flatten().copied().chain(pocs(&rps.lt_curr)));
+        temp.extend(parts.iter().flatten().copied().chain(pocs(rps.lt_curr())));
     }
     let modification = &header.ref_pic_lists_modification;
     let entries = [&modification.list_entry_l0, &modification.list_entry_l1][x];

@@ -244,9 +244,9 @@ impl State {
             due = begin.output;
             let rps = &begin.rps;
             let pocs = |entries: &[RefEntry]| entries.iter().map(|e| e.poc).collect();
-            row.references_before = pocs(&rps.st_curr_before);
-            row.references_after = pocs(&rps.st_curr_after);
-            row.references_long_term = pocs(&rps.lt_curr);
+            row.references_before = pocs(rps.st_curr_before());
+            row.references_after = pocs(rps.st_curr_after());
+            row.references_long_term = pocs(rps.lt_curr());
             row.references_missing =
                 rps.initial_list0().filter(|e| e.index.is_none()).map(|e| e.poc).collect();
         }

@@ -51,40 +51,17 @@ impl HeaderStart {
 }
 
 impl SliceHeader {
-    /// Reads the header after [`HeaderStart::parse_address`] of an independent slice segment, up to the entry points.
-    pub(crate) fn parse_independent(
-        r: &mut BitReader<'_>,
-        rbsp: &Rbsp,
-        start: HeaderStart,
-        slice_segment_address: u32,
-        nal_unit_type: NalUnitType,
-        pps: &Pps,
-        sps: &Sps,
-    ) -> Result<Self, Error> {
-        let extra = u32::from(pps.num_extra_slice_header_bits);
-        let mut slice_reserved_flags = 0;
-        for i in 0..extra {
-            slice_reserved_flags |= u8::from(r.flag("slice_reserved_flag")?) << i;
-        }
-        let slice_type = match r.ue_max(2, "slice_type")? {
-            0 => SliceType::B,
-            1 => SliceType::P,
-            _ => SliceType::I,
-        };
-        if nal_unit_type.is_irap() {
-            // 7.4.7.1: without current picture referencing an IRAP picture has I slices only.
-            r.check("slice_type of an IRAP picture", slice_type as i64, 2, 2)?;
-        }
-        let slice_type_end = r.position();
-        let mut header = Self {
+    /// The header of an independent slice segment before any more is read: with the values that the standard infers.
+    pub(crate) fn inferred(start: HeaderStart, slice_segment_address: u32, pps: &Pps) -> Self {
+        Self {
             first_slice_segment_in_pic_flag: start.first_slice_segment_in_pic_flag,
             no_output_of_prior_pics_flag: start.no_output_of_prior_pics_flag,
             slice_pic_parameter_set_id: start.slice_pic_parameter_set_id,
             dependent_slice_segment_flag: false,
             slice_segment_address,
             slice_addr_rs: slice_segment_address,
-            slice_reserved_flags,
-            slice_type,
+            slice_reserved_flags: 0,
+            slice_type: SliceType::I,
             pic_output_flag: true,
             colour_plane_id: 0,
             slice_pic_order_cnt_lsb: 0,
@@ -120,41 +97,62 @@ impl SliceHeader {
             offset_len: 0,
             entry_point_offset_minus1: Vec::new(),
             slice_segment_header_extension_length: 0,
-            positions: HeaderPositions {
-                slice_type_end: slice_type_end as u32,
-                ..HeaderPositions::default()
-            },
+            positions: HeaderPositions::default(),
+        }
+    }
+
+    /// Reads what follows [`HeaderStart::parse_address`] in an independent slice segment, up to the entry points, into a
+    /// header as [`inferred`](Self::inferred) gives it.
+    pub(crate) fn parse_independent(
+        &mut self,
+        r: &mut BitReader<'_>,
+        rbsp: &Rbsp,
+        nal_unit_type: NalUnitType,
+        pps: &Pps,
+        sps: &Sps,
+    ) -> Result<(), Error> {
+        for i in 0..u32::from(pps.num_extra_slice_header_bits) {
+            self.slice_reserved_flags |= u8::from(r.flag("slice_reserved_flag")?) << i;
+        }
+        self.slice_type = match r.ue_max(2, "slice_type")? {
+            0 => SliceType::B,
+            1 => SliceType::P,
+            _ => SliceType::I,
         };
+        if nal_unit_type.is_irap() {
+            // 7.4.7.1: without current picture referencing an IRAP picture has I slices only.
+            r.check("slice_type of an IRAP picture", self.slice_type as i64, 2, 2)?;
+        }
+        self.positions.slice_type_end = r.position() as u32;
         if pps.output_flag_present_flag {
-            header.pic_output_flag = r.flag("pic_output_flag")?;
+            self.pic_output_flag = r.flag("pic_output_flag")?;
         }
         if sps.separate_colour_plane_flag {
-            header.colour_plane_id = r.u8(2, "colour_plane_id")?;
-            r.check("colour_plane_id", i64::from(header.colour_plane_id), 0, 2)?;
+            self.colour_plane_id = r.u8(2, "colour_plane_id")?;
+            r.check("colour_plane_id", i64::from(self.colour_plane_id), 0, 2)?;
         }
-        header.positions.temporal_mvp_flag_start = r.position() as u32;
+        self.positions.temporal_mvp_flag_start = r.position() as u32;
         if !nal_unit_type.is_idr() {
-            header.parse_reference_picture_set(r, sps)?;
-            header.positions.temporal_mvp_flag_start = r.position() as u32;
+            self.parse_reference_picture_set(r, sps)?;
+            self.positions.temporal_mvp_flag_start = r.position() as u32;
             if sps.sps_temporal_mvp_enabled_flag {
-                header.slice_temporal_mvp_enabled_flag = r.flag("slice_temporal_mvp_enabled_flag")?;
+                self.slice_temporal_mvp_enabled_flag = r.flag("slice_temporal_mvp_enabled_flag")?;
             }
         }
-        header.positions.emulation_prevention_in_skipped = rbsp.has_emulation_prevention_within(
-            slice_type_end,
-            header.positions.temporal_mvp_flag_start as usize,
+        self.positions.emulation_prevention_in_skipped = rbsp.has_emulation_prevention_within(
+            self.positions.slice_type_end as usize,
+            self.positions.temporal_mvp_flag_start as usize,
         );
         if sps.sample_adaptive_offset_enabled_flag {
-            header.slice_sao_luma_flag = r.flag("slice_sao_luma_flag")?;
+            self.slice_sao_luma_flag = r.flag("slice_sao_luma_flag")?;
             if sps.chroma_array_type() != 0 {
-                header.slice_sao_chroma_flag = r.flag("slice_sao_chroma_flag")?;
+                self.slice_sao_chroma_flag = r.flag("slice_sao_chroma_flag")?;
             }
         }
-        if slice_type.is_inter() {
-            header.parse_inter(r, pps, sps)?;
+        if self.slice_type.is_inter() {
+            self.parse_inter(r, pps, sps)?;
         }
-        header.parse_qp_and_filters(r, pps, sps)?;
-        Ok(header)
+        self.parse_qp_and_filters(r, pps, sps)
     }
 
     /// From `slice_pic_order_cnt_lsb` to the last long-term element.
@@ -178,8 +176,7 @@ impl SliceHeader {
         }
         let short_term = self.short_term_ref_pic_set(sps);
         let num_delta_pocs = short_term.num_delta_pocs();
-        let mut used =
-            short_term.negative.iter().chain(&short_term.positive).filter(|p| p.used_by_curr_pic).count();
+        let mut used = short_term.pics().iter().filter(|pic| pic.used_by_curr_pic).count();
         if sps.long_term_ref_pics_present_flag {
             self.parse_long_term(r, sps, (MAX_REFERENCES - num_delta_pocs) as u32)?;
             used += self.long_term_ref_pics.iter().filter(|pic| pic.used_by_curr_pic_lt).count();
@@ -361,9 +358,12 @@ impl SliceHeader {
             if count > 0 {
                 let offset_len = 1 + r.ue8(31, "offset_len_minus1")?;
                 self.offset_len = offset_len;
-                self.entry_point_offset_minus1 = (0..count)
-                    .map(|_| r.u(u32::from(offset_len), "entry_point_offset_minus1"))
-                    .collect::<Result<_, _>>()?;
+                // Memory for no more than there are bits for.
+                self.entry_point_offset_minus1.reserve_exact(r.remaining().min(count as usize));
+                for _ in 0..count {
+                    let offset = r.u(u32::from(offset_len), "entry_point_offset_minus1")?;
+                    self.entry_point_offset_minus1.push(offset);
+                }
             }
         }
         if pps.slice_segment_header_extension_present_flag {

@@ -37,7 +37,7 @@ impl Writer {
 }
 
 fn set(set: &StRefPicSet) -> String {
-    let pics = set.negative.iter().chain(&set.positive);
+    let pics = set.pics().iter();
     let shown: Vec<String> =
         pics.map(|pic| format!("{}{}", pic.delta_poc, if pic.used_by_curr_pic { "u" } else { "" })).collect();
     if shown.is_empty() { "-".into() } else { shown.join(",") }

@@ -71,7 +71,7 @@ impl PictureTable {
             poc: entry.poc,
             long_term: entry.long_term,
         });
-        let counts = [rps.st_curr_before.len(), rps.st_curr_after.len(), rps.lt_curr.len()];
+        let counts = [rps.st_curr_before().len(), rps.st_curr_after().len(), rps.lt_curr().len()];
         Ok(Some(PictureTable { pictures, references: References::new(counts, placed) }))
     }
 }

@@ -108,7 +108,7 @@ fn header(h: &SliceHeader) -> Vec<(&'static str, Value)> {
             let pictures = |list: &[hevc::rps::StRefPic]| -> Value {
                 list.iter().map(|p| json!([p.delta_poc, u8::from(p.used_by_curr_pic)])).collect()
             };
-            put("st_ref_pic_set", json!([pictures(&set.negative), pictures(&set.positive)]));
+            put("st_ref_pic_set", json!([pictures(set.negative()), pictures(set.positive())]));
         }
         if !h.long_term_ref_pics.is_empty() {
             let pictures = h.long_term_ref_pics.iter().map(|p| {

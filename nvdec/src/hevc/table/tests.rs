@@ -40,12 +40,7 @@ proptest! {
         let mut entries = |list: &[Option<u8>]| -> Vec<RefEntry> {
             list.iter().map(|&index| { poc += 1; entry(index, poc) }).collect()
         };
-        let rps = ResolvedRps {
-            st_curr_before: entries(&before),
-            st_curr_after: entries(&after),
-            lt_curr: entries(&long),
-            ..ResolvedRps::default()
-        };
+        let rps = ResolvedRps::of_current(&entries(&before), &entries(&after), &entries(&long));
         let named: Vec<RefEntry> = rps.initial_list0().copied().collect();
         let found: Vec<Option<Surface>> =
             named.iter().map(|e| e.index.map(|index| all[usize::from(index.0)].clone())).collect();
