@@ -115,7 +115,9 @@ impl<'a> BitReader<'a> {
     /// If `bits` exceeds 32, which no syntax element does.
     #[inline]
     pub fn u(&mut self, bits: u32, element: &'static str) -> Result<u32, Error> {
-        assert!(bits <= 32, "u({bits}) for {element}: at most 32 bits");
+        if bits > 32 {
+            too_long(bits, element);
+        }
         if bits > self.cached {
             self.refill();
             if bits > self.cached {
@@ -257,6 +259,12 @@ impl<'a> BitReader<'a> {
         let zeros = self.u(self.cached % 8, "alignment_bit_equal_to_zero")?;
         self.check("alignment_bit_equal_to_zero", i64::from(zeros), 0, 0)
     }
+}
+
+#[cold]
+#[inline(never)]
+fn too_long(bits: u32, element: &str) -> ! {
+    panic!("u({bits}) for {element}: at most 32 bits");
 }
 
 /// `Ceil(Log2(n))`; 0 for n of 0 or 1.

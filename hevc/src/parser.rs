@@ -18,7 +18,7 @@ use crate::vps::Vps;
 use picture::Activation;
 
 /// Bytes of a slice NAL unit that are un-escaped first; headers are hardly ever longer, and if so all of it is.
-const HEADER_PREFIX: usize = 512;
+const HEADER_PREFIX: usize = 256;
 
 /// A NAL unit that is none of the decoder's business, by reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +31,6 @@ pub enum Ignored {
     /// `UNSPEC48` to `UNSPEC63`: for applications.
     Unspecified(NalHeader),
 }
-
-/// Bytes that hold a slice segment header up to `slice_pic_parameter_set_id`.
-const HEADER_START: usize = 8;
 
 /// What a NAL unit holds.
 #[derive(Debug, Clone)]
@@ -219,13 +216,14 @@ impl Parser {
 
     /// The parameter sets that a slice segment refers to, without taking notice of it. `None` if `nal` is none of the base
     /// layer, or they were not received.
-    pub fn parameter_sets_of(&mut self, nal: &[u8]) -> Option<(Arc<Pps>, Arc<Sps>)> {
+    pub fn parameter_sets_of(&self, nal: &[u8]) -> Option<(&Arc<Pps>, &Arc<Sps>)> {
         let header = NalHeader::parse(nal).ok().filter(|header| header.nuh_layer_id == 0)?;
         if !header.nal_unit_type.is_slice_segment() {
             return None;
         }
-        self.rbsp.assign(&nal[NalHeader::SIZE..], HEADER_START);
-        let r = &mut BitReader::new(self.rbsp.bytes(), Place::new(Structure::SliceSegmentHeader));
+        // The first two bytes hold everything up to an identifier that is valid, and no emulation prevention.
+        let payload = &nal[NalHeader::SIZE..];
+        let r = &mut BitReader::new(payload, Place::new(Structure::SliceSegmentHeader));
         let start = HeaderStart::parse(r, header.nal_unit_type).ok()?;
         self.parameter_sets(header.nal_unit_type, start.slice_pic_parameter_set_id, r.place()).ok()
     }
@@ -337,32 +335,34 @@ impl Parser {
                 && current.picture.pps.pps_pic_parameter_set_id == start.slice_pic_parameter_set_id
         });
         let (pps, sps) = match current {
-            Some(current) => (Arc::clone(&current.picture.pps), Arc::clone(&current.picture.sps)),
+            Some(current) => (&current.picture.pps, &current.picture.sps),
             None => self.parameter_sets(nal.nal_unit_type, start.slice_pic_parameter_set_id, r.place())?,
         };
-        let (dependent, address) = start.parse_address(r, &pps, &sps)?;
+        let (dependent, address) = start.parse_address(r, pps, sps)?;
         let mut header = if dependent {
             match current.and_then(|current| current.independent.as_ref()) {
                 Some(independent) => independent.dependent(start, address),
                 None => return Err(Error::MissingIndependentSliceSegment { place: r.place(), address }),
             }
         } else {
-            let mut header = SliceHeader::inferred(start, address, &pps);
-            header.parse_independent(r, rbsp, nal.nal_unit_type, &pps, &sps)?;
-            header
+            SliceHeader::inferred(start, address, pps)
         };
-        header.parse_end(r, rbsp, &pps, &sps)?;
+        if !dependent {
+            header.parse_independent(r, rbsp, nal.nal_unit_type, pps, sps)?;
+        }
+        header.parse_end(r, rbsp, pps, sps)?;
+        let address_ts = pps.ctb_addr_rs_to_ts(sps, address);
         let same_picture = current.is_some_and(|current| {
             let first = &current.picture.header;
             first.slice_pic_order_cnt_lsb == header.slice_pic_order_cnt_lsb
                 // Two IDR pictures cannot be told apart by their order count, but addresses only grow within a picture.
-                && !(nal.nal_unit_type.is_idr()
-                    && pps.ctb_addr_rs_to_ts(&sps, address) < current.last_address_ts)
+                && !(nal.nal_unit_type.is_idr() && address_ts < current.last_address_ts)
         });
         if dependent && !same_picture {
             return Err(Error::MissingIndependentSliceSegment { place: r.place(), address });
         }
-        Ok(ParsedSlice { header, pps, sps, same_picture, place: r.place() })
+        let parameter_sets = (!same_picture).then(|| (Arc::clone(pps), Arc::clone(sps)));
+        Ok(ParsedSlice { header: Arc::new(header), address_ts, parameter_sets, place: r.place() })
     }
 
     /// The parameter sets of a new picture.
@@ -371,7 +371,7 @@ impl Parser {
         nal_unit_type: NalUnitType,
         pps_id: u8,
         place: Place,
-    ) -> Result<(Arc<Pps>, Arc<Sps>), Error> {
+    ) -> Result<(&Arc<Pps>, &Arc<Sps>), Error> {
         let pps = self.pps[usize::from(pps_id)].get(place, Place::with_id(Structure::Pps, pps_id))?;
         let sps_id = pps.pps_seq_parameter_set_id;
         let pps_place = Place::with_id(Structure::Pps, pps_id);
@@ -389,8 +389,14 @@ impl Parser {
             }
             _ => self.sps[usize::from(sps_id)].get(pps_place, Place::with_id(Structure::Sps, sps_id))?,
         };
-        pps.validate(sps)?;
-        Ok((Arc::clone(pps), Arc::clone(sps)))
+        // Those of the current picture were checked when it started.
+        let known = self.current.as_ref().is_some_and(|Current { picture, .. }| {
+            Arc::ptr_eq(&picture.pps, pps) && Arc::ptr_eq(&picture.sps, sps)
+        });
+        if !known {
+            pps.validate(sps)?;
+        }
+        Ok((pps, sps))
     }
 
     /// `NoRaslOutputFlag` that an IRAP picture would have now; `false` for other pictures.
@@ -414,22 +420,21 @@ impl Parser {
         nal: NalHeader,
         parsed: ParsedSlice,
     ) -> Result<(Arc<SliceHeader>, Option<Arc<Picture>>), Error> {
-        let ParsedSlice { header, pps, sps, same_picture, place } = parsed;
+        let ParsedSlice { header, address_ts, parameter_sets, place } = parsed;
         let address = header.slice_segment_address;
-        let address_ts = pps.ctb_addr_rs_to_ts(&sps, address);
-        if same_picture && let Some(current) = &mut self.current {
+        let Some((pps, sps)) = parameter_sets else {
+            let current = self.current.as_mut().expect("the header was compared with it");
             if address_ts <= current.last_address_ts {
                 let (previous, poc) = (current.last_address, current.picture.pic_order_cnt_val);
                 return Err(Error::SliceSegmentOrder { place, address, previous, poc });
             }
-            let header = Arc::new(header);
             current.last_address = address;
             current.last_address_ts = address_ts;
             if !header.dependent_slice_segment_flag {
                 current.independent = Some(Arc::clone(&header));
             }
             return Ok((header, None));
-        }
+        };
         let splice = self.is_unmarked_splice(nal.nal_unit_type, header.slice_pic_parameter_set_id);
         let starts_sequence = splice || self.starts_sequence(nal.nal_unit_type);
         let lsb = header.slice_pic_order_cnt_lsb as i32;
@@ -442,7 +447,6 @@ impl Parser {
             // Two pictures of a coded video sequence never share an order count: the first slice segment again.
             return Err(Error::SliceSegmentOrder { place, address, previous: current.last_address, poc });
         }
-        let header = Arc::new(header);
         let vps = match &self.vps[usize::from(sps.sps_video_parameter_set_id)] {
             Stored::Present(vps) => Some(Arc::clone(vps)),
             _ => None,
@@ -470,13 +474,13 @@ impl Parser {
     }
 }
 
-/// A slice segment header with the parameter sets it was read with.
+/// A slice segment header and what it begins.
 struct ParsedSlice {
-    header: SliceHeader,
-    pps: Arc<Pps>,
-    sps: Arc<Sps>,
-    /// The slice segment belongs to the current picture.
-    same_picture: bool,
+    header: Arc<SliceHeader>,
+    /// `slice_segment_address` in decoding order (`CtbAddrRsToTs`).
+    address_ts: u32,
+    /// The parameter sets of the picture that it starts; `None` if it belongs to the current one.
+    parameter_sets: Option<(Arc<Pps>, Arc<Sps>)>,
     place: Place,
 }
 

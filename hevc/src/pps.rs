@@ -344,7 +344,7 @@ impl Pps {
     ///
     /// Meaningful for an SPS that this PPS was [validated](Self::validate) against and an address within the picture.
     pub fn ctb_addr_rs_to_ts(&self, sps: &Sps, address: u32) -> u32 {
-        if self.tiles.is_none() {
+        if self.tiles.is_none() || address == 0 {
             return address;
         }
         let layout = self.tile_layout(sps);

@@ -380,6 +380,7 @@ fn parameter_sets_are_found_without_taking_notice() {
         parser.parse(nal).expect("a parameter set");
     }
     let (pps, sps) = parser.parameter_sets_of(slice).expect("all are there");
+    let (pps, sps) = (pps.clone(), sps.clone());
     assert!(parser.current_picture().is_none());
     let Ok(Unit::Slice(parsed)) = parser.parse(slice) else { panic!("a slice") };
     let picture = parsed.picture.expect("the first slice segment");

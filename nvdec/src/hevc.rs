@@ -343,26 +343,26 @@ impl HevcDecoder {
     fn is_admitted(&mut self, nal: &[u8]) -> Result<bool> {
         let Some(limit) = self.context.memory_limit() else { return Ok(true) };
         let Some((pps, sps)) = self.parser.parameter_sets_of(nal) else { return Ok(true) };
-        let known = self.admitted.as_ref().is_some_and(|admitted| Arc::ptr_eq(admitted, &sps));
+        let known = self.admitted.as_ref().is_some_and(|admitted| Arc::ptr_eq(admitted, sps));
         if known
-            || self.sequence.as_ref().is_some_and(|s| s.fits(&sps))
-            || capability::check_picture(&sps, &pps, &self.context).is_err()
+            || self.sequence.as_ref().is_some_and(|s| s.fits(sps))
+            || capability::check_picture(sps, pps, &self.context).is_err()
         {
             return Ok(true);
         }
-        let price = self.price_of(&sps, &pps).total();
+        let price = self.price_of(sps, pps).total();
         if price > limit {
             return Err(Error::TooExpensive { price, limit });
         }
         let admitted = self.reservation.resize(price);
-        self.admitted = admitted.then_some(sps);
+        self.admitted = admitted.then(|| sps.clone());
         Ok(admitted)
     }
 
     /// Whether a picture begins a sequence that needs other memory than the present one has.
     fn begins_other_format(&mut self, nal: &[u8]) -> bool {
         let Some(sequence) = &self.sequence else { return false };
-        self.parser.parameter_sets_of(nal).is_some_and(|(_, sps)| !sequence.fits(&sps))
+        self.parser.parameter_sets_of(nal).is_some_and(|(_, sps)| !sequence.fits(sps))
     }
 
     fn slice(&mut self, slice: &SliceSegment<'_>, pts: Option<i64>) -> Result<()> {

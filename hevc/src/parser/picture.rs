@@ -127,7 +127,7 @@ impl Activation {
         if nal_unit_type.is_irap() {
             self.irap_no_rasl_output_flag = starts_sequence;
         }
-        if self.started {
+        if self.started && self.active_sps.as_ref().is_none_or(|active| !Arc::ptr_eq(active, &sps)) {
             self.active_sps = Some(Arc::clone(&sps));
         }
         let rasl_skipped = nal_unit_type.is_rasl() && self.irap_no_rasl_output_flag;
