@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::parser::Picture;
-use crate::rps::{Lists, LongTermRef};
+use crate::rps::Lists;
 use crate::slice::SliceHeader;
 
 /// Pictures besides the current one that the buffer holds at most (`MaxDpbSize`, A.4.2).
@@ -69,13 +69,6 @@ pub struct RefEntry {
     pub long_term: bool,
     /// Its place; `None` for "no reference picture".
     pub index: Option<DpbIndex>,
-}
-
-impl RefEntry {
-    /// Its place as a set of places, one bit for each.
-    fn place(&self) -> u32 {
-        self.index.map_or(0, |index| 1 << index.0)
-    }
 }
 
 /// The five lists of pictures of 8.3.2.
@@ -233,6 +226,20 @@ impl Limits {
             max_dec_pic_buffering: picture.sps.max_dec_pic_buffering(),
         }
     }
+
+    /// Whether a picture is to be output for the number or the latency of those that wait (C.5.2.2, C.5.2.3).
+    fn are_exceeded(&self, survey: &Survey) -> bool {
+        survey.late || survey.waiting > self.max_num_reorder_pics
+    }
+}
+
+/// What [`DecodedPictureBuffer`] holds, as far as output goes by it.
+struct Survey {
+    held: usize,
+    /// Pictures needed for output.
+    waiting: usize,
+    /// One of them has waited for as long as it may.
+    late: bool,
 }
 
 impl<T: Clone> Default for DecodedPictureBuffer<T> {
@@ -260,7 +267,7 @@ impl<T: Clone> DecodedPictureBuffer<T> {
     /// decoded.
     pub fn begin(&mut self, picture: &Picture) -> Begin<T> {
         self.limits = Limits::of(picture);
-        let mut output = Vec::new();
+        let mut begin = Begin { rps: ResolvedRps::default(), output: Vec::new() };
         if picture.no_rasl_output_flag {
             for entry in self.entries_mut() {
                 entry.marking = Marking::Unused;
@@ -269,14 +276,14 @@ impl<T: Clone> DecodedPictureBuffer<T> {
                 }
             }
             self.remove_unneeded();
-            self.bump_while(&mut output, |_| true);
-            return Begin { rps: ResolvedRps::default(), output };
+            self.bump_while(&mut begin.output, |_, _| true);
+            return begin;
         }
-        let rps = self.mark(picture);
-        self.bump_while(&mut output, |dpb| {
-            dpb.exceeds_output_limits() || dpb.len() >= dpb.limits.max_dec_pic_buffering
+        self.mark(picture, &mut begin.rps);
+        self.bump_while(&mut begin.output, |limits, survey| {
+            limits.are_exceeded(survey) || survey.held >= limits.max_dec_pic_buffering
         });
-        Begin { rps, output }
+        begin
     }
 
     /// Adds the current picture (C.5.2.3): a short-term reference, to be output if its `pic_output_flag` says so.
@@ -302,7 +309,7 @@ impl<T: Clone> DecodedPictureBuffer<T> {
             &mut output,
         );
         self.current = Some(index);
-        self.bump_while(&mut output, Self::exceeds_output_limits);
+        self.bump_while(&mut output, Limits::are_exceeded);
         output
     }
 
@@ -332,7 +339,7 @@ impl<T: Clone> DecodedPictureBuffer<T> {
     /// Outputs everything that is still to be output, in output order, and empties the buffer.
     pub fn flush(&mut self) -> Vec<Output<T>> {
         let mut output = Vec::new();
-        self.bump_while(&mut output, |_| true);
+        self.bump_while(&mut output, |_, _| true);
         self.clear();
         output
     }
@@ -397,47 +404,57 @@ impl<T: Clone> DecodedPictureBuffer<T> {
         self.places[..self.end].iter_mut().flatten()
     }
 
-    /// 8.3.2: resolves the reference picture set and marks all pictures. Removes those that nothing needs any more.
-    fn mark(&mut self, picture: &Picture) -> ResolvedRps {
+    /// 8.3.2: resolves the reference picture set into an empty one and marks all pictures. Removes those that nothing needs
+    /// any more.
+    fn mark(&mut self, picture: &Picture, rps: &mut ResolvedRps) {
         let max_poc_lsb = picture.sps.max_pic_order_cnt_lsb();
         let named = &picture.rps;
-        let long = |reference: &LongTermRef| {
-            let found = self.iter().find(|(_, entry)| {
-                entry.marking != Marking::Unused && reference.names(entry.poc, max_poc_lsb)
-            });
-            RefEntry {
-                poc: found.map_or(reference.poc, |(_, entry)| entry.poc),
-                long_term: true,
-                index: found.map(|(index, _)| index),
-            }
-        };
-        // A picture named as long-term is no candidate for the short-term lists.
-        let long_term = named.lt_curr().iter().chain(named.lt_foll()).map(long);
-        let long_term = long_term.fold(0, |places, entry| places | entry.place());
-        let short = |&poc: &i32| {
-            let found = self.iter().find(|&(index, entry)| {
-                entry.poc == poc && entry.marking == Marking::ShortTerm && long_term >> index.0 & 1 == 0
-            });
-            RefEntry { poc, long_term: false, index: found.map(|(index, _)| index) }
-        };
-        let mut rps = ResolvedRps::default();
-        named.st_curr_before().iter().for_each(|poc| rps.lists.push(ST_CURR_BEFORE, short(poc)));
-        named.st_curr_after().iter().for_each(|poc| rps.lists.push(ST_CURR_AFTER, short(poc)));
-        named.lt_curr().iter().for_each(|reference| rps.lists.push(LT_CURR, long(reference)));
-        named.st_foll().iter().for_each(|poc| rps.lists.push(ST_FOLL, short(poc)));
-        named.lt_foll().iter().for_each(|reference| rps.lists.push(LT_FOLL, long(reference)));
+        let short_term = [
+            (ST_CURR_BEFORE, named.st_curr_before()),
+            (ST_CURR_AFTER, named.st_curr_after()),
+            (ST_FOLL, named.st_foll()),
+        ];
+        let long_term = [(LT_CURR, named.lt_curr()), (LT_FOLL, named.lt_foll())];
+        let mut lengths = [0; 5];
+        short_term.iter().for_each(|&(list, pocs)| lengths[list] = pocs.len());
+        long_term.iter().for_each(|&(list, references)| lengths[list] = references.len());
+        let lists = &mut rps.lists;
+        lists.set_lengths(lengths);
 
-        let held = rps.lists.all().iter().fold(0, |places, entry| places | entry.place());
-        for (index, entry) in self.places[..self.end].iter_mut().enumerate() {
-            let Some(entry) = entry else { continue };
-            entry.marking = match (held >> index & 1, long_term >> index & 1) {
-                (0, _) => Marking::Unused,
-                (_, 0) => Marking::ShortTerm,
-                _ => Marking::LongTerm,
-            };
+        // A picture named as long-term is no candidate for the short-term lists.
+        let mut held_long_term = 0u32;
+        for (list, references) in long_term {
+            for (entry, reference) in lists.list_mut(list).iter_mut().zip(references) {
+                let found = self.iter().find(|(_, entry)| {
+                    entry.marking != Marking::Unused && reference.names(entry.poc, max_poc_lsb)
+                });
+                *entry = RefEntry { poc: reference.poc, long_term: true, index: None };
+                if let Some((index, found)) = found {
+                    (entry.poc, entry.index) = (found.poc, Some(index));
+                    held_long_term |= 1 << index.0;
+                }
+            }
         }
-        self.remove_unneeded();
-        rps
+        for (list, pocs) in short_term {
+            lists.list_mut(list).iter_mut().zip(pocs).for_each(|(entry, &poc)| entry.poc = poc);
+        }
+        for (index, place) in self.places[..self.end].iter_mut().enumerate() {
+            let Some(held) = place else { continue };
+            let before = std::mem::replace(&mut held.marking, Marking::Unused);
+            if held_long_term >> index & 1 != 0 {
+                held.marking = Marking::LongTerm;
+            } else if before == Marking::ShortTerm {
+                let entries = lists.all_mut().iter_mut().filter(|entry| entry.poc == held.poc);
+                for entry in entries.filter(|entry| !entry.long_term && entry.index.is_none()) {
+                    entry.index = Some(DpbIndex(index as u8));
+                    held.marking = Marking::ShortTerm;
+                }
+            }
+            if held.is_unneeded() {
+                *place = None;
+            }
+        }
+        self.shrink();
     }
 
     fn remove_unneeded(&mut self) {
@@ -456,24 +473,28 @@ impl<T: Clone> DecodedPictureBuffer<T> {
         }
     }
 
-    fn exceeds_output_limits(&self) -> bool {
+    fn survey(&self) -> Survey {
         let latency = self.limits.max_latency_pictures.unwrap_or(u64::MAX);
-        let (mut waiting, mut late) = (0, false);
-        for entry in self.held().filter(|entry| entry.needed_for_output) {
-            waiting += 1;
-            late |= entry.latency_count >= latency;
+        let mut survey = Survey { held: 0, waiting: 0, late: false };
+        for entry in self.held() {
+            survey.held += 1;
+            survey.waiting += usize::from(entry.needed_for_output);
+            survey.late |= entry.needed_for_output && entry.latency_count >= latency;
         }
-        late || waiting > self.limits.max_num_reorder_pics
+        survey
     }
 
     /// "Bumping" (C.5.2.4) as long as `more` says so and a picture waits for output.
-    fn bump_while(&mut self, output: &mut Vec<Output<T>>, more: impl Fn(&Self) -> bool) {
-        while more(self) {
-            let waiting = self.places[..self.end]
-                .iter_mut()
-                .filter(|place| place.as_ref().is_some_and(|entry| entry.needed_for_output));
-            let first = waiting.min_by_key(|place| place.as_ref().map(|entry| (entry.sequence, entry.poc)));
-            let Some(place) = first else { return };
+    fn bump_while(&mut self, output: &mut Vec<Output<T>>, more: impl Fn(&Limits, &Survey) -> bool) {
+        loop {
+            let survey = self.survey();
+            if survey.waiting == 0 || !more(&self.limits, &survey) {
+                return;
+            }
+            let waiting = self.iter().filter(|(_, entry)| entry.needed_for_output);
+            let first = waiting.min_by_key(|(_, entry)| (entry.sequence, entry.poc));
+            let Some((DpbIndex(index), _)) = first else { return };
+            let place = &mut self.places[usize::from(index)];
             let Some(entry) = place else { return };
             entry.needed_for_output = false;
             let (poc, sequence) = (entry.poc, entry.sequence);
@@ -482,6 +503,10 @@ impl<T: Clone> DecodedPictureBuffer<T> {
             } else {
                 Some(entry.payload.clone())
             };
+            if output.capacity() == 0 {
+                // Most often for one; growing from nothing takes longer.
+                *output = Vec::with_capacity(survey.waiting);
+            }
             output.extend(payload.map(|payload| Output { poc, sequence, payload }));
             self.shrink();
         }
@@ -490,7 +515,9 @@ impl<T: Clone> DecodedPictureBuffer<T> {
     /// Finds a free place; a stream that breaks the limits of its SPS may need pictures to go first.
     fn place(&mut self, entry: Entry<T>, output: &mut Vec<Output<T>>) -> DpbIndex {
         let room = MAX_DPB_SIZE + usize::from(!entry.generated);
-        self.bump_while(output, |dpb| dpb.len() >= room);
+        if self.end >= room {
+            self.bump_while(output, |_, survey| survey.held >= room);
+        }
         let free = self.places.iter().position(Option::is_none).unwrap_or_else(|| {
             // More references than a reference picture set can name: pictures inserted without begin. The one with the
             // lowest order count goes.

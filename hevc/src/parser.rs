@@ -17,8 +17,10 @@ use crate::sps::Sps;
 use crate::vps::Vps;
 use picture::Activation;
 
-/// Bytes of a slice NAL unit that are un-escaped first; headers are hardly ever longer, and if so all of it is.
-const HEADER_PREFIX: usize = 256;
+/// Bytes of a slice NAL unit that are un-escaped first: enough for most headers, whose length goes with the entry points.
+const HEADER_PREFIX: usize = 128;
+/// So many times more are un-escaped if they were not enough.
+const PREFIX_GROWTH: usize = 16;
 
 /// A NAL unit that is none of the decoder's business, by reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -297,14 +299,16 @@ impl Parser {
     fn slice<'a>(&mut self, header: NalHeader, nal: &'a [u8]) -> Result<SliceSegment<'a>, Error> {
         let payload = &nal[NalHeader::SIZE..];
         let mut rbsp = std::mem::take(&mut self.rbsp);
-        rbsp.assign(payload, HEADER_PREFIX);
-        let mut result = self.slice_header(header, &rbsp);
-        if payload.len() > HEADER_PREFIX
-            && matches!(result, Err(Error::Truncated { .. } | Error::GolombTooLong { .. }))
-        {
-            rbsp.assign(payload, usize::MAX);
-            result = self.slice_header(header, &rbsp);
-        }
+        let mut limit = HEADER_PREFIX;
+        let result = loop {
+            rbsp.assign(payload, limit);
+            let result = self.slice_header(header, &rbsp);
+            let cut = payload.len() > limit;
+            if !cut || !matches!(result, Err(Error::Truncated { .. } | Error::GolombTooLong { .. })) {
+                break result;
+            }
+            limit = limit.saturating_mul(PREFIX_GROWTH);
+        };
         self.rbsp = rbsp;
         let parsed = result.and_then(|parsed| self.assign(header, parsed));
         if let Err(Error::Unsupported { .. } | Error::MissingParameterSet { .. }) = parsed

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::ops::Range;
 
 use crate::bits::BitReader;
 use crate::error::Error;
@@ -26,6 +27,15 @@ impl<T: Copy, const LISTS: usize> Lists<T, LISTS> {
         Self { elements: [unused; MAX_REFERENCES], ends: [0; LISTS] }
     }
 
+    /// Gives empty lists these lengths; their elements are still to be filled in.
+    pub(crate) fn set_lengths(&mut self, lengths: [usize; LISTS]) {
+        let mut end = 0;
+        for (place, length) in self.ends.iter_mut().zip(lengths) {
+            end += length as u8;
+            *place = end;
+        }
+    }
+
     /// Appends to a list. Those behind it must be empty, and there must be room.
     pub(crate) fn push(&mut self, list: usize, element: T) {
         let end = self.ends[list];
@@ -33,10 +43,20 @@ impl<T: Copy, const LISTS: usize> Lists<T, LISTS> {
         self.ends[list..].fill(end + 1);
     }
 
+    fn range(&self, list: usize) -> Range<usize> {
+        let start = if list == 0 { 0 } else { self.ends[list - 1] };
+        usize::from(start)..usize::from(self.ends[list])
+    }
+
     /// One of the lists.
     pub(crate) fn list(&self, list: usize) -> &[T] {
-        let start = if list == 0 { 0 } else { self.ends[list - 1] };
-        &self.elements[usize::from(start)..usize::from(self.ends[list])]
+        &self.elements[self.range(list)]
+    }
+
+    /// One of the lists.
+    pub(crate) fn list_mut(&mut self, list: usize) -> &mut [T] {
+        let range = self.range(list);
+        &mut self.elements[range]
     }
 
     /// The lists up to the one given, it included.
@@ -52,6 +72,11 @@ impl<T: Copy, const LISTS: usize> Lists<T, LISTS> {
     /// The elements of all lists.
     pub(crate) fn all(&self) -> &[T] {
         self.up_to(LISTS - 1)
+    }
+
+    /// The elements of all lists.
+    pub(crate) fn all_mut(&mut self) -> &mut [T] {
+        self.up_to_mut(LISTS - 1)
     }
 }
 
@@ -121,47 +146,53 @@ impl StRefPicSet {
         self.pics().len()
     }
 
-    /// Reads `st_ref_pic_set(idx)`; `previous` are the sets of the SPS before it, all of them in a slice header. Also
-    /// returns `RefRpsIdx`, the set it is predicted from, if any.
+    /// Reads `st_ref_pic_set(idx)` into an empty set; `previous` are the sets of the SPS before it, all of them in a slice
+    /// header. Returns `RefRpsIdx`, the set it is predicted from, if any.
     pub(crate) fn parse(
+        &mut self,
         r: &mut BitReader<'_>,
         idx: usize,
         previous: &[StRefPicSet],
         in_slice_header: bool,
-    ) -> Result<(Self, Option<usize>), Error> {
+    ) -> Result<Option<usize>, Error> {
         let predicted = idx != 0 && r.flag("inter_ref_pic_set_prediction_flag")?;
         if !predicted {
-            return Ok((Self::parse_explicit(r)?, None));
+            self.parse_explicit(r)?;
+            return Ok(None);
         }
         let delta_idx = if in_slice_header { r.ue_max(idx as u32 - 1, "delta_idx_minus1")? + 1 } else { 1 };
         let delta_rps_sign = r.flag("delta_rps_sign")?;
         let abs_delta_rps = r.ue_max(0x7fff, "abs_delta_rps_minus1")? as i32 + 1;
         let delta_rps = if delta_rps_sign { -abs_delta_rps } else { abs_delta_rps };
         let source = idx - delta_idx as usize;
-        Ok((Self::parse_predicted(r, &previous[source], delta_rps)?, Some(source)))
+        self.parse_predicted(r, &previous[source], delta_rps)?;
+        Ok(Some(source))
     }
 
-    fn parse_explicit(r: &mut BitReader<'_>) -> Result<Self, Error> {
+    fn parse_explicit(&mut self, r: &mut BitReader<'_>) -> Result<(), Error> {
         let num_negative_pics = r.ue_max(MAX_REFERENCES as u32, "num_negative_pics")?;
         let num_positive_pics = r.ue_max(MAX_REFERENCES as u32 - num_negative_pics, "num_positive_pics")?;
-        let mut set = Self::default();
+        self.pics.set_lengths([num_negative_pics as usize, num_positive_pics as usize]);
         let mut delta_poc = 0;
-        for _ in 0..num_negative_pics {
+        for pic in self.pics.list_mut(NEGATIVE) {
             delta_poc -= r.ue_max(0x7fff, "delta_poc_s0_minus1")? as i32 + 1;
-            let used_by_curr_pic = r.flag("used_by_curr_pic_s0_flag")?;
-            set.pics.push(NEGATIVE, StRefPic { delta_poc, used_by_curr_pic });
+            *pic = StRefPic { delta_poc, used_by_curr_pic: r.flag("used_by_curr_pic_s0_flag")? };
         }
         delta_poc = 0;
-        for _ in 0..num_positive_pics {
+        for pic in self.pics.list_mut(POSITIVE) {
             delta_poc += r.ue_max(0x7fff, "delta_poc_s1_minus1")? as i32 + 1;
-            let used_by_curr_pic = r.flag("used_by_curr_pic_s1_flag")?;
-            set.pics.push(POSITIVE, StRefPic { delta_poc, used_by_curr_pic });
+            *pic = StRefPic { delta_poc, used_by_curr_pic: r.flag("used_by_curr_pic_s1_flag")? };
         }
-        Ok(set)
+        Ok(())
     }
 
     /// 7.4.8, equations 7-61 and 7-62.
-    fn parse_predicted(r: &mut BitReader<'_>, source: &StRefPicSet, delta_rps: i32) -> Result<Self, Error> {
+    fn parse_predicted(
+        &mut self,
+        r: &mut BitReader<'_>,
+        source: &StRefPicSet,
+        delta_rps: i32,
+    ) -> Result<(), Error> {
         // used_by_curr_pic_flag[j] and use_delta_flag[j], j over S0, S1 and the source picture itself.
         let count = source.num_delta_pocs();
         let mut flags = [(false, true); MAX_REFERENCES + 1];
@@ -172,14 +203,13 @@ impl StRefPicSet {
             }
         }
         let (negative, positive) = (source.negative(), source.positive());
-        let mut set = Self::default();
         let mut num_delta_pocs = 0;
         let mut candidate = |list: usize, j: usize, delta_poc: i32| {
             let (used_by_curr_pic, use_delta) = flags[j];
             if use_delta && delta_poc != 0 && (delta_poc < 0) == (list == NEGATIVE) {
                 num_delta_pocs += 1;
                 if num_delta_pocs <= MAX_REFERENCES {
-                    set.pics.push(list, StRefPic { delta_poc, used_by_curr_pic });
+                    self.pics.push(list, StRefPic { delta_poc, used_by_curr_pic });
                 }
             }
         };
@@ -198,11 +228,11 @@ impl StRefPicSet {
             candidate(POSITIVE, negative.len() + j, pic.delta_poc + delta_rps);
         }
         r.check("NumDeltaPocs", num_delta_pocs as i64, 0, MAX_REFERENCES as i64)?;
-        for pic in set.pics() {
+        for pic in self.pics() {
             // The standard's limit for each step, which explicit sets keep; sums beyond it cannot name a picture either.
             r.check("DeltaPoc", i64::from(pic.delta_poc), -0x8000 * 16, 0x8000 * 16)?;
         }
-        Ok(set)
+        Ok(())
     }
 }
 

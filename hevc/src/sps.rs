@@ -212,7 +212,8 @@ impl Sps {
         let num_short_term_ref_pic_sets = r.ue_max(64, "num_short_term_ref_pic_sets")? as usize;
         let mut short_term_ref_pic_sets = Vec::with_capacity(num_short_term_ref_pic_sets);
         for idx in 0..num_short_term_ref_pic_sets {
-            let (set, _) = StRefPicSet::parse(r, idx, &short_term_ref_pic_sets, false)?;
+            let mut set = StRefPicSet::EMPTY;
+            set.parse(r, idx, &short_term_ref_pic_sets, false)?;
             short_term_ref_pic_sets.push(set);
         }
         let long_term_ref_pics_present_flag = r.flag("long_term_ref_pics_present_flag")?;

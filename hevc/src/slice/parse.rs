@@ -19,6 +19,8 @@ pub(crate) struct HeaderStart {
 }
 
 impl HeaderStart {
+    // Two callers; a call takes as long as what it reads.
+    #[inline(always)]
     pub(crate) fn parse(r: &mut BitReader<'_>, nal_unit_type: NalUnitType) -> Result<Self, Error> {
         let start = Self {
             first_slice_segment_in_pic_flag: r.flag("first_slice_segment_in_pic_flag")?,
@@ -168,9 +170,9 @@ impl SliceHeader {
             self.short_term_ref_pic_set_idx = idx as u8;
         } else {
             let start = r.position();
-            let (set, source) = StRefPicSet::parse(r, num_sets, &sps.short_term_ref_pic_sets, true)?;
+            let set = self.st_ref_pic_set.insert(StRefPicSet::EMPTY);
+            let source = set.parse(r, num_sets, &sps.short_term_ref_pic_sets, true)?;
             self.positions.short_term_ref_pic_set_size = (r.position() - start) as u32;
-            self.st_ref_pic_set = Some(set);
             self.ref_rps_num_delta_pocs =
                 source.map(|idx| sps.short_term_ref_pic_sets[idx].num_delta_pocs() as u8);
         }
@@ -359,11 +361,11 @@ impl SliceHeader {
                 let offset_len = 1 + r.ue8(31, "offset_len_minus1")?;
                 self.offset_len = offset_len;
                 // Memory for no more than there are bits for.
-                self.entry_point_offset_minus1.reserve_exact(r.remaining().min(count as usize));
+                let mut offsets = Vec::with_capacity(r.remaining().min(count as usize));
                 for _ in 0..count {
-                    let offset = r.u(u32::from(offset_len), "entry_point_offset_minus1")?;
-                    self.entry_point_offset_minus1.push(offset);
+                    offsets.push(r.u(u32::from(offset_len), "entry_point_offset_minus1")?);
                 }
+                self.entry_point_offset_minus1 = offsets;
             }
         }
         if pps.slice_segment_header_extension_present_flag {
