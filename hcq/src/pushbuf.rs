@@ -87,35 +87,48 @@ impl PushBuffer {
     /// Writes one method.
     #[inline]
     pub fn method(&mut self, subchannel: u8, address: u32, value: u32) -> &mut Self {
-        self.methods(subchannel, address, &[value])
+        let at = self.header(subchannel, address, 1);
+        self.words[at] += header::METHOD_COUNT.of(1);
+        self.words.push(value);
+        self
     }
 
     /// Writes consecutive methods starting at `address`.
     #[inline]
     pub fn methods(&mut self, subchannel: u8, address: u32, values: &[u32]) -> &mut Self {
         let count = values.len() as u32;
+        if count > 0 {
+            let at = self.header(subchannel, address, count);
+            self.words[at] += header::METHOD_COUNT.of(count);
+            self.words.extend_from_slice(values);
+        }
+        self
+    }
+
+    /// Index of the header for so many methods to come: the last one if they continue it, else one that counts none yet.
+    #[inline]
+    fn header(&mut self, subchannel: u8, address: u32, count: u32) -> usize {
         assert!(
             subchannel < 8 && address.is_multiple_of(4) && address < END && count <= (END - address) / 4,
             "no such methods: {subchannel}:{address:#x}, {count}"
         );
-        if count == 0 {
-            return self;
-        }
-        let at = match self.open {
-            Some(open) if open.next == (subchannel, address) => open.at,
+        let next = (subchannel, address + 4 * count);
+        match &mut self.open {
+            Some(open) if open.next == (subchannel, address) => {
+                open.next = next;
+                open.at
+            }
             _ => {
+                let at = self.words.len();
                 self.words.push(
                     header::SEC_OP.of(header::SEC_OP_INC_METHOD)
                         | header::METHOD_SUBCHANNEL.of(u32::from(subchannel))
                         | header::METHOD_ADDRESS.of(address >> 2),
                 );
-                self.words.len() - 1
+                self.open = Some(Open { at, next });
+                at
             }
-        };
-        self.words[at] += header::METHOD_COUNT.of(count);
-        self.words.extend_from_slice(values);
-        self.open = Some(Open { at, next: (subchannel, address + 4 * count) });
-        self
+        }
     }
 
     /// Decodes the buffer, as the host would.

@@ -28,6 +28,8 @@ const LOSS: Duration = Duration::from_millis(20);
 /// Shortest and longest sleep before memory and the error notifier are looked at again. An event ends a sleep
 /// early; where there is none, sleeps are as long as the timeline's pace lets expect, or double.
 const SLICES: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(10));
+/// Longest sleep of those who leave some steps out: they are to wake up once, not more.
+const NEAR_SLICE: Duration = Duration::from_millis(50);
 /// Steps of a timeline that a wait need not be on time for.
 const MANY: u64 = 8;
 
@@ -255,7 +257,9 @@ impl Timeline {
             if waited > LOSS && self.device.is_lost() {
                 return Err(Error::GpuLost);
             }
-            let nap = self.expect(reached, value).unwrap_or(slice).clamp(SLICES.0, SLICES.1);
+            let longest = if slack > 0 { NEAR_SLICE } else { SLICES.1 };
+            let nap = self.expect(reached, value).map_or(slice.min(SLICES.1), |time| time.min(longest));
+            let nap = nap.max(SLICES.0);
             self.sleep(value, left.min(nap))?;
             slice = 2 * nap;
             let steps = self.reached() - first;

@@ -7,8 +7,8 @@ use hcq::{DeviceBuffer, EngineType, SyncPoint};
 use hevc::{Pps, Sps};
 
 use super::descriptor::Template;
-use super::options::{DecoderOptions, Price};
-use super::scratch::{Scratch, collocated_slot_bytes};
+use super::options::{DecoderOptions, Mode, Price};
+use super::scratch::{self, Scratch, collocated_slot_bytes};
 use super::tables::{SCALING_LIST_BYTES, TILE_TABLE_BYTES};
 use crate::class::{Chroma, VideoClass};
 use crate::context::Context;
@@ -22,8 +22,11 @@ use crate::surface::{Surface, SurfaceFormat, SurfaceGeometry};
 
 /// Most bytes of slice data that any picture may have.
 const MAX_PICTURE_BYTES: u64 = 128 << 20;
-/// Pictures that are in flight at least before the host waits for the engines, however few surfaces there are.
-const MIN_IN_FLIGHT: usize = 64;
+/// Pictures that are in flight at least before the host waits for the engines, however few surfaces there are: so many
+/// blocks of 16x16, which take one engine of an H200 a tenth of a second, within limits. To wake up and find nothing of
+/// oneself in the caches costs the processor as much as several pictures.
+const BLOCKS_IN_FLIGHT: usize = 1 << 20;
+const LIMITS_IN_FLIGHT: (usize, usize) = (64, 128);
 
 /// Parameter sets whose tables are kept: some encoders change between a few picture parameter sets all the time.
 const MAX_TEMPLATES: usize = 8;
@@ -105,6 +108,8 @@ pub(super) struct Sequence {
     pub(super) sps: Arc<Sps>,
     pub(super) price: Price,
     pub(super) pool: SurfacePool,
+    /// Pictures in flight before the host waits for the engines.
+    pub(super) in_flight_limit: usize,
     pub(super) motion: MotionStore,
     /// What each engine works in for the length of a picture. Not shared with other sessions: a damaged stream may make
     /// an engine read what it did not write.
@@ -132,6 +137,7 @@ impl Sequence {
             sps: sps.clone(),
             price,
             pool: SurfacePool::new(context, geometry(sps), capacity, reuse),
+            in_flight_limit: in_flight_limit(sps, capacity, options.mode),
             motion: MotionStore::new(context, motion_slots(engines), collocated_slot_bytes(sps))?,
             scratch: BTreeMap::new(),
             cleared: Vec::new(),
@@ -155,13 +161,8 @@ impl Sequence {
             surfaces: (capacity as u64 + 1) * vidmem(geometry(sps).bytes()),
             motion: vidmem(motion),
             scratch: engines as u64 * vidmem(Scratch::new(sps, pps, class).size),
-            status: StatusMemory::bytes(in_flight_limit(capacity)),
+            status: StatusMemory::bytes(in_flight_limit(sps, capacity, options.mode)),
         }
-    }
-
-    /// Pictures in flight before the host waits for the engines.
-    pub(super) fn in_flight_limit(&self) -> usize {
-        in_flight_limit(self.pool.capacity())
     }
 
     /// Surfaces that the oldest picture held back, and those that it waits for, may need. Others leave them alone.
@@ -231,8 +232,13 @@ fn motion_slots(engines: usize) -> usize {
     PLACES * engines
 }
 
-fn in_flight_limit(surfaces: usize) -> usize {
-    MIN_IN_FLIGHT.max(2 * surfaces)
+fn in_flight_limit(sps: &Sps, surfaces: usize, mode: Mode) -> usize {
+    let (least, most) = LIMITS_IN_FLIGHT;
+    let usual = match mode {
+        Mode::LowLatency => least,
+        _ => (BLOCKS_IN_FLIGHT / (scratch::blocks(sps) as usize).max(1)).clamp(least, most),
+    };
+    usual.max(2 * surfaces)
 }
 
 /// Bytes that the slices of a picture of this geometry may take.

@@ -172,7 +172,7 @@ impl HevcDecoder {
         let Some(surface) = self.take_surface()? else { return Ok(false) };
         let (pending, followers) = self.window.take(index);
         let Pending { decode, chunk, stream_len, stored } = pending;
-        let submitted = self.submit(*decode, &chunk, stream_len, &stored, surface);
+        let submitted = self.submit(decode, &chunk, stream_len, &stored, surface);
         if !stored.is_settled() {
             // Pictures that refer to it do without.
             self.session.upload.free(&chunk, None);
@@ -218,20 +218,22 @@ impl HevcDecoder {
     /// Submits a picture whose references were all submitted before.
     fn submit(
         &mut self,
-        decode: Decode,
+        mut decode: Box<Decode>,
         chunk: &Chunk,
         stream_len: u64,
         stored: &Stored,
         surface: Surface,
     ) -> Result<()> {
-        let Decode { picture, pts, rps, references, collocated, hash } = decode;
+        let (pts, hash) = (decode.pts, decode.hash.take());
+        // Used where it lies: it is several hundred bytes.
+        let Decode { picture, rps, references, collocated, .. } = &*decode;
         let sequence = self.sequence.as_mut().expect("a picture was begun in it");
         let session = &mut self.session;
         let class = self.context.class();
         let poc = picture.pic_order_cnt_val;
 
         let mut sources = [const { None }; MAX_COLLOCATED];
-        for (source, &at) in sources.iter_mut().zip(&collocated) {
+        for (source, &at) in sources.iter_mut().zip(collocated) {
             *source = references[at].as_ref().and_then(|stored| stored.motion().clone());
         }
         let sources = &sources[..collocated.len()];
@@ -291,7 +293,7 @@ impl HevcDecoder {
 
         let frames = references.iter().flatten().filter_map(|stored| stored.frame());
         let records = frames.map(|frame| frame.record.clone()).collect();
-        let limit = sequence.in_flight_limit();
+        let limit = sequence.in_flight_limit;
         let record = session.record(stored.number, poc, blocks, records, limit)?;
         let scratch_memory = sequence.scratch(&self.context, plan.engine, scratch.size);
         let scratch_memory = scratch_memory.inspect_err(|_| session.abandon(&record))?;
