@@ -1,5 +1,7 @@
 //! Properties of the bit reader and of NAL unit splitting.
 
+use std::cell::Cell;
+
 use hevc::bits::BitReader;
 use hevc::error::{Error, Place, Structure};
 use hevc::nal::{self, AnnexBReader, Rbsp};
@@ -99,6 +101,18 @@ fn zeros_and_others() -> impl Strategy<Value = Vec<u8>> {
         prop_oneof![5 => Just(0u8), 2 => Just(1u8), 1 => Just(2u8), 2 => Just(3u8), 2 => any::<u8>()],
         0..300,
     )
+}
+
+thread_local! {
+    /// Address of a stream, and how many of its bytes were announced.
+    static ANNOUNCED: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+}
+
+/// Takes note of bytes that come next.
+fn announced(bytes: &[u8]) {
+    let (stream, length) = ANNOUNCED.get();
+    assert!(bytes.is_empty() || bytes.as_ptr() as usize == stream + length, "each byte once, in order");
+    ANNOUNCED.set((stream, length + bytes.len()));
 }
 
 /// B.2 as a loop over bytes.
@@ -249,6 +263,24 @@ proptest! {
     #[test]
     fn splitting_equals_the_loop_of_the_standard(data in zeros_and_others()) {
         let split: Vec<Vec<u8>> = nal::split_annex_b(&data).map(<[u8]>::to_vec).collect();
+        prop_assert_eq!(split, split_naively(&data));
+    }
+
+    /// Start codes lie anywhere, across the borders of pages as well, and NAL units are longer than a page.
+    #[test]
+    fn long_streams_are_announced_and_split(
+        parts in prop::collection::vec((zeros_and_others(), 0usize..10_000), 1..6)
+    ) {
+        let filled = |(part, length): &(Vec<u8>, usize)| [part.as_slice(), &vec![0x55; *length]].concat();
+        let data: Vec<u8> = parts.iter().flat_map(filled).collect();
+        ANNOUNCED.set((data.as_ptr() as usize, 0));
+        let mut split: Vec<Vec<u8>> = Vec::new();
+        for nal in nal::split_annex_b(&data).with_ahead(announced) {
+            let end = nal.as_ptr() as usize + nal.len() - data.as_ptr() as usize;
+            prop_assert!(end <= ANNOUNCED.get().1, "searched up to {end}");
+            split.push(nal.to_vec());
+        }
+        prop_assert_eq!(ANNOUNCED.get().1, data.len());
         prop_assert_eq!(split, split_naively(&data));
     }
 

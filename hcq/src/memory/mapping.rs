@@ -132,73 +132,103 @@ pub fn prefetch(bytes: &[u8]) {
     let _ = bytes;
 }
 
+/// Lines that [`load_lines`] has under way at a time.
+const TOGETHER: usize = 8;
+
 /// Reads the 64 bytes at each offset, a multiple of 64, of a mapping into `to`, after everything that was loaded before.
 ///
 /// Each load from GPU memory is a round trip over the bus of about a microsecond, however wide it is. Ordinary loads, and
 /// parts of a line, follow each other; non-temporal loads of different lines are under way side by side, as far as the
-/// processor has buffers for them: eight lines took as long as one on an H200.
-pub(super) fn load_lines<'a>(from: impl Iterator<Item = (&'a Mapping, usize)>, to: &mut [[u8; LINE]]) {
-    let lines = from.map(|(mapping, offset)| {
-        assert!(offset.is_multiple_of(LINE), "line at unaligned offset {offset}");
-        (mapping, offset)
-    });
+/// processor has buffers for them and sees them coming: eight took as long as one on an H200, with nothing in between.
+pub(super) fn load_lines<'a>(mut from: impl Iterator<Item = (&'a Mapping, usize)>, to: &mut [[u8; LINE]]) {
+    let load = line_loader();
+    for to in to.chunks_mut(TOGETHER) {
+        let mut lines: [*const u8; TOGETHER] = [std::ptr::null(); TOGETHER];
+        let mut count = 0;
+        for (line, (mapping, offset)) in lines[..to.len()].iter_mut().zip(from.by_ref()) {
+            assert!(offset.is_multiple_of(LINE), "line at unaligned offset {offset}");
+            *line = mapping.at(offset, LINE);
+            count += 1;
+        }
+        // SAFETY: each is 64 mapped bytes (checked by `at`) on a line of their own, since mappings start on a page, which no
+        // Rust reference covers; the mappings outlive the iterator's items.
+        unsafe { load(&lines[..count], to) };
+    }
+}
+
+/// Reads lines.
+///
+/// # Safety
+///
+/// Each line is aligned to 64 bytes and readable, there are no more of them than places in the second argument, and the
+/// processor has the instructions.
+type LoadLines = unsafe fn(&[*const u8], &mut [[u8; LINE]]);
+
+fn line_loader() -> LoadLines {
     #[cfg(target_arch = "x86_64")]
     {
-        use std::arch::x86_64::_mm_mfence;
-        let load: Option<unsafe fn(*const u8, &mut [u8; LINE])> = if is_x86_feature_detected!("avx512f") {
-            Some(load_64)
-        } else if is_x86_feature_detected!("avx2") {
-            Some(load_32_twice)
-        } else {
-            None
-        };
-        if let Some(load) = load {
-            // SAFETY: an instruction of every x86-64 processor. It holds the loads back until those before are done, and
-            // drops what an earlier read of the same lines may have left in the buffers of non-temporal loads, which
-            // nobody else does when a device writes.
-            unsafe { _mm_mfence() };
-            for ((mapping, offset), to) in lines.zip(to) {
-                // SAFETY: 64 mapped bytes (checked by `at`) on a line of their own, since mappings start on a page, which
-                // no Rust reference covers; the instructions are there.
-                unsafe { load(mapping.at(offset, LINE), to) };
-            }
-            return;
+        if is_x86_feature_detected!("avx512f") {
+            return load_64;
+        }
+        if is_x86_feature_detected!("avx2") {
+            return load_32_twice;
         }
     }
-    for ((mapping, offset), to) in lines.zip(to) {
+    load_words
+}
+
+/// Reads lines word by word.
+///
+/// # Safety
+///
+/// As [`LoadLines`].
+unsafe fn load_words(lines: &[*const u8], to: &mut [[u8; LINE]]) {
+    for (&line, to) in lines.iter().zip(to) {
         for (i, word) in to.chunks_exact_mut(8).enumerate() {
-            word.copy_from_slice(&mapping.load_u64(offset + 8 * i).to_ne_bytes());
+            // SAFETY: the caller vouches for the line, which is only ever read and written as a device would.
+            let value =
+                unsafe { AtomicU64::from_ptr(line.cast::<u64>().add(i).cast_mut()) }.load(Ordering::Acquire);
+            word.copy_from_slice(&value.to_ne_bytes());
         }
     }
 }
 
-/// Reads a line at once.
+/// Reads lines, each at once.
 ///
 /// # Safety
 ///
-/// `line` is aligned to 64 bytes and readable, and the processor has AVX-512F.
+/// As [`LoadLines`]; the processor has AVX-512F.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-unsafe fn load_64(line: *const u8, to: &mut [u8; LINE]) {
-    use std::arch::x86_64::{_mm512_storeu_si512, _mm512_stream_load_si512};
-    // SAFETY: the caller vouches for the line; `to` is as long.
-    unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), _mm512_stream_load_si512(line.cast())) };
+unsafe fn load_64(lines: &[*const u8], to: &mut [[u8; LINE]]) {
+    use std::arch::x86_64::{_mm_mfence, _mm512_storeu_si512, _mm512_stream_load_si512};
+    // Holds the loads back until those before are done, and drops what an earlier read of the same lines may have left in
+    // the buffers of non-temporal loads, which nobody else does when a device writes.
+    _mm_mfence();
+    for (&line, to) in lines.iter().zip(to) {
+        // SAFETY: the caller vouches for the line; `to` is as long.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), _mm512_stream_load_si512(line.cast())) };
+    }
 }
 
-/// Reads a line in two halves.
+/// Reads lines, each in two halves.
 ///
 /// # Safety
 ///
-/// `line` is aligned to 64 bytes and readable, and the processor has AVX2.
+/// As [`LoadLines`]; the processor has AVX2.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-unsafe fn load_32_twice(line: *const u8, to: &mut [u8; LINE]) {
-    use std::arch::x86_64::{__m256i, _mm256_storeu_si256, _mm256_stream_load_si256};
-    for i in 0..2 {
-        // SAFETY: the caller vouches for the line; `to` is as long.
-        unsafe {
-            let half = _mm256_stream_load_si256(line.cast::<__m256i>().add(i));
-            _mm256_storeu_si256(to.as_mut_ptr().cast::<__m256i>().add(i), half);
+unsafe fn load_32_twice(lines: &[*const u8], to: &mut [[u8; LINE]]) {
+    use std::arch::x86_64::{__m256i, _mm_mfence, _mm256_storeu_si256, _mm256_stream_load_si256};
+    // As in `load_64`.
+    _mm_mfence();
+    for (&line, to) in lines.iter().zip(to) {
+        for i in 0..2 {
+            // SAFETY: the caller vouches for the line; `to` is as long.
+            unsafe {
+                let half = _mm256_stream_load_si256(line.cast::<__m256i>().add(i));
+                _mm256_storeu_si256(to.as_mut_ptr().cast::<__m256i>().add(i), half);
+            }
         }
     }
 }
