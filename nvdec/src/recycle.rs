@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use hcq::{DeviceBuffer, Placement, SyncPoint};
@@ -70,6 +71,8 @@ impl Kept {
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     state: Mutex<State>,
+    /// Whether there is a limit, for those who ask for each picture.
+    is_limited: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -171,12 +174,13 @@ impl Store {
     }
 
     pub(crate) fn limit(&self) -> Option<u64> {
-        self.lock().limit
+        self.is_limited.load(Ordering::Acquire).then(|| self.lock().limit).flatten()
     }
 
     pub(crate) fn set_limit(&self, limit: Option<u64>) {
         let mut state = self.lock();
         state.limit = limit;
+        self.is_limited.store(limit.is_some(), Ordering::Release);
         let _out = state.beyond_limit();
         drop(state);
     }

@@ -98,7 +98,8 @@ impl HevcDecoder {
         let mut missing = [0; PLACES];
         let unsettled = references.iter().flatten().filter(|r| !r.is_settled());
         let count = missing.iter_mut().zip(unsettled).map(|(missing, r)| *missing = r.number).count();
-        let frames = references.iter().flatten().filter_map(|r| r.frame());
+        let held_back = self.window.limits().pictures > 0;
+        let frames = references.iter().flatten().filter(|_| held_back).filter_map(|r| r.frame());
         let ready = frames.map(|frame| frame.surface.uses().written_time()).max().unwrap_or(0);
         let outputs = self.dpb.insert(picture, stored.clone());
         let pending = Pending { decode, chunk, stream_len, stored };
@@ -106,7 +107,7 @@ impl HevcDecoder {
         self.bump(outputs);
         self.pictures += 1;
         self.slice_bytes += stream_len;
-        if self.window.limits().pictures == 0 {
+        if !held_back {
             // The surface was taken when the picture began, unless its first slice was lost.
             return self.submit_all_beyond_capacity();
         }
@@ -257,7 +258,7 @@ impl HevcDecoder {
         let reference = |at: usize| Some(references[at].as_ref()?.frame()?.surface.clone());
         let Lists { buffers, pictures, collocated: mut slots, waits } = std::mem::take(&mut self.lists);
         let fixed = &fixed[..collocated.len()];
-        let table = PictureTable::new(target, &rps, reference, fixed, || sequence.grey(), pictures)?;
+        let table = PictureTable::new(target, rps, reference, fixed, || sequence.grey(), pictures)?;
         let Some(table) = table else {
             self.note(Error::TooManyReferences { poc });
             return Ok(());
@@ -278,7 +279,7 @@ impl HevcDecoder {
         let plan = session.plan(&job, blocks, stream_len);
         let prepared = sequence.prepared(&picture.sps, &picture.pps, class);
         let template = &prepared.template;
-        let descriptor = template.picture(&picture, motion.target.1, &table.references, stream_len as u32);
+        let descriptor = template.picture(picture, motion.target.1, &table.references, stream_len as u32);
         let scratch = *template.scratch();
         let view = chunk.memory.view()?;
         view.copy_in(0, &descriptor);
