@@ -117,6 +117,8 @@ pub struct PictureRecord {
     memory: DeviceBuffer,
     point: OnceLock<SyncPoint>,
     lost: Mutex<Lost>,
+    /// That it goes down with its own engine or not at all.
+    is_alone: bool,
     /// That `lost` is known, and nothing is.
     is_safe: AtomicBool,
     outcome: OnceLock<(DecodeStatus, Result<(), PictureFault>)>,
@@ -172,7 +174,7 @@ impl PictureRecord {
 }
 
 /// Records of the pictures that a picture refers to.
-pub(crate) type References = ArrayVec<Arc<PictureRecord>, PLACES>;
+type References = ArrayVec<Arc<PictureRecord>, PLACES>;
 
 /// Whether a picture went down with an engine.
 #[derive(Debug)]
@@ -266,16 +268,18 @@ impl Session {
         self.failed.pop_front()
     }
 
-    /// A record with status memory for a picture about to be submitted. Waits for older pictures if `limit` are in
-    /// flight.
-    pub(crate) fn record(
+    /// A record with status memory for a picture about to be submitted to `engine`. Waits for older pictures if `limit`
+    /// are in flight.
+    pub(crate) fn record<'a>(
         &mut self,
+        engine: EngineType,
         number: u64,
         poc: i32,
         blocks: u32,
-        references: References,
+        references: impl Iterator<Item = &'a Arc<PictureRecord>>,
         limit: usize,
     ) -> Result<Arc<PictureRecord>> {
+        let queue = self.queue(engine)?;
         self.retire_batches();
         if self.inflight.len() >= limit.max(1) {
             // Half of them at once, or nearly, and for the last one first: waking up costs more than looking.
@@ -291,12 +295,20 @@ impl Session {
         }
         let memory = self.status.take(&self.context)?;
         status::clear(memory.view()?);
+        // What stands before it on the same timeline takes it down as well.
+        let timeline = self.queues[queue].queue().timeline();
+        let elsewhere = |record: &&Arc<PictureRecord>| {
+            let point = record.point.get().filter(|point| Arc::ptr_eq(point.timeline(), timeline));
+            !record.is_alone || point.is_none()
+        };
+        let references: References = references.filter(elsewhere).cloned().collect();
         Ok(Arc::new(PictureRecord {
             number,
             poc,
             blocks,
             memory,
             point: OnceLock::new(),
+            is_alone: references.is_empty(),
             lost: Mutex::new(Lost::IfAnyOf(references)),
             is_safe: AtomicBool::new(false),
             outcome: OnceLock::new(),

@@ -293,9 +293,9 @@ impl HevcDecoder {
         };
 
         let frames = references.iter().flatten().filter_map(|stored| stored.frame());
-        let records = frames.map(|frame| frame.record.clone()).collect();
+        let records = frames.map(|frame| &frame.record);
         let limit = sequence.in_flight_limit;
-        let record = session.record(stored.number, poc, blocks, records, limit)?;
+        let record = session.record(plan.engine, stored.number, poc, blocks, records, limit)?;
         let scratch_memory = sequence.scratch(&self.context, plan.engine, scratch.size);
         let scratch_memory = scratch_memory.inspect_err(|_| session.abandon(&record))?;
         let part = |offset: u64| slice(scratch_memory, offset);
