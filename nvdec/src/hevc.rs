@@ -452,6 +452,7 @@ impl HevcDecoder {
         self.sequence = None;
         let sequence = Sequence::new(&self.context, sps, price, &self.options, engines)?;
         self.window.set_limits(self.options.mode.window(engines, sequence.pool.capacity()));
+        self.session.upload.set_enough(sequence.uploads);
         self.sequence = Some(sequence);
         Ok(())
     }

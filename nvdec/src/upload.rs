@@ -34,6 +34,8 @@ pub(crate) struct UploadRing {
     /// Chunks closed so far.
     count: u64,
     open: Option<Open>,
+    /// Chunks in use from which on a full ring is waited for rather than grown.
+    enough: usize,
 }
 
 /// A chunk whose bytes are all there.
@@ -86,7 +88,13 @@ impl UploadRing {
             closed: VecDeque::new(),
             count: 0,
             open: None,
+            enough: usize::MAX,
         })
+    }
+
+    /// Has the ring grow no further for more than so many chunks.
+    pub(crate) fn set_enough(&mut self, chunks: usize) {
+        self.enough = chunks;
     }
 
     /// Opens a chunk of `length` bytes, dropping one that is still open. Its bytes are undefined.
@@ -159,6 +167,9 @@ impl UploadRing {
             self.memory.written_to(begin % size + length);
             return Ok(begin);
         }
+        if length <= size && self.closed.len() >= self.enough && self.wait_for_half()? {
+            return self.reserve(start, length);
+        }
         if size < MAX_BYTES {
             let wanted = (2 * size).max((2 * length).next_power_of_two()).min(MAX_BYTES);
             if length > wanted {
@@ -182,6 +193,19 @@ impl UploadRing {
             End::Unknown => return Err(Error::PictureTooLarge { bytes: length, limit: size / 2 }),
         }
         self.reserve(start, length)
+    }
+
+    /// Waits for half of the chunks, or nearly: waking up costs more than looking. `false`, and at once, if they are not all
+    /// submitted.
+    fn wait_for_half(&self) -> Result<bool> {
+        let half = self.closed.len() / 2;
+        let Some(Closed { end: End::At(point), .. }) = self.closed.get(half) else { return Ok(false) };
+        point.wait_near(half as u64 / 4, TIMEOUT)?;
+        // Of several engines another one may have the oldest.
+        if let Some(Closed { end: End::At(point), .. }) = self.closed.front() {
+            point.wait(TIMEOUT)?;
+        }
+        Ok(self.closed.front().is_some_and(Closed::is_over))
     }
 
     /// Copies what the open chunk holds so far from `from` in `old` to `to` in the present memory.

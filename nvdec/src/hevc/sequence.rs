@@ -110,6 +110,8 @@ pub(super) struct Sequence {
     pub(super) pool: SurfacePool,
     /// Pictures in flight before the host waits for the engines.
     pub(super) in_flight_limit: usize,
+    /// Pictures in flight for which memory is taken to upload them; further ones go with what there is.
+    pub(super) uploads: usize,
     pub(super) motion: MotionStore,
     /// What each engine works in for the length of a picture. Not shared with other sessions: a damaged stream may make
     /// an engine read what it did not write.
@@ -138,6 +140,7 @@ impl Sequence {
             price,
             pool: SurfacePool::new(context, geometry(sps), capacity, reuse),
             in_flight_limit: in_flight_limit(sps, capacity, options.mode),
+            uploads: least_in_flight(capacity),
             motion: MotionStore::new(context, motion_slots(engines), collocated_slot_bytes(sps))?,
             scratch: BTreeMap::new(),
             cleared: Vec::new(),
@@ -238,7 +241,11 @@ fn in_flight_limit(sps: &Sps, surfaces: usize, mode: Mode) -> usize {
         Mode::LowLatency => least,
         _ => (BLOCKS_IN_FLIGHT / (scratch::blocks(sps) as usize).max(1)).clamp(least, most),
     };
-    usual.max(2 * surfaces)
+    usual.max(least_in_flight(surfaces))
+}
+
+fn least_in_flight(surfaces: usize) -> usize {
+    LIMITS_IN_FLIGHT.0.max(2 * surfaces)
 }
 
 /// Bytes that the slices of a picture of this geometry may take.

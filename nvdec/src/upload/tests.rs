@@ -298,3 +298,35 @@ fn a_ring_that_is_given_back_is_empty() {
         }
     }
 }
+
+#[test]
+fn a_ring_with_enough_chunks_is_waited_for() {
+    let machine = Machine::h200();
+    let queue = CopyQueue::new(machine.context.device(), None).unwrap();
+    let engine = queue.queue().engine();
+    machine.kernel.faults().slow_down(0, engine, Duration::from_micros(200));
+    let bytes = vec![7; 100_000];
+    let fill = |ring: &mut UploadRing, chunks: usize| {
+        for _ in 0..chunks {
+            ring.open(0).unwrap();
+            ring.append(&[&bytes]).unwrap();
+            close(ring, queue.submit(&[], CopyCommands::new()).unwrap());
+        }
+        ring.memory.size()
+    };
+    let mut ring = UploadRing::new(&machine.context).unwrap();
+    ring.set_enough(10);
+    assert_eq!(fill(&mut ring, 100), INITIAL_BYTES);
+    // Chunks that are not submitted cannot be waited for.
+    for _ in 0..30 {
+        ring.open(0).unwrap();
+        ring.append(&[&bytes]).unwrap();
+        ring.close();
+    }
+    assert!(ring.memory.size() > INITIAL_BYTES);
+    let mut eager = UploadRing::new(&machine.context).unwrap();
+    eager.set_enough(90);
+    machine.kernel.faults().stall(0, engine);
+    assert!(fill(&mut eager, 40) > INITIAL_BYTES);
+    machine.kernel.faults().resume(0, engine);
+}
