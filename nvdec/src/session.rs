@@ -284,7 +284,11 @@ impl Session {
         if self.inflight.len() >= limit.max(1) {
             // Half of them at once, or nearly, and for the last one first: waking up costs more than looking.
             let oldest = self.inflight.iter().take(1 + limit / 2);
-            let slack = limit as u64 / 8 / self.engines.len() as u64;
+            // So few in flight leave no time to be late.
+            let slack = match self.lane {
+                Lane::Bulk => limit as u64 / 8 / self.engines.len() as u64,
+                Lane::Prompt => 0,
+            };
             for point in oldest.rev().filter_map(|picture| picture.record.point.get()) {
                 point.wait_near(slack, PICTURE_TIMEOUT)?;
             }
