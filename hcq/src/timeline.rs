@@ -151,7 +151,7 @@ impl Timeline {
             return seen;
         }
         let now = seen + u64::from(ahead);
-        self.reached.fetch_max(now, Ordering::Relaxed).max(now)
+        self.reached.fetch_max(now, Ordering::Release).max(now)
     }
 
     /// Time stamp of the last release in nanoseconds of the GPU's clock, if the engine writes them.
@@ -399,8 +399,8 @@ impl SyncPoint {
     /// Whether the point is reached, without waiting.
     #[inline]
     pub fn is_reached(&self) -> bool {
-        // What was seen before need not be looked at again.
-        self.timeline.reached.load(Ordering::Relaxed) >= self.value || self.timeline.reached() >= self.value
+        // What was seen before, by whichever thread, need not be looked at again.
+        self.timeline.reached.load(Ordering::Acquire) >= self.value || self.timeline.reached() >= self.value
     }
 
     /// Waits on the host: polls for some microseconds if it cannot take longer, else sleeps, on the engine's interrupt

@@ -117,9 +117,9 @@ pub struct PictureRecord {
     memory: DeviceBuffer,
     point: OnceLock<SyncPoint>,
     lost: Mutex<Lost>,
-    /// That it goes down with its own engine or not at all.
+    /// Whether it goes down with its own engine or not at all.
     is_alone: bool,
-    /// That `lost` is known, and nothing is.
+    /// Whether it is known that it did not.
     is_safe: AtomicBool,
     outcome: OnceLock<(DecodeStatus, Result<(), PictureFault>)>,
 }
@@ -299,7 +299,7 @@ impl Session {
         }
         let memory = self.status.take(&self.context)?;
         status::clear(memory.view()?);
-        // What stands before it on the same timeline takes it down as well.
+        // Of those on its own timeline it need not know: what kills them kills what comes behind them.
         let timeline = self.queues[queue].queue().timeline();
         let elsewhere = |record: &&Arc<PictureRecord>| {
             let point = record.point.get().filter(|point| Arc::ptr_eq(point.timeline(), timeline));
