@@ -292,8 +292,8 @@ impl View<'_> {
 }
 
 /// Reads the first 64 bytes of each buffer, which lie on a line of 64, after everything that was loaded before. A read of GPU
-/// memory is a round trip over the bus; those of up to a dozen buffers take about as long as one, where the processor has
-/// instructions for that.
+/// memory is a round trip over the bus; those of eight buffers take about as long as one, where the processor has instructions
+/// for that.
 pub fn load_lines<'a>(from: impl IntoIterator<Item = View<'a>>, to: &mut [[u8; LINE]]) {
     mapping::load_lines(from.into_iter().map(|view| (view.mapping, view.at(0, LINE))), to);
 }
