@@ -67,8 +67,8 @@ impl VideoQueue {
     }
 
     /// As [`submit`](Self::submit), where a scheduler expects the picture to be done at `finish` and `waits` has what
-    /// [`PictureJob::add_uses`] found; the job's own waits join them. Takes the place of the job's buffers from `buffers`,
-    /// which it returns empty.
+    /// [`PictureJob::add_uses`] found; the job's own waits join them. `buffers` stand for those of
+    /// the job: the queue takes them over, and the list comes back empty.
     pub(crate) fn submit_planned(
         &self,
         job: &PictureJob,

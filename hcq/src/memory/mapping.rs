@@ -151,7 +151,7 @@ pub(super) fn load_lines<'a>(mut from: impl Iterator<Item = (&'a Mapping, usize)
             count += 1;
         }
         // SAFETY: each is 64 mapped bytes (checked by `at`) on a line of their own, since mappings start on a page, which no
-        // Rust reference covers; the mappings outlive the iterator's items.
+        // Rust reference covers, of mappings borrowed until this returns; there are no more than places in `to`.
         unsafe { load(&lines[..count], to) };
     }
 }

@@ -23,8 +23,8 @@ use crate::surface::{Surface, SurfaceFormat, SurfaceGeometry};
 /// Most bytes of slice data that any picture may have.
 const MAX_PICTURE_BYTES: u64 = 128 << 20;
 /// Pictures that are in flight at least before the host waits for the engines, however few surfaces there are: so many
-/// blocks of 16x16, which take one engine of an H200 a tenth of a second, within limits. To wake up and find nothing of
-/// oneself in the caches costs the processor as much as several pictures.
+/// blocks of 16x16, which take one engine of an H200 a tenth of a second, within limits. To go to sleep, wake up and find
+/// nothing of oneself in the caches costs the processor as much as a picture or two.
 const BLOCKS_IN_FLIGHT: usize = 1 << 20;
 const LIMITS_IN_FLIGHT: (usize, usize) = (64, 128);
 
