@@ -15,8 +15,7 @@ use zerocopy::FromZeros;
 
 use crate::error::{Error, Result};
 use crate::kernel::{EventWait, KernelInterface};
-use crate::memory::Mapping;
-use crate::memory::{DeviceBuffer, Placement};
+use crate::memory::{Access, DeviceBuffer, Mapping, Placement};
 use crate::rm::{RmClient, RmObject, text_of};
 use crate::va::{VA_LIMIT, VaAllocator};
 
@@ -222,7 +221,7 @@ impl Device {
 
     /// Allocates `size` bytes, mapped for the GPU. Fresh GPU memory is not cleared.
     pub fn allocate(&self, size: u64, placement: Placement) -> Result<DeviceBuffer> {
-        DeviceBuffer::allocate(&self.inner, size, placement)
+        DeviceBuffer::allocate(&self.inner, size, placement, Access::ReadWrite)
     }
 
     /// Bytes of GPU memory that nobody uses, by the driver's account; all programs on the GPU take of them.

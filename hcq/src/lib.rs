@@ -36,7 +36,9 @@ pub use copy::{BlockLinearPlane, CopyCommands, CopyQueue, PitchPlane};
 pub use device::{Chip, Device, GpuInfo, enumerate};
 pub use error::{Error, Result};
 pub use kernel::{KernelInterface, LinuxKernel, Node};
-pub use memory::{DeviceBuffer, LINE, Placement, View, allocation_size, load_lines, prefetch};
+pub use memory::{
+    DeviceBuffer, Input, InputMut, LINE, Placement, View, allocation_size, load_lines, prefetch,
+};
 pub use nvkernel_sys::engine::{EngineKind, EngineType};
 pub use nvkernel_sys::layout::DriverVersion;
 pub use profile::{Profiler, Span};

@@ -9,13 +9,16 @@ use nvkernel_sys::rm::{
 };
 use zerocopy::FromZeros;
 
-use crate::device::DeviceInner;
+use crate::device::{Device, DeviceInner};
 use crate::error::{Error, Result};
 use crate::rm::RmObject;
 
 #[allow(unsafe_code)]
+mod input;
+#[allow(unsafe_code)]
 mod mapping;
 
+pub use input::{Input, InputMut};
 pub use mapping::{LINE, Mapping, prefetch};
 
 const KIB4: u64 = 4 << 10;
@@ -38,6 +41,15 @@ impl fmt::Display for Placement {
             Placement::Sysmem => "host memory",
         })
     }
+}
+
+/// What may be done to memory through its [`DeviceBuffer`]s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// The host and the GPU read and write it.
+    ReadWrite,
+    /// They read it.
+    ReadOnly,
 }
 
 /// The pages that an allocation is made of.
@@ -64,6 +76,7 @@ struct Allocation {
     memory: Arc<RmObject>,
     device: Arc<DeviceInner>,
     placement: Placement,
+    access: Access,
     address: u64,
     size: u64,
 }
@@ -83,7 +96,12 @@ impl fmt::Debug for DeviceBuffer {
 }
 
 impl DeviceBuffer {
-    pub(crate) fn allocate(device: &Arc<DeviceInner>, size: u64, placement: Placement) -> Result<Self> {
+    pub(crate) fn allocate(
+        device: &Arc<DeviceInner>,
+        size: u64,
+        placement: Placement,
+        access: Access,
+    ) -> Result<Self> {
         let page = page_size(size, placement);
         let size = size.max(1).checked_next_multiple_of(page).ok_or(Error::AddressSpaceFull { size })?;
         let mut params = NV_MEMORY_ALLOCATION_PARAMS::new_zeroed();
@@ -121,7 +139,11 @@ impl DeviceBuffer {
         let address = device.take_address(size, page)?;
         // Without snooping, what the CPU wrote may still sit in its cache when the GPU reads, and vice versa.
         let flags = nvos46_flags::CACHE_SNOOP.of(u32::from(placement == Placement::Sysmem))
-            | nvos46_flags::DMA_OFFSET_FIXED.of(1);
+            | nvos46_flags::DMA_OFFSET_FIXED.of(1)
+            | nvos46_flags::ACCESS.of(match access {
+                Access::ReadWrite => nvos46_flags::ACCESS_READ_WRITE,
+                Access::ReadOnly => nvos46_flags::ACCESS_READ_ONLY,
+            });
         let window = device.window.handle();
         if let Err(error) =
             device.client.map_dma(device.device.handle(), window, memory.handle(), size, flags, address)
@@ -129,8 +151,8 @@ impl DeviceBuffer {
             device.release_address(address, size);
             return Err(error);
         }
-        let allocation =
-            Allocation { mapping: OnceLock::new(), memory, device: device.clone(), placement, address, size };
+        let (mapping, device) = (OnceLock::new(), device.clone());
+        let allocation = Allocation { mapping, memory, device, placement, access, address, size };
         Ok(DeviceBuffer { allocation: Arc::new(allocation), offset: 0, size })
     }
 
@@ -174,6 +196,11 @@ impl DeviceBuffer {
         Arc::get_mut(&mut self.allocation).is_some()
     }
 
+    /// Whether the memory is in the address space of `device`.
+    pub fn is_of(&self, device: &Device) -> bool {
+        Arc::ptr_eq(&self.allocation.device, device.inner())
+    }
+
     /// Whether `address..address + length` lies inside.
     pub fn contains(&self, address: u64, length: u64) -> bool {
         let start = self.gpu_address();
@@ -208,7 +235,7 @@ impl DeviceBuffer {
             Placement::Sysmem => (None, "host memory"),
         };
         let mapping = a.device.map_for_cpu(&a.memory, minor, a.size as usize, what)?;
-        Ok(a.mapping.get_or_init(|| mapping))
+        Ok(a.mapping.get_or_init(|| mapping.with_access(a.access)))
     }
 
     /// This buffer as the CPU sees it, mapped on first use.
@@ -252,15 +279,22 @@ impl View<'_> {
         self.offset + offset
     }
 
+    /// As [`at`](Self::at), for bytes to be written.
+    #[inline]
+    fn at_mut(&self, offset: usize, length: usize) -> usize {
+        assert!(self.mapping.access() == Access::ReadWrite, "an input is only read");
+        self.at(offset, length)
+    }
+
     /// Copies `data` to `offset`.
     #[inline]
     pub fn copy_in(&self, offset: usize, data: &[u8]) {
-        self.mapping.copy_in(self.at(offset, data.len()), data);
+        self.mapping.copy_in(self.at_mut(offset, data.len()), data);
     }
 
     /// Copies much `data` to `offset`, past the caches of the processor.
     pub fn stream_in(&self, offset: usize, data: &[u8]) {
-        self.mapping.stream_in(self.at(offset, data.len()), data);
+        self.mapping.stream_in(self.at_mut(offset, data.len()), data);
     }
 
     /// Copies bytes from `offset` to `data`.
@@ -270,7 +304,7 @@ impl View<'_> {
 
     /// Sets `length` bytes at `offset` to `value`.
     pub fn fill(&self, offset: usize, length: usize, value: u8) {
-        self.mapping.fill(self.at(offset, length), length, value);
+        self.mapping.fill(self.at_mut(offset, length), length, value);
     }
 
     /// Reads the 32-bit word at `offset`, acquire order.
@@ -282,7 +316,7 @@ impl View<'_> {
     /// Writes the 32-bit word at `offset`, release order.
     #[inline]
     pub fn store(&self, offset: usize, value: u32) {
-        self.mapping.store(self.at(offset, 4), value);
+        self.mapping.store(self.at_mut(offset, 4), value);
     }
 
     /// Reads the 64-bit word at `offset`, a multiple of 8, in one load, acquire order.

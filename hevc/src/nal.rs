@@ -3,7 +3,9 @@
 mod byte_stream;
 mod unit_type;
 
-pub use byte_stream::{AnnexB, AnnexBReader, LengthPrefixed, split_annex_b, split_length_prefixed};
+pub use byte_stream::{
+    AnnexB, AnnexBReader, LengthPrefixed, find_start_code, split_annex_b, split_length_prefixed,
+};
 pub use unit_type::NalUnitType;
 
 use memchr::memchr_iter;

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use hcq::{CopyCommands, CopyQueue, Device, EngineKind, EngineType, Placement, Profiler, SyncPoint};
+use hcq::{
+    CopyCommands, CopyQueue, Device, EngineKind, EngineType, InputMut, Placement, Profiler, SyncPoint,
+};
 
 use crate::class::{Capability, Chroma, Codec, EngineLimits, Shapes, VIDEO_CLASSES, VideoClass};
 use crate::error::{Error, Result};
+use crate::hevc::audit::BITSTREAM_SLACK;
 use crate::queue::VideoQueue;
 use crate::recycle::{Lease, Purpose, Store};
 use crate::scheduler::{EngineLoad, EngineSet, Scheduler};
@@ -199,6 +202,16 @@ impl Context {
             None => self.retried(|| Ok(self.device.allocate(size, purpose.placement())?))?,
         };
         Ok(Lease::new(&self.store, memory, purpose))
+    }
+
+    /// Host memory for `bytes` bytes of a stream, which engines read where they lie: to be filled, frozen, and sent with
+    /// [`HevcDecoder::send_nal_of`](crate::HevcDecoder::send_nal_of), to any number of decoders.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gpu`] if there is no memory.
+    pub fn input(&self, bytes: usize) -> Result<InputMut> {
+        self.retried(|| Ok(InputMut::new(&self.device, bytes, BITSTREAM_SLACK as u64)?))
     }
 
     /// What `make` makes. If there is no memory for it, what is kept is given back, and it is called once more.

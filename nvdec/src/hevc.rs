@@ -1,9 +1,11 @@
 //! [`HevcDecoder`]: an HEVC byte stream in, frames in output order out.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
+use hcq::Input;
 use hevc::dpb::{DecodedPictureBuffer, Output, RefEntry, ResolvedRps};
 use hevc::nal::{AnnexBReader, NalHeader};
 use hevc::picture_hash::PictureHash;
@@ -24,6 +26,7 @@ mod descriptor;
 mod options;
 mod scratch;
 mod sequence;
+mod slices;
 mod submit;
 mod table;
 mod tables;
@@ -32,13 +35,12 @@ mod window;
 pub use capability::{check, check_limits, check_pps};
 pub use options::{DecoderOptions, Mode, Price};
 use sequence::{Sequence, Shown, Stored};
+use slices::{Place, SliceData};
 use submit::{BITSTREAM_AT, Lists, Pending};
 use window::Window;
 
 /// Errors kept for a caller who does not take them.
 const MAX_ERRORS: usize = 1024;
-/// Start code put in front of every slice segment.
-const START_CODE: [u8; 4] = [0, 0, 0, 1];
 
 /// What became of a NAL unit that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +103,7 @@ struct Decode {
     /// Which of these slices take motion from: one, in a stream that conforms. One more than can be decoded.
     collocated: ArrayVec<usize, { MAX_COLLOCATED + 1 }>,
     hash: Option<PictureHash>,
+    slices: SliceData,
 }
 
 impl HevcDecoder {
@@ -260,6 +263,30 @@ impl HevcDecoder {
     /// [`Error::CannotDecode`] when parameter sets come into force that the hardware cannot decode. It is given
     /// once for them; a caller who sends on gets the pictures of later sequences that it can.
     pub fn send_nal(&mut self, nal: &[u8], pts: Option<i64>) -> Result<Sent> {
+        self.send_unit(nal, None, pts)
+    }
+
+    /// As [`send_nal`](Self::send_nal), for the NAL unit at `nal` of memory that [`Context::input`] gave: the engine reads
+    /// its slice data there. It keeps the memory until it has.
+    ///
+    /// Copied all the same are slice segments without a start code in front, those of pictures that do not follow each
+    /// other in one input, and pictures right behind another one of less than 256 bytes, since an engine begins to read at
+    /// multiples of that.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_nal`](Self::send_nal).
+    ///
+    /// # Panics
+    ///
+    /// If `nal` is not in `input`.
+    pub fn send_nal_of(&mut self, input: &Input, nal: Range<usize>, pts: Option<i64>) -> Result<Sent> {
+        let bytes = &input[nal.clone()];
+        let place = input.buffer().is_of(self.context.device()).then_some((input, nal));
+        self.send_unit(bytes, place, pts)
+    }
+
+    fn send_unit(&mut self, nal: &[u8], place: Option<Place<'_>>, pts: Option<i64>) -> Result<Sent> {
         if begins_picture(nal) {
             self.end_access_unit()?;
             if !self.is_admitted(nal)? {
@@ -273,7 +300,7 @@ impl HevcDecoder {
         let offset = self.offset;
         self.offset += nal.len() as u64;
         match self.parser.parse(nal) {
-            Ok(Unit::Slice(slice)) => self.slice(&slice, pts)?,
+            Ok(Unit::Slice(slice)) => self.slice(&slice, place, pts)?,
             Ok(Unit::Sei { messages, suffix }) => {
                 if !suffix {
                     self.end_access_unit()?;
@@ -365,7 +392,7 @@ impl HevcDecoder {
         self.parser.parameter_sets_of(nal).is_some_and(|(_, sps)| !sequence.fits(sps))
     }
 
-    fn slice(&mut self, slice: &SliceSegment<'_>, pts: Option<i64>) -> Result<()> {
+    fn slice(&mut self, slice: &SliceSegment<'_>, place: Option<Place<'_>>, pts: Option<i64>) -> Result<()> {
         if let Some(picture) = &slice.picture {
             self.end_access_unit()?;
             self.current = self.begin(picture, pts)?;
@@ -378,12 +405,8 @@ impl HevcDecoder {
             decode.collocated.push(collocated);
         }
         let limit = self.sequence.as_ref().map_or(0, Sequence::picture_limit);
-        let bytes = self.session.upload.length() + slice.nal.data.len() as u64;
-        let appended = match bytes > limit {
-            true => Err(Error::PictureTooLarge { bytes, limit }),
-            false => self.session.upload.append(&[&START_CODE, slice.nal.data]),
-        };
-        if let Err(error) = appended {
+        let added = decode.slices.add(&mut self.session.upload, slice.nal.data, place, limit);
+        if let Err(error) = added {
             if !error.is_picture_error() {
                 return Err(error);
             }
@@ -414,7 +437,8 @@ impl HevcDecoder {
         let references = begin.rps.initial_list0().map(stored).take(PLACES).collect();
         self.session.upload.open(BITSTREAM_AT)?;
         let (picture, rps) = (picture.clone(), begin.rps);
-        Ok(Some(Box::new(Decode { picture, pts, rps, references, collocated: ArrayVec::new(), hash: None })))
+        let (collocated, slices) = (ArrayVec::new(), SliceData::None);
+        Ok(Some(Box::new(Decode { picture, pts, rps, references, collocated, hash: None, slices })))
     }
 
     /// Whether the hardware cannot decode the picture: an error the first time that its parameter sets are seen.

@@ -37,6 +37,7 @@ pub use context::{Context, Lane};
 pub use download::{Download, Downloader, HostFrame};
 pub use error::{Error, Result};
 pub use frame::Frame;
+pub use hcq::{Input, InputMut};
 pub use hevc::{DecoderOptions, HevcDecoder, Mode, Price, Sent};
 pub use motion::MotionSlot;
 pub use scheduler::{EngineLoad, EngineSet};

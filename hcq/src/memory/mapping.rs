@@ -1,5 +1,6 @@
 //! [`Mapping`]: device-visible memory as this process sees it.
 
+use super::Access;
 use memmap2::MmapRaw;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -8,19 +9,31 @@ pub const LINE: usize = 64;
 
 /// Memory that a device reads and writes at any time, mapped into this process.
 ///
-/// It is never a Rust reference: bytes are copied in and out, and single aligned words are accessed as
-/// device registers are. Every access is bounds-checked and panics outside the mapping, since offsets are
+/// It is never a Rust reference, unless no device may write to it ([`Input`](super::Input)): bytes are copied in and out,
+/// and single aligned words are accessed as device registers are. Every access is bounds-checked and panics outside the mapping, since offsets are
 /// computed by this crate and never come from a stream.
 #[derive(Debug)]
 pub struct Mapping {
     map: MmapRaw,
     /// What the resource manager calls the mapping: a bus address, not one of this process.
     linear: u64,
+    access: Access,
 }
 
 impl Mapping {
     pub(crate) fn new(map: MmapRaw, linear: u64) -> Self {
-        Mapping { map, linear }
+        Mapping { map, linear, access: Access::ReadWrite }
+    }
+
+    /// The mapping of memory that is used so.
+    pub(super) fn with_access(self, access: Access) -> Self {
+        Mapping { access, ..self }
+    }
+
+    /// What is done to the memory.
+    #[inline]
+    pub(super) fn access(&self) -> Access {
+        self.access
     }
 
     /// Length in bytes.
@@ -81,6 +94,32 @@ impl Mapping {
         // SAFETY: `from` points at `data.len()` mapped bytes (checked by `at`); `data` is exclusive. A device
         // that writes meanwhile makes the bytes stale, which every value of `u8` can be.
         unsafe { from.copy_to_nonoverlapping(data.as_mut_ptr(), data.len()) }
+    }
+
+    /// The `length` bytes at `offset`.
+    ///
+    /// # Safety
+    ///
+    /// Nobody, devices among them, writes to them while the slice lives.
+    pub(super) unsafe fn bytes(&self, offset: usize, length: usize) -> &[u8] {
+        let from = self.at(offset, length);
+        // SAFETY: mapped for as long as `self` (checked by `at`), and unchanged, as the caller promises.
+        unsafe { std::slice::from_raw_parts(from, length) }
+    }
+
+    /// The `length` bytes at `offset`, to be written.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else, devices among them, reads or writes them while the slice lives.
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "memory that is mapped, not owned: the caller has it exclusively"
+    )]
+    pub(super) unsafe fn bytes_mut(&self, offset: usize, length: usize) -> &mut [u8] {
+        let from = self.at(offset, length);
+        // SAFETY: mapped for as long as `self` (checked by `at`), and exclusive, as the caller promises.
+        unsafe { std::slice::from_raw_parts_mut(from, length) }
     }
 
     /// Sets `length` bytes at `offset` to `value`.

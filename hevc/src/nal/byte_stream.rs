@@ -9,6 +9,11 @@ use crate::error::Error;
 /// Finds `start_code_prefix_one_3bytes`.
 static START_CODE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(&[0, 0, 1]));
 
+/// Offset of the first `start_code_prefix_one_3bytes`.
+pub fn find_start_code(data: &[u8]) -> Option<usize> {
+    START_CODE.find(data)
+}
+
 fn strip_trailing_zeros(nal: &[u8]) -> &[u8] {
     let end = nal.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
     &nal[..end]

@@ -20,7 +20,7 @@ pub const TILE_SIZES_BYTES: usize = TILE_TABLE_BYTES;
 /// Bytes of the scaling lists.
 pub const SCALING_LIST_BYTES: usize = tables::SCALING_LIST_BYTES;
 /// Zero bytes that follow the slice data, for an engine that reads ahead.
-pub const BITSTREAM_SLACK: usize = super::submit::BITSTREAM_SLACK.len();
+pub const BITSTREAM_SLACK: usize = super::slices::BITSTREAM_SLACK;
 /// Places of the picture table that lists can name.
 pub const PLACES: usize = crate::motion::PLACES;
 /// Slots of motion vectors that the engine may look at: one more than lists can name.

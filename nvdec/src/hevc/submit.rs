@@ -9,6 +9,7 @@ use nvkernel_sys::video;
 
 use super::descriptor::DESCRIPTOR_BYTES;
 use super::sequence::{SHARED_SCALING_LIST_AT, SHARED_TILE_TABLE_AT, Stored};
+use super::slices::{BITSTREAM_SLACK, SliceData};
 use super::table::PictureTable;
 use super::tables::{SCALING_LIST_BYTES, TILE_TABLE_BYTES};
 use super::{Decode, HevcDecoder, scratch};
@@ -26,8 +27,6 @@ use crate::upload::Chunk;
 const SCALING_LIST_AT: u64 = DESCRIPTOR_BYTES as u64;
 const TILE_TABLE_AT: u64 = (SCALING_LIST_AT + SCALING_LIST_BYTES as u64).next_multiple_of(256);
 pub(super) const BITSTREAM_AT: u64 = TILE_TABLE_AT + TILE_TABLE_BYTES as u64;
-/// Zero bytes behind the slice data: how far the engine reads ahead is not documented.
-pub(super) const BITSTREAM_SLACK: [u8; 256] = [0; 256];
 /// An engine with fewer pictures to do is given one rather than wait for a better order.
 const IDLE_DEPTH: usize = 2;
 
@@ -84,14 +83,20 @@ impl HevcDecoder {
             self.note(Error::TooManyReferences { poc });
             return Ok(());
         }
-        let stream_len = self.session.upload.length() - BITSTREAM_AT;
-        if let Err(error) = self.session.upload.append(&[&BITSTREAM_SLACK]) {
-            if !error.is_picture_error() {
-                return Err(error);
+        let stream_len = match &decode.slices {
+            SliceData::InPlace(extent) => extent.len() as u64,
+            _ => {
+                let stream_len = self.session.upload.length() - BITSTREAM_AT;
+                if let Err(error) = self.session.upload.append(&[&[0; BITSTREAM_SLACK]]) {
+                    if !error.is_picture_error() {
+                        return Err(error);
+                    }
+                    self.note(error);
+                    return Ok(());
+                }
+                stream_len
             }
-            self.note(error);
-            return Ok(());
-        }
+        };
         let chunk = self.session.upload.close();
         let number = self.pictures;
         let stored = Arc::new(Stored::new(number));
@@ -227,7 +232,7 @@ impl HevcDecoder {
     ) -> Result<()> {
         let (pts, hash) = (decode.pts, decode.hash.take());
         // Used where it lies: it is several hundred bytes.
-        let Decode { picture, rps, references, collocated, .. } = &*decode;
+        let Decode { picture, rps, references, collocated, slices, .. } = &*decode;
         let sequence = self.sequence.as_mut().expect("a picture was begun in it");
         let session = &mut self.session;
         let class = self.context.class();
@@ -299,9 +304,13 @@ impl HevcDecoder {
         let scratch_memory = sequence.scratch(&self.context, plan.engine, scratch.size);
         let scratch_memory = scratch_memory.inspect_err(|_| session.abandon(&record))?;
         let part = |offset: u64| slice(scratch_memory, offset);
+        let bitstream = match slices {
+            SliceData::InPlace(extent) => extent.buffer(),
+            _ => slice(&chunk.memory, BITSTREAM_AT),
+        };
         job.buffers.extend([
             (video::SET_DRV_PIC_SETUP_OFFSET, chunk.memory.clone()),
-            (video::SET_IN_BUF_BASE_OFFSET, slice(&chunk.memory, BITSTREAM_AT)),
+            (video::SET_IN_BUF_BASE_OFFSET, bitstream),
             (video::SET_COLOC_DATA_OFFSET, motion.window),
             (video::SET_NVDEC_STATUS_OFFSET, Session::status_buffer(&record)),
             (video::HEVC_SET_TILE_SIZES_OFFSET, tiles),

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use nvdec::{Context, DecoderOptions, HevcDecoder};
 use serde::Serialize;
 
-use super::feed::Feeder;
+use super::feed::{Feeder, Stream};
 use super::measure::ratio;
 use crate::exit::Failure;
 use crate::recorder::{Job, Recorder};
@@ -164,7 +164,7 @@ impl Graph {
 /// # Errors
 ///
 /// Those of the decoder; [`Failure::NoPicture`] for a stream without any.
-pub fn record(context: &Arc<Context>, name: &str, stream: &[u8]) -> Result<Vec<Job>, Failure> {
+pub fn record(context: &Arc<Context>, name: &str, stream: &Stream) -> Result<Vec<Job>, Failure> {
     let mut decoder = HevcDecoder::new(context, DecoderOptions::default())?;
     let recorder = Recorder::default();
     decoder.observe(recorder.observer());
@@ -228,7 +228,7 @@ pub struct Row {
 pub fn run(
     context: &Arc<Context>,
     name: &str,
-    stream: &[u8],
+    stream: &Stream,
     engines: &[usize],
     surfaces: &[usize],
     loops: u32,

@@ -1,15 +1,54 @@
 //! [`Feeder`]: a decoder that is fed a stream from memory, a NAL unit at a time.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use hevc::nal::{AnnexB, split_annex_b};
-use nvdec::{Frame, HevcDecoder, Sent};
+use nvdec::{Context, Frame, HevcDecoder, Input, Sent};
 
 use crate::exit::Failure;
+
+/// A whole stream in memory.
+#[derive(Clone, Debug)]
+pub enum Stream {
+    /// Ordinary memory, from which slice data are copied.
+    Copied(Arc<[u8]>),
+    /// Memory where engines read them.
+    InPlace(Input),
+}
+
+impl Stream {
+    /// `bytes`, where the engines of `context` read them unless they are to be `copied`.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Decode`] if there is no memory.
+    pub fn new(context: &Context, bytes: Arc<[u8]>, copied: bool) -> Result<Stream, Failure> {
+        if copied {
+            return Ok(Stream::Copied(bytes));
+        }
+        let mut input = context.input(bytes.len())?;
+        input.copy_from_slice(&bytes);
+        Ok(Stream::InPlace(input.freeze()))
+    }
+}
+
+impl Deref for Stream {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Stream::Copied(bytes) => bytes,
+            Stream::InPlace(input) => input,
+        }
+    }
+}
 
 /// A decoder with the stream that it is given.
 #[derive(Debug)]
 pub struct Feeder<'a> {
     decoder: HevcDecoder,
-    stream: &'a [u8],
+    stream: &'a Stream,
     nals: AnnexB<'a>,
     /// A NAL unit that was not taken.
     waiting: Option<&'a [u8]>,
@@ -31,7 +70,7 @@ pub enum Step {
 
 impl<'a> Feeder<'a> {
     /// A feeder of `stream`.
-    pub fn new(decoder: HevcDecoder, stream: &'a [u8]) -> Feeder<'a> {
+    pub fn new(decoder: HevcDecoder, stream: &'a Stream) -> Feeder<'a> {
         Feeder { decoder, stream, nals: split(stream), waiting: None, frames: 0 }
     }
 
@@ -53,9 +92,13 @@ impl<'a> Feeder<'a> {
     /// nothing.
     pub fn step(&mut self, take: &mut dyn FnMut(Frame) -> Result<(), Failure>) -> Result<Step, Failure> {
         let nal = self.waiting.take().or_else(|| self.nals.next());
-        let sent = match nal {
-            Some(nal) => self.decoder.send_nal(nal, None)?,
-            None => self.decoder.flush()?,
+        let sent = match (nal, self.stream) {
+            (Some(nal), Stream::InPlace(input)) => {
+                let at = self.nals.offset_of(nal);
+                self.decoder.send_nal_of(input, at..at + nal.len(), None)?
+            }
+            (Some(nal), Stream::Copied(_)) => self.decoder.send_nal(nal, None)?,
+            (None, _) => self.decoder.flush()?,
         };
         let mut received = 0;
         while let Some(frame) = self.decoder.receive() {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use nvdec::{Context, DecoderOptions, Download, Downloader, Error, HevcDecoder, Mode};
 use serde::Serialize;
 
-use super::feed::{Feeder, Step};
+use super::feed::{self, Feeder, Step};
 use super::measure::{self, Memory, mib, ratio};
 use crate::check::{Comparison, Expected};
 use crate::device::EngineChoice;
@@ -116,7 +116,7 @@ impl Many {
 /// What the threads share.
 struct Shared<'a> {
     context: &'a Arc<Context>,
-    stream: &'a [u8],
+    stream: &'a feed::Stream,
     options: &'a Options,
     progress: Vec<AtomicU64>,
     /// Pictures of each stream, and the memory, when the first stream had ended.
@@ -218,7 +218,12 @@ struct Outcome {
 /// # Errors
 ///
 /// The first error of any of the decoders.
-pub fn run(context: &Arc<Context>, name: &str, stream: &[u8], options: &Options) -> Result<Many, Failure> {
+pub fn run(
+    context: &Arc<Context>,
+    name: &str,
+    stream: &feed::Stream,
+    options: &Options,
+) -> Result<Many, Failure> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = options.threads.unwrap_or(processors).clamp(1, options.streams.max(1));
     measure::forget_peak_rss();

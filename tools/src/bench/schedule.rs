@@ -2,6 +2,7 @@
 //! pictures, the waits and the surfaces are those of hardware.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use nvdec::{DecoderOptions, EngineSet, Engines, HevcDecoder, Mode};
@@ -10,7 +11,7 @@ use serde::Serialize;
 use super::Machine;
 use super::bound::{self, Graph, Means};
 use super::engines::{self, CLOCK};
-use super::feed::Feeder;
+use super::feed::{Feeder, Stream};
 use super::measure::{self, ratio};
 use crate::exit::Failure;
 
@@ -25,6 +26,8 @@ pub struct Options {
     pub speeds: Vec<f64>,
     /// Modes, each with the most surfaces.
     pub settings: Vec<(Mode, Option<usize>)>,
+    /// Whether slice data are copied rather than read where the stream lies.
+    pub copied: bool,
 }
 
 /// What came of it. Field names are those of the JSON output.
@@ -73,11 +76,11 @@ pub struct Row {
 /// # Errors
 ///
 /// Those of the decoder; [`Failure::Usage`] for more engines than there are.
-pub fn run(name: &str, stream: &[u8], options: &Options) -> Result<(Machine, Schedules), Failure> {
+pub fn run(name: &str, stream: &Arc<[u8]>, options: &Options) -> Result<(Machine, Schedules), Failure> {
     // Engines in no hurry would make recording as slow as decoding.
     let (context, _) = engines::timed(0.0, &options.speeds)?;
     let machine = Machine::of(&context, "schedule");
-    let jobs = bound::record(&context, name, stream)?;
+    let jobs = bound::record(&context, name, &Stream::Copied(stream.clone()))?;
     let graph = Graph::of(&jobs, |job| engines::cycles(job.blocks, job.bytes));
     drop(context);
     let mut rows = vec![schedule(stream, &graph, options, &[1.0], (Mode::Balanced, None))?];
@@ -93,7 +96,7 @@ pub fn run(name: &str, stream: &[u8], options: &Options) -> Result<(Machine, Sch
 }
 
 fn schedule(
-    stream: &[u8],
+    stream: &Arc<[u8]>,
     graph: &Graph,
     options: &Options,
     speeds: &[f64],
@@ -101,7 +104,8 @@ fn schedule(
 ) -> Result<Row, Failure> {
     let (context, set): (_, EngineSet) = engines::timed(options.scale, speeds)?;
     let settings = DecoderOptions { engines: Engines::Set(set), mode, surfaces, held_frames: None };
-    let mut feeder = Feeder::new(HevcDecoder::new(&context, settings)?, stream);
+    let stream = Stream::new(&context, stream.clone(), options.copied)?;
+    let mut feeder = Feeder::new(HevcDecoder::new(&context, settings)?, &stream);
     // The model clears surfaces at its own pace, which is not that of hardware.
     feeder.run(1, &mut |_| Ok(()))?;
     feeder.decoder().finish()?;

@@ -8,7 +8,7 @@ use nvdec::{Context, DecoderOptions, HevcDecoder, Mode};
 use serde::Serialize;
 
 use super::bound::{self, Graph, Means};
-use super::feed::Feeder;
+use super::feed::{Feeder, Stream};
 use super::measure::{self, Memory, Spread, mib, ms, ratio};
 use crate::device::EngineChoice;
 use crate::exit::Failure;
@@ -159,7 +159,7 @@ struct Round {
 pub fn run(
     context: &Arc<Context>,
     name: &str,
-    stream: &[u8],
+    stream: &Stream,
     options: &Options,
     start: Start,
 ) -> Result<Streams, Failure> {
@@ -194,7 +194,7 @@ pub fn run(
 fn round(
     context: &Arc<Context>,
     name: &str,
-    stream: &[u8],
+    stream: &Stream,
     loops: u32,
     setting: Setting,
     start: Start,

@@ -4,6 +4,7 @@ use nvdec::class::Chroma;
 use nvdec::{DeviceChoice, Mode, SurfaceFormat};
 use serde_json::Value;
 
+use super::feed::Stream;
 use super::*;
 use crate::check::Expected;
 use crate::device::{self, EngineChoice};
@@ -28,6 +29,10 @@ fn json<T: Serialize>(context: &Context, benchmark: &'static str, result: &T) ->
     value
 }
 
+fn copied(stream: &[u8]) -> Stream {
+    Stream::Copied(stream.into())
+}
+
 #[test]
 fn one_stream_by_settings() {
     let context = context();
@@ -42,7 +47,7 @@ fn one_stream_by_settings() {
         ],
         clock: Some(1e9),
     };
-    let result = stream::run(&context, "x", STREAM, &options, Start::now()).unwrap();
+    let result = stream::run(&context, "x", &copied(STREAM), &options, Start::now()).unwrap();
     assert_eq!((result.pictures, result.rows.len()), (PICTURES as usize, 3));
     let engines: Vec<usize> = result.rows.iter().map(|row| row.engines).collect();
     assert_eq!(engines, [1, 7, 7]);
@@ -85,10 +90,13 @@ fn many_options(streams: usize) -> many::Options {
 #[test]
 fn many_streams_are_right_and_fair() {
     let context = context();
-    for (threads, engines) in [(Some(1), EngineChoice::All), (Some(3), EngineChoice::Each)] {
+    let in_place = Stream::new(&context, STREAM.into(), false).unwrap();
+    for (threads, engines, stream) in
+        [(Some(1), EngineChoice::All, copied(STREAM)), (Some(3), EngineChoice::Each, in_place)]
+    {
         let expected = Some(Expected::parse(SUMS).unwrap());
         let options = many::Options { threads, engines, expected, loops: 2, ..many_options(9) };
-        let result = many::run(&context, "x", STREAM, &options).unwrap();
+        let result = many::run(&context, "x", &stream, &options).unwrap();
         assert_eq!((result.pictures, result.threads), (9 * 2 * PICTURES, threads.unwrap()));
         let check = result.check.clone().unwrap();
         assert_eq!(check, many::Check { bit_exact: 9, differ: 0, first_difference: None });
@@ -109,7 +117,7 @@ fn wrong_pictures_are_found() {
     let mut expected = Expected::parse(SUMS).unwrap();
     expected.pictures[5].md5.replace_range(..4, "0000");
     let options = many::Options { expected: Some(expected), ..many_options(3) };
-    let result = many::run(&context, "x", STREAM, &options).unwrap();
+    let result = many::run(&context, "x", &copied(STREAM), &options).unwrap();
     let check = result.check.clone().unwrap();
     assert_eq!((check.bit_exact, check.differ), (0, 3));
     assert!(check.first_difference.unwrap().starts_with("from picture 5 "));
@@ -120,15 +128,15 @@ fn wrong_pictures_are_found() {
 #[test]
 fn memory_is_as_priced_and_limited() {
     let context = context();
-    let alone = many::run(&context, "x", STREAM, &many_options(1)).unwrap().gpu_memory.priced;
+    let alone = many::run(&context, "x", &copied(STREAM), &many_options(1)).unwrap().gpu_memory.priced;
     let options = many::Options { memory_limit: Some(3 * alone), threads: Some(1), ..many_options(8) };
-    let result = many::run(&context, "x", STREAM, &options).unwrap();
+    let result = many::run(&context, "x", &copied(STREAM), &options).unwrap();
     assert_eq!(result.pictures, 8 * PICTURES);
     assert_eq!(result.waited_for_memory, 5, "one thread takes turns: all have asked before the first ends");
     assert!(result.gpu_memory.priced <= 3 * alone);
     assert_eq!(context.memory_limit(), None, "the limit is gone");
     let options = many::Options { memory_limit: Some(alone - 1), ..many_options(2) };
-    let failure = many::run(&context, "x", STREAM, &options).unwrap_err();
+    let failure = many::run(&context, "x", &copied(STREAM), &options).unwrap_err();
     assert!(failure.to_string().contains("the limit for all decoders"), "{failure}");
 }
 
@@ -179,7 +187,7 @@ fn copies_of_surfaces() {
 #[test]
 fn the_bound_of_a_stream() {
     let context = context();
-    let result = bound::run(&context, "x", STREAM, &[1, 7], &[2, 64], 1, Some(1e9)).unwrap();
+    let result = bound::run(&context, "x", &copied(STREAM), &[1, 7], &[2, 64], 1, Some(1e9)).unwrap();
     assert_eq!((result.pictures, result.rows.len()), (PICTURES as usize, 4));
     assert!(result.critical_path < result.work && result.residence > result.work);
     for row in &result.rows {
@@ -196,7 +204,7 @@ fn the_bound_of_a_stream() {
 /// What the recorder says of a stream is what its headers say.
 #[test]
 fn the_graph_of_a_stream_is_that_of_its_reference_sets() {
-    let jobs = bound::record(&context(), "x", STREAM).unwrap();
+    let jobs = bound::record(&context(), "x", &copied(STREAM)).unwrap();
     let parsed = crate::parse::parse(&mut &STREAM[..], "x").unwrap();
     assert_eq!(jobs.len(), parsed.pictures.len());
     let mut pocs: Vec<(i32, usize)> = jobs.iter().map(|job| (job.poc, job.references.len())).collect();
@@ -214,8 +222,9 @@ fn the_graph_of_a_stream_is_that_of_its_reference_sets() {
 #[test]
 fn schedules_on_engines_of_unequal_speed() {
     let settings = vec![(Mode::LowLatency, Some(24)), (Mode::Throughput, None)];
-    let options = schedule::Options { loops: 2, scale: 0.5, speeds: vec![1.0, 0.5, 2.0], settings };
-    let (machine, result) = schedule::run("x", STREAM, &options).unwrap();
+    let options =
+        schedule::Options { loops: 2, scale: 0.5, speeds: vec![1.0, 0.5, 2.0], settings, copied: false };
+    let (machine, result) = schedule::run("x", &STREAM.into(), &options).unwrap();
     assert!(machine.emulated);
     let engines: Vec<usize> = result.rows.iter().map(|row| row.engines).collect();
     assert_eq!(engines, [1, 3, 3]);
@@ -227,7 +236,7 @@ fn schedules_on_engines_of_unequal_speed() {
     assert_eq!(result.rows[0].speedup, 1.0);
     assert!(result.to_string().contains("low-latency"));
     let options = schedule::Options { speeds: vec![1.0; 8], ..options };
-    let failure = schedule::run("x", STREAM, &options).unwrap_err();
+    let failure = schedule::run("x", &STREAM.into(), &options).unwrap_err();
     assert!(matches!(failure, Failure::Usage(_)), "{failure}");
 }
 
@@ -236,8 +245,8 @@ fn what_is_no_stream() {
     let context = context();
     let nothing = &[0, 0, 1, 0x40, 1, 0][..];
     for failure in [
-        bound::record(&context, "x", nothing).err().unwrap(),
-        many::run(&context, "x", nothing, &many_options(2)).unwrap_err(),
+        bound::record(&context, "x", &copied(nothing)).err().unwrap(),
+        many::run(&context, "x", &copied(nothing), &many_options(2)).unwrap_err(),
         start::once(DeviceChoice::Emulated, "x", nothing, Start::now()).unwrap_err(),
     ] {
         assert!([Exit::Data].contains(&failure.exit()), "{failure}");

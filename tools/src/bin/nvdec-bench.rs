@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use nvdec::class::Chroma;
 use nvdec::{Context, DeviceChoice, Mode, SurfaceFormat};
+use nvdec_tools::bench::feed::Stream;
 use nvdec_tools::bench::{self, Machine, bound, detile, many, reconfigure, schedule, start, stream};
 use nvdec_tools::check::Expected;
 use nvdec_tools::device::{self, EngineChoice, ModeChoice};
@@ -85,6 +86,9 @@ struct StreamArgs {
     /// Clock of the engines, to tell what share of it they used (nvidia-smi --query-gpu=clocks.video)
     #[arg(long, value_name = "MHZ", value_parser = positive)]
     clock: Option<f64>,
+    /// Have slice data copied rather than read by the engines where the stream lies
+    #[arg(long)]
+    copy: bool,
 }
 
 #[derive(Debug, Args)]
@@ -115,6 +119,9 @@ struct ManyArgs {
     /// Compare every picture of every stream with FILE.framemd5
     #[arg(long)]
     check: bool,
+    /// Have slice data copied rather than read by the engines where the stream lies
+    #[arg(long)]
+    copy: bool,
 }
 
 #[derive(Debug, Args)]
@@ -205,6 +212,9 @@ struct ScheduleArgs {
     /// Most surfaces, for all modes
     #[arg(long, value_name = "N")]
     surfaces: Option<usize>,
+    /// Have slice data copied rather than read by the engines where the stream lies
+    #[arg(long)]
+    copy: bool,
 }
 
 const AFTER_HELP: &str = "\
@@ -266,13 +276,14 @@ fn run(args: &Arguments, start: Start) -> Result<Exit, Failure> {
         What::Stream(what) => {
             let data = bench::read(&what.file)?;
             let context = open()?;
+            let stream = Stream::new(&context, data, what.copy)?;
             let options = stream::Options {
                 loops: what.loops,
                 rounds: what.rounds,
                 settings: settings(what)?,
                 clock: what.clock.map(|megahertz| megahertz * 1e6),
             };
-            let result = stream::run(&context, &name(&what.file), &data, &options, start)?;
+            let result = stream::run(&context, &name(&what.file), &stream, &options, start)?;
             bench::print(&Machine::of(&context, "stream"), &result, json)
         }
         What::Many(what) => many(what, open, json),
@@ -309,8 +320,15 @@ fn run(args: &Arguments, start: Start) -> Result<Exit, Failure> {
             };
             let clock = what.clock.map(|megahertz| megahertz * 1e6);
             let surfaces = counts(&what.surfaces);
-            let result =
-                bound::run(&context, &name(&what.file), &data, &engines, &surfaces, what.loops, clock)?;
+            let result = bound::run(
+                &context,
+                &name(&what.file),
+                &Stream::Copied(data),
+                &engines,
+                &surfaces,
+                what.loops,
+                clock,
+            )?;
             bench::print(&Machine::of(&context, "bound"), &result, json)
         }
         What::Schedule(what) => {
@@ -327,6 +345,7 @@ fn run(args: &Arguments, start: Start) -> Result<Exit, Failure> {
             let options = schedule::Options {
                 loops: what.loops,
                 scale: what.scale,
+                copied: what.copy,
                 speeds: what.speeds.clone(),
                 settings,
             };
@@ -374,6 +393,7 @@ fn many(
         Expected::read(Path::new(&sums)).map_err(|error| Failure::Usage(format!("--check: {error}")))
     });
     let context = open()?;
+    let stream = Stream::new(&context, data, what.copy)?;
     let options = many::Options {
         streams: what.streams.into(),
         loops: what.loops,
@@ -384,7 +404,7 @@ fn many(
         memory_limit: what.memory.map(|mib| u64::from(mib) << 20),
         expected: expected.transpose()?,
     };
-    let result = many::run(&context, &name(&what.file), &data, &options)?;
+    let result = many::run(&context, &name(&what.file), &stream, &options)?;
     let exit = bench::print(&Machine::of(&context, "many"), &result, json)?;
     Ok(if result.is_good() { exit } else { Exit::Fault })
 }

@@ -10,7 +10,7 @@ use nvkernel_sys::{class, video};
 
 use super::*;
 use crate::bench::engines;
-use crate::bench::feed::Feeder;
+use crate::bench::feed::{Feeder, Stream};
 
 const STREAM: &[u8] = include_bytes!("../../clips/x_size_202x150.hevc");
 const LONG: Duration = Duration::from_secs(60);
@@ -28,7 +28,8 @@ fn the_engine_of_a_decoder_is_busy() {
         scope.spawn(|| {
             let engines = Engines::Set(EngineSet::default().with(used));
             let options = DecoderOptions { engines, ..DecoderOptions::default() };
-            let mut feeder = Feeder::new(HevcDecoder::new(&context, options).unwrap(), STREAM);
+            let stream = Stream::Copied(STREAM.into());
+            let mut feeder = Feeder::new(HevcDecoder::new(&context, options).unwrap(), &stream);
             while !stop.load(Ordering::Relaxed) {
                 feeder.run(1, &mut |_| Ok(())).unwrap();
             }
