@@ -210,6 +210,6 @@ impl CopyQueue {
     pub fn submit(&self, waits: &[SyncPoint], commands: CopyCommands) -> Result<SyncPoint> {
         // SAFETY: every address and extent in the commands was checked against a buffer when it was added,
         // and all those buffers are passed along.
-        unsafe { self.queue.submit(waits, &commands.words, commands.buffers) }
+        unsafe { self.queue.submit(waits, &commands.words, &commands.buffers) }
     }
 }

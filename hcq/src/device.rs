@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use nvkernel_sys::class;
@@ -15,7 +15,7 @@ use zerocopy::FromZeros;
 
 use crate::error::{Error, Result};
 use crate::kernel::{EventWait, KernelInterface};
-use crate::memory::{Access, DeviceBuffer, Mapping, Placement};
+use crate::memory::{Access, DeviceBuffer, Mapping, Placement, Remains, Seats};
 use crate::rm::{RmClient, RmObject, text_of};
 use crate::va::{VA_LIMIT, VaAllocator};
 
@@ -98,6 +98,9 @@ pub(crate) struct DeviceInner {
     pub(crate) client: Arc<RmClient>,
     pub(crate) info: GpuInfo,
     va: Mutex<VaAllocator>,
+    pub(crate) seats: Seats,
+    /// Memory that nobody has any more and some queue still works with.
+    parked: Mutex<Vec<Remains>>,
     classes: OnceLock<Vec<u32>>,
     engines: OnceLock<Vec<EngineType>>,
 }
@@ -144,6 +147,8 @@ impl Device {
             client,
             info,
             va: Mutex::new(VaAllocator::default()),
+            seats: Seats::default(),
+            parked: Mutex::default(),
             classes: OnceLock::new(),
             engines: OnceLock::new(),
         };
@@ -224,6 +229,12 @@ impl Device {
         DeviceBuffer::allocate(&self.inner, size, placement, Access::ReadWrite)
     }
 
+    /// Frees memory that nobody has any more and that no queue works with by now. Happens by itself when memory is
+    /// allocated, and when a queue ends.
+    pub fn reclaim(&self) {
+        self.inner.reclaim();
+    }
+
     /// Bytes of GPU memory that nobody uses, by the driver's account; all programs on the GPU take of them.
     pub fn free_memory(&self) -> Result<u64> {
         Ok(u64::from(self.inner.client.free_memory(self.inner.subdevice.handle())?) << 10)
@@ -246,6 +257,14 @@ impl Device {
     }
 }
 
+impl Drop for DeviceInner {
+    /// The queues are gone: they hold the device.
+    fn drop(&mut self) {
+        let parked = std::mem::take(&mut *self.parked());
+        parked.into_iter().for_each(|memory| memory.free(self));
+    }
+}
+
 impl DeviceInner {
     pub(crate) fn classes(&self) -> Result<&[u32]> {
         if let Some(classes) = self.classes.get() {
@@ -261,6 +280,28 @@ impl DeviceInner {
             let known: Vec<_> = table.iter().map(|&c| class::name_of(c)).collect();
             Error::Unsupported(format!("the GPU offers no {what} class that is known ({})", known.join(", ")))
         })
+    }
+
+    /// Frees memory, or has that done when the queues that work with it are done.
+    pub(crate) fn free(&self, memory: Remains) {
+        if memory.are_idle(&self.seats) {
+            memory.free(self);
+        } else {
+            self.parked().push(memory);
+        }
+    }
+
+    /// Frees what is not in use any more of the memory that could not be freed before.
+    pub(crate) fn reclaim(&self) {
+        // Not under the lock: what is freed, or asked, may free more.
+        let parked = std::mem::take(&mut *self.parked());
+        for memory in parked {
+            self.free(memory);
+        }
+    }
+
+    fn parked(&self) -> MutexGuard<'_, Vec<Remains>> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn take_address(&self, size: u64, alignment: u64) -> Result<u64> {

@@ -17,9 +17,13 @@ use crate::rm::RmObject;
 mod input;
 #[allow(unsafe_code)]
 mod mapping;
+mod users;
 
 pub use input::{Input, InputMut};
 pub use mapping::{LINE, Mapping, prefetch};
+pub use users::MAX_QUEUES;
+use users::Users;
+pub(crate) use users::{Seat, Seats};
 
 const KIB4: u64 = 4 << 10;
 const KIB64: u64 = 64 << 10;
@@ -68,10 +72,10 @@ pub fn allocation_size(size: u64, placement: Placement) -> u64 {
     size.max(1).checked_next_multiple_of(page_size(size, placement)).unwrap_or(u64::MAX)
 }
 
-/// One allocation: an RM memory object, mapped into the device's address space for as long as it lives.
+/// One allocation: an RM memory object, mapped into the device's address space for as long as it lives, and for as long
+/// as queues work with it.
 #[derive(Debug)]
 struct Allocation {
-    // Field order is drop order: the CPU mapping goes before the memory object.
     mapping: OnceLock<Mapping>,
     memory: Arc<RmObject>,
     device: Arc<DeviceInner>,
@@ -79,9 +83,42 @@ struct Allocation {
     access: Access,
     address: u64,
     size: u64,
+    users: Users,
 }
 
-/// A range of an allocation. Clones share the allocation, which is freed with the last of them.
+/// What is left of an allocation that nobody has any more.
+#[derive(Debug)]
+pub(crate) struct Remains {
+    mapping: Option<Mapping>,
+    memory: Arc<RmObject>,
+    address: u64,
+    size: u64,
+    users: Users,
+}
+
+impl Remains {
+    /// Whether no queue works with the memory any more.
+    pub(crate) fn are_idle(&self, seats: &Seats) -> bool {
+        seats.are_done_with(&self.users)
+    }
+
+    /// Gives the memory back to the driver.
+    pub(crate) fn free(self, device: &DeviceInner) {
+        let Remains { mapping, memory, address, size, .. } = self;
+        if let Some(mapping) = mapping {
+            device.unmap_for_cpu(&memory, mapping);
+        }
+        let window = device.window.handle();
+        match device.client.unmap_dma(device.device.handle(), window, memory.handle(), address) {
+            Ok(()) => device.release_address(address, size),
+            // The range is lost rather than handed out while the GPU may still reach the old memory.
+            Err(error) => log::warn!("{error}"),
+        }
+    }
+}
+
+/// A range of an allocation. Clones share the allocation, which is freed behind the last of them, and behind the work of
+/// all queues that were given it.
 #[derive(Clone)]
 pub struct DeviceBuffer {
     allocation: Arc<Allocation>,
@@ -102,6 +139,7 @@ impl DeviceBuffer {
         placement: Placement,
         access: Access,
     ) -> Result<Self> {
+        device.reclaim();
         let page = page_size(size, placement);
         let size = size.max(1).checked_next_multiple_of(page).ok_or(Error::AddressSpaceFull { size })?;
         let mut params = NV_MEMORY_ALLOCATION_PARAMS::new_zeroed();
@@ -152,7 +190,8 @@ impl DeviceBuffer {
             return Err(error);
         }
         let (mapping, device) = (OnceLock::new(), device.clone());
-        let allocation = Allocation { mapping, memory, device, placement, access, address, size };
+        let allocation =
+            Allocation { mapping, memory, device, placement, access, address, size, users: Users::default() };
         Ok(DeviceBuffer { allocation: Arc::new(allocation), offset: 0, size })
     }
 
@@ -189,11 +228,17 @@ impl DeviceBuffer {
         DeviceBuffer { allocation: self.allocation.clone(), offset: 0, size: self.allocation.size }
     }
 
-    /// Whether nobody else holds any part of the allocation. Queues hold what they were given until the submission is
-    /// over *and* they notice, at the next one or by [`Queue::trim`](crate::Queue::trim).
-    pub fn is_sole_owner(&mut self) -> bool {
+    /// Whether nobody else has any part of the allocation, and no queue works with it.
+    pub fn is_unused(&mut self) -> bool {
         // Unlike a look at the count, this is ordered behind what the other owners did.
-        Arc::get_mut(&mut self.allocation).is_some()
+        let allocation = Arc::get_mut(&mut self.allocation);
+        allocation.is_some_and(|a| a.device.seats.are_done_with(&a.users))
+    }
+
+    /// Notes that the submission from `seat` that its timeline completes at `value` works with the memory.
+    #[inline]
+    pub(crate) fn used_until(&self, seat: &Seat, value: u64) {
+        self.allocation.users.note(seat, value);
     }
 
     /// Whether the memory is in the address space of `device`.
@@ -247,16 +292,13 @@ impl DeviceBuffer {
 
 impl Drop for Allocation {
     fn drop(&mut self) {
-        if let Some(mapping) = self.mapping.take() {
-            self.device.unmap_for_cpu(&self.memory, mapping);
-        }
-        let device = &self.device;
-        let window = device.window.handle();
-        match device.client.unmap_dma(device.device.handle(), window, self.memory.handle(), self.address) {
-            Ok(()) => device.release_address(self.address, self.size),
-            // The range is lost rather than handed out while the GPU may still reach the old memory.
-            Err(error) => log::warn!("{error}"),
-        }
+        self.device.free(Remains {
+            mapping: self.mapping.take(),
+            memory: self.memory.clone(),
+            address: self.address,
+            size: self.size,
+            users: std::mem::take(&mut self.users),
+        });
     }
 }
 

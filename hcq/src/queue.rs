@@ -9,9 +9,9 @@ use nvkernel_sys::{copy, host, video};
 use zerocopy::IntoBytes;
 
 use crate::channel::{Channel, ChannelFault, ChannelMemory, NOTIFIER_BYTES};
-use crate::device::Device;
+use crate::device::{Device, DeviceInner};
 use crate::error::{Error, Result};
-use crate::memory::{DeviceBuffer, Placement};
+use crate::memory::{DeviceBuffer, MAX_QUEUES, Placement, Seat};
 use crate::profile::Profiler;
 use crate::pushbuf::{PushBuffer, SET_OBJECT, SUBCHANNEL_ENGINE, SUBCHANNEL_HOST};
 use crate::timeline::{SEMAPHORE_BYTES, SyncPoint, Timeline};
@@ -30,10 +30,12 @@ const RING_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Queue {
     /// That of the engine.
     kind: EngineKind,
+    // Field order is drop order: the channel before what it works with.
     channel: Arc<Channel>,
     timeline: Arc<Timeline>,
     push: DeviceBuffer,
     state: Mutex<State>,
+    ending: Ending,
 }
 
 #[derive(Debug, Default)]
@@ -44,8 +46,6 @@ struct State {
     /// Bytes written to the push memory since the beginning, including what was skipped at its end.
     head: u64,
     inflight: VecDeque<InFlight>,
-    /// Lists of submissions that are done, to be filled again.
-    spare: Vec<Vec<DeviceBuffer>>,
     /// Whether the engine class was bound to its subchannel.
     bound: bool,
     /// Kept to be written into again: what goes before and behind the caller's commands.
@@ -59,17 +59,12 @@ struct InFlight {
     value: u64,
     /// Where in the push memory the submission starts, counted like `State::head`.
     start: u64,
-    /// Kept alive until then.
-    buffers: Vec<DeviceBuffer>,
 }
 
 impl State {
-    /// Lets go of what submissions up to `reached` held.
+    /// Forgets submissions up to `reached`.
     fn retire(&mut self, reached: u64) {
-        while let Some(mut done) = self.inflight.pop_front_if(|f| f.value <= reached) {
-            done.buffers.clear();
-            self.spare.push(done.buffers);
-        }
+        while self.inflight.pop_front_if(|f| f.value <= reached).is_some() {}
     }
 }
 
@@ -96,7 +91,12 @@ impl Queue {
         let timeline = Timeline::new(device.inner(), engine, semaphore)?;
         let channel = Arc::new(Channel::new(device, engine, class, ChannelMemory { notifier, userd, ring })?);
         timeline.watch(&channel);
-        Ok(Arc::new(Queue { kind: engine.kind(), channel, timeline, push, state: Mutex::default() }))
+        let seat = device.inner().seats.take(&timeline).ok_or_else(|| {
+            Error::Unsupported(format!("a device has no more than {MAX_QUEUES} queues at a time"))
+        })?;
+        let ending = Ending { device: device.inner().clone(), seat, submitted: 0 };
+        let (kind, state) = (engine.kind(), Mutex::default());
+        Ok(Arc::new(Queue { kind, channel, timeline, push, state, ending }))
     }
 
     /// The engine that executes the queue.
@@ -123,14 +123,6 @@ impl Queue {
     pub fn depth(&self) -> u64 {
         let submitted = self.lock().submitted;
         submitted.saturating_sub(self.timeline.reached())
-    }
-
-    /// Lets go of the buffers of submissions that are done, which otherwise happens with the next submission.
-    pub fn trim(&self) {
-        let reached = self.timeline.reached();
-        let mut state = self.lock();
-        state.retire(reached);
-        state.spare.clear();
     }
 
     /// Why the queue is dead, if it is: everything on it is lost, and a new queue must take its place.
@@ -171,12 +163,13 @@ impl Queue {
     ///
     /// Every GPU address in `commands` lies in one of `buffers`, or in memory that the caller keeps alive
     /// until the returned point is reached; and what the engine is told to do with those buffers does not
-    /// reach beyond them. Debug builds check the push buffer's form.
-    pub unsafe fn submit(
+    /// reach beyond them. The memory of `buffers` is not freed before that, whoever lets go of it. Debug builds check the
+    /// push buffer's form.
+    pub unsafe fn submit<'a>(
         &self,
         waits: &[SyncPoint],
         commands: &PushBuffer,
-        buffers: impl IntoIterator<Item = DeviceBuffer>,
+        buffers: impl IntoIterator<Item = &'a DeviceBuffer>,
     ) -> Result<SyncPoint> {
         if cfg!(debug_assertions) {
             for method in commands.decode() {
@@ -186,8 +179,9 @@ impl Queue {
         self.check()?;
         let mut state = self.lock();
         let state = &mut *state;
-        let mut held = state.spare.pop().unwrap_or_default();
-        held.extend(buffers);
+        let value = state.submitted + 1;
+        let use_of = |buffer: &DeviceBuffer| buffer.used_until(&self.ending.seat, value);
+        buffers.into_iter().for_each(use_of);
         state.before.clear();
         if !state.bound {
             state.before.method(SUBCHANNEL_ENGINE, SET_OBJECT, self.channel.engine_class());
@@ -196,10 +190,9 @@ impl Queue {
             // Work of the same queue is in order anyway.
             if !Arc::ptr_eq(wait.timeline(), &self.timeline) && !wait.is_reached() {
                 acquire(&mut state.before, wait);
-                held.push(wait.timeline().buffer().clone());
+                use_of(wait.timeline().buffer());
             }
         }
-        let value = state.submitted + 1;
         state.behind.clear();
         let kind = self.kind;
         let stamps = state.profiler.as_ref().map(|profiler| profiler.stamps()).transpose()?;
@@ -207,7 +200,7 @@ impl Queue {
             let address = stamps.gpu_address();
             release(&mut state.before, kind, address, value as u32, Wake::Nobody);
             release(&mut state.behind, kind, address + SEMAPHORE_BYTES, value as u32, Wake::Nobody);
-            held.push(stamps.clone());
+            use_of(stamps);
         }
         release(&mut state.behind, kind, self.timeline.gpu_address(), value as u32, Wake::Sleepers);
         let words = state.before.words().len() + commands.words().len() + state.behind.words().len();
@@ -245,7 +238,7 @@ impl Queue {
         state.put = state.put.wrapping_add(1);
         state.head = end;
         state.submitted = value;
-        state.inflight.push_back(InFlight { value, start, buffers: held });
+        state.inflight.push_back(InFlight { value, start });
         let point = SyncPoint::new(&self.timeline, value);
         if let (Some(profiler), Some(stamps)) = (&state.profiler, stamps) {
             profiler.submitted(point.clone(), stamps);
@@ -261,7 +254,7 @@ impl Queue {
     /// Those of [`submit`](Self::submit).
     pub fn mark(&self) -> Result<SyncPoint> {
         // SAFETY: no command, hence no address.
-        unsafe { self.submit(&[], &PushBuffer::new(), Vec::new()) }
+        unsafe { self.submit(&[], &PushBuffer::new(), []) }
     }
 }
 
@@ -341,6 +334,22 @@ impl Drop for Queue {
         if let Err(error) = last.wait(RING_TIMEOUT) {
             log::warn!("{error}");
         }
+        self.ending.submitted = last.value();
+    }
+}
+
+/// Lets the next queue have the seat, once the channel is gone, and frees what the queue worked with.
+#[derive(Debug)]
+struct Ending {
+    device: Arc<DeviceInner>,
+    seat: Seat,
+    submitted: u64,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.device.seats.leave(&self.seat, self.submitted);
+        self.device.reclaim();
     }
 }
 

@@ -141,7 +141,7 @@ fn a_fill_reads_no_source_and_keeps_what_it_does_not_write() {
     commands.methods(4, copy::LINE_LENGTH_IN, &[2, 1]);
     commands.method(4, copy::LAUNCH_DMA, 0x582);
     // SAFETY: eight bytes of `target` are written.
-    let point = unsafe { queue.queue().submit(&[], &commands, vec![target.clone()]) }.unwrap();
+    let point = unsafe { queue.queue().submit(&[], &commands, [&target]) }.unwrap();
     point.wait(LONG).unwrap();
     let seen = bytes(&target);
     assert_eq!(seen[6..18], [0x11, 0x11, 0x33, 0x22, 0x11, 0x11, 0x33, 0x22, 0x11, 0x11, 0x11, 0x11]);
@@ -261,7 +261,7 @@ fn a_bad_address_stops_its_channel_and_no_other() {
     commands.methods(4, copy::LINE_LENGTH_IN, &[64, 1]);
     commands.method(4, copy::LAUNCH_DMA, 0x182);
     // SAFETY: the addresses are wrong on purpose; the emulated MMU refuses them.
-    let point = unsafe { bad.queue().submit(&[], &commands, Vec::new()) }.unwrap();
+    let point = unsafe { bad.queue().submit(&[], &commands, []) }.unwrap();
     let Error::ChannelFault { engine, fault } = point.wait(LONG).unwrap_err() else { panic!("not a fault") };
     assert_eq!((engine.as_str(), fault.xid.0, fault.status), ("COPY1", 31, 0xffff));
     assert_eq!(fault.mmu.as_ref().unwrap().address, 0x12_3456_7000);
@@ -289,7 +289,7 @@ fn illegal_push_buffers_are_pbdma_or_engine_errors() {
         let mut commands = PushBuffer::new();
         commands.method(subchannel, method, value);
         // SAFETY: no address is used.
-        let point = unsafe { queue.queue().submit(&[], &commands, Vec::new()) }.unwrap();
+        let point = unsafe { queue.queue().submit(&[], &commands, []) }.unwrap();
         let Err(Error::ChannelFault { fault, .. }) = point.wait(LONG) else { panic!("{what}: no fault") };
         assert_eq!(fault.xid.0, xid, "{what}: {:?}", kernel.log().last());
     }
@@ -307,7 +307,7 @@ fn hostile_transfers_end() {
     commands.methods(4, copy::PITCH_IN, &[0, 0, 4096, u32::MAX]);
     commands.method(4, copy::LAUNCH_DMA, 0x382);
     // SAFETY: all addresses lie in `buffer`.
-    let point = unsafe { queue.queue().submit(&[], &commands, vec![buffer]) }.unwrap();
+    let point = unsafe { queue.queue().submit(&[], &commands, [&buffer]) }.unwrap();
     let Err(Error::ChannelFault { fault, .. }) = point.wait(LONG) else { panic!("no fault") };
     assert_eq!(fault.xid.0, 109, "{:?}", kernel.log());
 }
@@ -449,7 +449,7 @@ fn every_gpu_serves() {
         for engine in device.engines_of(EngineKind::Nvdec).unwrap() {
             let queue = Queue::new(device, engine, class).unwrap();
             // SAFETY: there are no commands.
-            let point = unsafe { queue.submit(&[], &PushBuffer::new(), Vec::new()) }.unwrap();
+            let point = unsafe { queue.submit(&[], &PushBuffer::new(), []) }.unwrap();
             point.wait(LONG).unwrap();
         }
     }
@@ -490,7 +490,7 @@ fn profiled_queues_leave_their_times() {
         fill.fill(&target, round).unwrap();
         let filled = copy.submit(&[], fill).unwrap();
         // SAFETY: no address is used.
-        let point = unsafe { video.submit(&[filled], &commands, Vec::new()) }.unwrap();
+        let point = unsafe { video.submit(&[filled], &commands, []) }.unwrap();
         if round % 30 == 29 {
             point.wait(LONG).unwrap();
             spans.extend(profiler.take());
@@ -523,7 +523,7 @@ fn a_dead_channel_leaves_no_times() {
     let mut commands = PushBuffer::new();
     commands.method(4, video::EXECUTE, 0); // no decoder is attached
     // SAFETY: no address is used.
-    let point = unsafe { queue.submit(&[], &commands, Vec::new()) }.unwrap();
+    let point = unsafe { queue.submit(&[], &commands, []) }.unwrap();
     assert!(matches!(point.wait(LONG), Err(Error::ChannelFault { .. })));
     assert!(point.is_reached());
     assert!(profiler.take().is_empty());
@@ -536,10 +536,10 @@ fn without_a_decoder_execute_says_so() {
     let mut commands = PushBuffer::new();
     commands.method(4, video::SET_APPLICATION_ID, video::APPLICATION_ID_HEVC);
     // SAFETY: no address is used.
-    unsafe { queue.submit(&[], &commands, Vec::new()) }.unwrap().wait(LONG).unwrap();
+    unsafe { queue.submit(&[], &commands, []) }.unwrap().wait(LONG).unwrap();
     commands.method(4, video::EXECUTE, 0);
     // SAFETY: no address is used.
-    let point = unsafe { queue.submit(&[], &commands, Vec::new()) }.unwrap();
+    let point = unsafe { queue.submit(&[], &commands, []) }.unwrap();
     let Err(Error::ChannelFault { engine, fault }) = point.wait(LONG) else { panic!("no fault") };
     assert_eq!((engine.as_str(), fault.xid.0), ("NVDEC4", 89));
     assert!(kernel.log().iter().any(|line| line.contains("no decoder attached")), "{:?}", kernel.log());
@@ -593,7 +593,7 @@ fn an_attached_engine_sees_methods_and_memory() {
         commands.method(4, video::SET_PICTURE_LUMA_OFFSET, (address >> 8) as u32);
         commands.method(4, video::EXECUTE, 0x100);
         // SAFETY: the engine writes four bytes at the address, which is in `surface` or nowhere.
-        unsafe { queue.submit(&[], &commands, vec![surface.clone()]) }.unwrap()
+        unsafe { queue.submit(&[], &commands, [&surface]) }.unwrap()
     };
     submit(&queue, 7, surface.gpu_address() + 256).wait(LONG).unwrap();
     assert_eq!((surface.view().unwrap().load(256), executed.load(Ordering::Relaxed)), (7, 1));

@@ -82,7 +82,7 @@ fn execute(queue: &Queue) -> SyncPoint {
     let mut commands = PushBuffer::new();
     commands.method(4, video::EXECUTE, 0);
     // SAFETY: no address is used.
-    unsafe { queue.submit(&[], &commands, Vec::new()) }.unwrap()
+    unsafe { queue.submit(&[], &commands, []) }.unwrap()
 }
 
 /// Takes a sample and waits for its answer, which the end of an interval tells: an unanswered one is part of

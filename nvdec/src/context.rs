@@ -182,22 +182,10 @@ impl Context {
         profiler
     }
 
-    /// Lets go of what finished submissions held.
-    pub(crate) fn trim(&self) {
-        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        let video = queues.values().map(|queue| queue.queue());
-        video.chain(self.copy.get().map(|copy| copy.queue())).for_each(|queue| queue.trim());
-    }
-
     /// Memory that sessions have given back, or fresh memory. What it holds is said with [`Purpose`].
     pub(crate) fn allocate(&self, size: u64, purpose: Purpose) -> Result<Lease> {
         let bytes = hcq::allocation_size(size, purpose.placement());
-        let mut kept = self.store.take(bytes, purpose)?;
-        if kept.is_none() && self.store.holds(bytes, purpose) {
-            self.trim();
-            kept = self.store.take(bytes, purpose)?;
-        }
-        let memory = match kept {
+        let memory = match self.store.take(bytes, purpose)? {
             Some(memory) => memory,
             None => self.retried(|| Ok(self.device.allocate(size, purpose.placement())?))?,
         };
@@ -293,10 +281,10 @@ impl Context {
 
     /// Gives all [kept memory](Self::kept_memory) back to the driver. That happens by itself when an allocation of this
     /// context finds no memory left; for other programs on the GPU, and before a long rest, it is the caller's to do.
-    /// What engines are still at work in goes when they are done and something else is submitted.
+    /// What engines are still at work in goes when they are done and something else is allocated.
     pub fn release_memory(&self) {
-        self.trim();
         self.store.clear();
+        self.device.reclaim();
     }
 
     pub(crate) fn reserve(self: &Arc<Self>) -> Reservation {

@@ -9,6 +9,7 @@ use hevc::sps::Crop;
 use hevc::vui::ColourDescription;
 
 use crate::error::{Error, Result};
+use crate::scheduler::Time;
 use crate::session::{PICTURE_TIMEOUT, PictureRecord};
 use crate::status::{DecodeStatus, PictureFault};
 use crate::surface::Surface;
@@ -34,6 +35,8 @@ pub struct Frame {
     /// Hash of the samples by the encoder, if the stream carries one.
     pub hash: Option<PictureHash>,
     pub(crate) record: Arc<PictureRecord>,
+    /// When the scheduler expects that.
+    pub(crate) finish: Time,
 }
 
 impl Frame {

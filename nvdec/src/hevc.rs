@@ -36,7 +36,7 @@ pub use capability::{check, check_limits, check_pps};
 pub use options::{DecoderOptions, Mode, Price};
 use sequence::{Sequence, Shown, Stored};
 use slices::{Place, SliceData};
-use submit::{BITSTREAM_AT, Lists, Pending};
+use submit::{BITSTREAM_AT, Pending};
 use window::Window;
 
 /// Errors kept for a caller who does not take them.
@@ -85,8 +85,6 @@ pub struct HevcDecoder {
     reader: AnnexBReader,
     /// A NAL unit from `reader` that waits for a surface.
     stalled: Option<Vec<u8>>,
-    /// For the next job.
-    lists: Lists,
     /// Bytes of NAL units taken so far.
     offset: u64,
 }
@@ -129,7 +127,6 @@ impl HevcDecoder {
             errors: VecDeque::new(),
             reader: AnnexBReader::new(),
             stalled: None,
-            lists: Lists::default(),
             offset: 0,
         })
     }

@@ -7,66 +7,108 @@ use crate::scheduler::Time;
 use crate::surface::Surface;
 use crate::uses::{Latest, Uses};
 
-/// Buffer methods with the memory that each points at.
-pub(crate) type Buffers = Vec<(u32, DeviceBuffer)>;
-
 /// Everything that one `EXECUTE` needs. A codec fills it, a [`VideoQueue`](crate::queue::VideoQueue) turns it
-/// into methods.
-#[derive(Clone, Debug)]
-pub struct PictureJob {
+/// into methods. It borrows what it names: the queue sees to it that memory outlives the work in it.
+#[derive(Clone, Copy, Debug)]
+pub struct PictureJob<'a> {
     /// Value of `SET_APPLICATION_ID`.
     pub application_id: u32,
     /// Value of `SET_CONTROL_PARAMS`.
     pub control_params: u32,
-    /// Buffer methods with the memory that each points at: picture setup, bitstream, status, scratch, tables.
-    pub buffers: Vec<(u32, DeviceBuffer)>,
+    /// Picture setup, bitstream, status, scratch, tables.
+    pub buffers: &'a [Operand<'a>],
     /// The surface written to.
-    pub target: Surface,
+    pub target: &'a Surface,
     /// The picture table: places in use and what stands there, the target among them.
     ///
     /// Only these are sent, since every place costs the engine about 8 µs. The codec sees to it that nothing
     /// in a stream can name another place: the engine forgets the table after each picture, and a read through
     /// an empty place would be a fault of the channel.
-    pub pictures: Vec<(u8, Surface)>,
+    pub pictures: &'a [(u8, &'a Surface)],
     /// Where the picture's motion vectors go, within one of `buffers`.
-    pub motion: Option<MotionSlot>,
+    pub motion: Option<&'a MotionSlot>,
     /// Motion vectors of other pictures that it reads.
-    pub collocated: Vec<MotionSlot>,
+    pub collocated: &'a [&'a MotionSlot],
     /// What has to be reached before the engine may start, besides what surfaces and motion vectors say themselves.
-    pub waits: Vec<SyncPoint>,
+    pub waits: &'a [SyncPoint],
 }
 
-impl PictureJob {
+/// A method that takes an address, with the memory that it points at.
+#[derive(Clone, Copy, Debug)]
+pub struct Operand<'a> {
+    /// Address of the method.
+    pub method: u32,
+    /// Memory with the bytes that the engine finds or leaves.
+    pub buffer: &'a DeviceBuffer,
+    /// Where in `buffer` they begin, a multiple of 256.
+    pub offset: u64,
+}
+
+impl<'a> Operand<'a> {
+    /// `method` with the beginning of `buffer`.
+    pub fn new(method: u32, buffer: &'a DeviceBuffer) -> Self {
+        Operand { method, buffer, offset: 0 }
+    }
+
+    /// As it is, with what lies `offset` bytes further on in the buffer.
+    pub fn at(self, offset: u64) -> Self {
+        Operand { offset: self.offset + offset, ..self }
+    }
+
+    /// What the engine is told.
+    pub fn gpu_address(&self) -> u64 {
+        self.buffer.gpu_address() + self.offset
+    }
+
+    /// The memory from there to the end of the buffer.
+    pub fn memory(&self) -> DeviceBuffer {
+        self.buffer.slice(self.offset, self.buffer.size() - self.offset)
+    }
+}
+
+impl<'a> PictureJob<'a> {
     /// Surfaces that the picture reads.
-    pub fn references(&self) -> impl Iterator<Item = &Surface> {
-        self.pictures.iter().map(|(_, surface)| surface).filter(|surface| !surface.same(&self.target))
+    pub fn references(&self) -> impl Iterator<Item = &'a Surface> {
+        let target = self.target;
+        self.pictures.iter().map(|&(_, surface)| surface).filter(move |surface| !surface.same(target))
+    }
+
+    /// The memory behind the method at address `method`.
+    pub fn operand(&self, method: u32) -> Option<&'a Operand<'a>> {
+        self.buffers.iter().find(|operand| operand.method == method)
     }
 
     /// Everything that the engine has to wait for, the latest point of each timeline.
     pub fn dependencies(&self) -> Vec<SyncPoint> {
         let mut waits = Latest::default();
         self.add_uses(&mut waits);
-        waits.add_all(&self.waits);
+        waits.add_all(self.waits);
         waits.into_vec()
     }
 
-    /// Adds what still uses the surfaces and motion vectors, and says when the scheduler expects all of that to be over.
-    pub(crate) fn add_uses(&self, waits: &mut Latest<SyncPoint>) -> Time {
+    /// Adds what still uses the surfaces and motion vectors.
+    pub(crate) fn add_uses(&self, waits: &mut Latest<SyncPoint>) {
+        self.add_uses_but_references(waits);
+        self.references().for_each(|reference| waits.add_all(reference.uses().before_read()));
+    }
+
+    /// As [`add_uses`](Self::add_uses), for callers who know when the surfaces that the picture reads are written. Says when
+    /// the scheduler expects everything else to be over.
+    pub(crate) fn add_uses_but_references(&self, waits: &mut Latest<SyncPoint>) -> Time {
         let mut ready = 0;
         let mut write = |uses: &Uses| {
             waits.add_all(uses.before_write());
             ready = ready.max(uses.free_time());
         };
         write(&self.target.uses());
-        if let Some(motion) = &self.motion {
+        if let Some(motion) = self.motion {
             write(&motion.uses());
         }
-        let mut read = |uses: &Uses| {
+        for collocated in self.collocated {
+            let uses = collocated.uses();
             waits.add_all(uses.before_read());
             ready = ready.max(uses.written_time());
-        };
-        self.references().for_each(|reference| read(&reference.uses()));
-        self.collocated.iter().for_each(|collocated| read(&collocated.uses()));
+        }
         ready
     }
 
@@ -75,11 +117,11 @@ impl PictureJob {
         for reference in self.references() {
             reference.uses().read_until(point, finish);
         }
-        for collocated in &self.collocated {
+        for collocated in self.collocated {
             collocated.read_until(point, finish);
         }
         self.target.uses().written_at(point, finish);
-        if let Some(motion) = &self.motion {
+        if let Some(motion) = self.motion {
             motion.written_at(point, finish);
         }
     }

@@ -8,7 +8,7 @@ use nvkernel_sys::video;
 
 use crate::class::VideoClass;
 use crate::error::Result;
-use crate::job::{Buffers, PictureJob};
+use crate::job::PictureJob;
 use crate::scheduler::Time;
 use crate::surface::Surface;
 use crate::uses::Latest;
@@ -59,23 +59,21 @@ impl VideoQueue {
     }
 
     /// Submits one picture behind everything that it depends on; the uses of its memory are extended by it.
-    pub fn submit(&self, job: &PictureJob) -> Result<Submission> {
+    pub fn submit(&self, job: &PictureJob<'_>) -> Result<Submission> {
         let mut waits = Latest::default();
         job.add_uses(&mut waits);
-        let point = self.submit_planned(job, job.buffers.clone(), 0, &mut waits)?.0;
+        let point = self.submit_planned(job, 0, &mut waits)?;
         Ok(Submission { point, waits: waits.into_vec() })
     }
 
-    /// As [`submit`](Self::submit), where a scheduler expects the picture to be done at `finish` and `waits` has what
-    /// [`PictureJob::add_uses`] found; the job's own waits join them. `buffers` stand for those of
-    /// the job: the queue takes them over, and the list comes back empty.
+    /// As [`submit`](Self::submit), where a scheduler expects the picture to be done at `finish` and `waits` has what uses
+    /// the job's surfaces and motion vectors; the job's own waits join them.
     pub(crate) fn submit_planned(
         &self,
-        job: &PictureJob,
-        mut buffers: Buffers,
+        job: &PictureJob<'_>,
         finish: Time,
         waits: &mut Latest<SyncPoint>,
-    ) -> Result<(SyncPoint, Buffers)> {
+    ) -> Result<SyncPoint> {
         let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
         let words = &mut *words;
         words.buffer.clear();
@@ -84,23 +82,23 @@ impl VideoQueue {
             words.buffer.method(SUBCHANNEL_ENGINE, video::SET_APPLICATION_ID, control.0);
             words.buffer.method(SUBCHANNEL_ENGINE, video::SET_CONTROL_PARAMS, control.1);
         }
-        write_methods(&mut words.buffer, &buffers, &job.pictures);
-        waits.add_all(&job.waits);
-        let surfaces = std::iter::once(&job.target).chain(job.references());
-        let held = buffers.drain(..).map(|(_, buffer)| buffer).chain(surfaces.map(|s| s.buffer().clone()));
-        // SAFETY: every address written by `write_methods` is the start of one of those held, whose sizes the
+        write_methods(&mut words.buffer, job);
+        waits.add_all(job.waits);
+        let surfaces = std::iter::once(job.target).chain(job.references()).map(Surface::buffer);
+        let buffers = job.buffers.iter().map(|operand| operand.buffer).chain(surfaces);
+        // SAFETY: every address written by `write_methods` lies in one of the buffers, whose sizes the
         // codec module computed for the picture that the descriptor states; the engine's accesses follow from
         // the descriptor alone, and damaged slice data cannot make it leave the picture or the tables. Should
         // it do so after all, the MMU ends the channel at the edge of what this process has mapped.
-        let point = unsafe { self.queue.submit(waits.as_slice(), &words.buffer, held)? };
+        let point = unsafe { self.queue.submit(waits.as_slice(), &words.buffer, buffers)? };
         words.control = self.class.keeps_control.then_some(control);
         job.runs_until(&point, finish);
-        Ok((point, buffers))
+        Ok(point)
     }
 }
 
 /// The methods of one picture. The engine forgets every address with `EXECUTE`.
-fn write_methods(words: &mut PushBuffer, buffers: &Buffers, pictures: &[(u8, Surface)]) {
+fn write_methods(words: &mut PushBuffer, job: &PictureJob<'_>) {
     let mut method = |address: u32, value: u32| {
         words.method(SUBCHANNEL_ENGINE, address, value);
     };
@@ -108,14 +106,14 @@ fn write_methods(words: &mut PushBuffer, buffers: &Buffers, pictures: &[(u8, Sur
         debug_assert!(address.is_multiple_of(256) && address >> 40 == 0);
         (address >> 8) as u32
     };
-    for (address, buffer) in buffers {
-        method(*address, page(buffer.gpu_address()));
+    for operand in job.buffers {
+        method(operand.method, page(operand.gpu_address()));
     }
-    for (place, surface) in pictures {
-        method(video::SET_PICTURE_LUMA_OFFSET + 4 * u32::from(*place), page(surface.luma_address()));
+    for &(place, surface) in job.pictures {
+        method(video::SET_PICTURE_LUMA_OFFSET + 4 * u32::from(place), page(surface.luma_address()));
     }
-    for (place, surface) in pictures {
-        method(video::SET_PICTURE_CHROMA_OFFSET + 4 * u32::from(*place), page(surface.chroma_address()));
+    for &(place, surface) in job.pictures {
+        method(video::SET_PICTURE_CHROMA_OFFSET + 4 * u32::from(place), page(surface.chroma_address()));
     }
     method(video::EXECUTE, 0);
 }

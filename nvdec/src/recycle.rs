@@ -61,9 +61,9 @@ impl Kept {
         self.memory.size() == bytes && self.purpose == purpose
     }
 
-    /// Whether it can be used again: queues keep what submissions in flight use, and pictures their status.
+    /// Whether it can be used again: queues may be at work in it, and pictures keep their status.
     fn is_free(&mut self) -> bool {
-        self.memory.is_sole_owner() && self.busy.iter().all(SyncPoint::is_reached)
+        self.memory.is_unused() && self.busy.iter().all(SyncPoint::is_reached)
     }
 }
 
@@ -137,11 +137,6 @@ impl Store {
             kept.memory.view()?.fill(0, kept.written as usize, 0);
         }
         Ok(Some(kept.memory))
-    }
-
-    /// Whether there is such memory, in use or not.
-    pub(crate) fn holds(&self, bytes: u64, purpose: Purpose) -> bool {
-        self.lock().kept.iter().any(|kept| kept.suits(bytes, purpose))
     }
 
     fn put(&self, kept: Kept) {

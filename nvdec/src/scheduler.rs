@@ -166,13 +166,22 @@ struct Engine<P> {
     free: Time,
     /// Cycles of the pictures that are not done.
     remaining: Time,
-    /// In order of submission, per timeline.
-    inflight: Vec<VecDeque<Work<P>>>,
+    inflight: Vec<Line<P>>,
+}
+
+/// What an engine has to do on one timeline.
+#[derive(Debug)]
+struct Line<P> {
+    /// Some point of the timeline.
+    point: P,
+    /// In order of submission.
+    works: VecDeque<Work>,
 }
 
 #[derive(Debug)]
-struct Work<P> {
-    point: P,
+struct Work {
+    /// Of the point that completes it.
+    value: u64,
     cost: Time,
     finish: Time,
 }
@@ -229,17 +238,14 @@ impl<P: Point> Scheduler<P> {
     }
 
     /// The planned picture was submitted and will be done at `point`.
-    pub(crate) fn submitted(&self, plan: Plan, point: P) {
+    pub(crate) fn submitted(&self, plan: Plan, point: &P) {
         let mut state = self.lock();
         let Some(engine) = state.engine(plan.engine) else { return };
         engine.remaining += plan.cost;
-        let same = |queue: &&mut VecDeque<Work<P>>| {
-            queue.back().is_some_and(|work| work.point.shares_timeline(&point))
-        };
-        let work = Work { point: point.clone(), cost: plan.cost, finish: plan.finish };
-        match engine.inflight.iter_mut().find(same) {
-            Some(queue) => queue.push_back(work),
-            None => engine.inflight.push(VecDeque::from([work])),
+        let work = Work { value: point.value(), cost: plan.cost, finish: plan.finish };
+        match engine.inflight.iter_mut().find(|line| line.point.shares_timeline(point)) {
+            Some(line) => line.works.push_back(work),
+            None => engine.inflight.push(Line { point: point.clone(), works: VecDeque::from([work]) }),
         }
     }
 
@@ -254,17 +260,14 @@ impl<P: Point> Scheduler<P> {
     pub(crate) fn is_idle(&self, engines: EngineSet, depth: usize) -> bool {
         let mut state = self.lock();
         state.look();
-        state.allowed(engines).any(|e| e.inflight.iter().map(VecDeque::len).sum::<usize>() < depth)
+        state.allowed(engines).any(|e| e.pictures() < depth)
     }
 
     /// What each engine has to do.
     pub(crate) fn load(&self) -> BTreeMap<EngineType, EngineLoad> {
         let mut state = self.lock();
         state.look();
-        let load = |e: &Engine<P>| EngineLoad {
-            pictures: e.inflight.iter().map(VecDeque::len).sum(),
-            cycles: e.remaining,
-        };
+        let load = |e: &Engine<P>| EngineLoad { pictures: e.pictures(), cycles: e.remaining };
         state.engines.iter().map(|e| (e.engine, load(e))).collect()
     }
 }
@@ -284,15 +287,16 @@ impl<P: Point> State<P> {
     fn look(&mut self) {
         for engine in &mut self.engines {
             let mut emptied = false;
-            for queue in &mut engine.inflight {
-                while let Some(work) = queue.pop_front_if(|work| work.point.is_reached()) {
+            for Line { point, works } in &mut engine.inflight {
+                let reached = point.reached();
+                while let Some(work) = works.pop_front_if(|work| work.value <= reached) {
                     engine.remaining -= work.cost;
                     self.now = self.now.max(work.finish);
                 }
-                emptied |= queue.is_empty();
+                emptied |= works.is_empty();
             }
             if emptied {
-                engine.inflight.retain(|queue| !queue.is_empty());
+                engine.inflight.retain(|line| !line.works.is_empty());
             }
         }
     }
@@ -302,6 +306,11 @@ impl<P> Engine<P> {
     fn new(engine: EngineType) -> Self {
         let set = EngineSet::default().with(engine);
         Engine { engine, set, used: false, free: 0, remaining: 0, inflight: Vec::new() }
+    }
+
+    /// How many it has to do.
+    fn pictures(&self) -> usize {
+        self.inflight.iter().map(|line| line.works.len()).sum()
     }
 
     /// When the engine is expected to be free: as planned, or later if it is behind the plan.

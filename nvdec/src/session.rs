@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
-use hcq::{DeviceBuffer, EngineType, LINE, SyncPoint, allocation_size};
+use hcq::{DeviceBuffer, EngineType, LINE, SyncPoint, Timeline, allocation_size};
 
 use crate::context::{Context, Lane, Settled};
 use crate::error::{Error, Result};
@@ -14,7 +14,7 @@ use crate::job::PictureJob;
 use crate::motion::PLACES;
 use crate::queue::{Submission, VideoQueue};
 use crate::recycle::{Lease, Purpose};
-use crate::scheduler::{CostModel, EngineSet, Plan};
+use crate::scheduler::{CostModel, EngineSet, Plan, Time};
 use crate::status::{self, DecodeStatus, PictureFault, STATUS_BYTES};
 use crate::upload::UploadRing;
 use crate::uses::Latest;
@@ -70,7 +70,8 @@ pub struct Session {
 
 #[derive(Debug)]
 struct InFlight {
-    slot: DeviceBuffer,
+    /// Number of its status memory.
+    slot: u64,
     record: Arc<PictureRecord>,
     bytes: u64,
 }
@@ -80,7 +81,27 @@ struct InFlight {
 #[derive(Debug)]
 pub(crate) struct StatusMemory {
     chunks: Vec<Lease>,
-    free: Vec<DeviceBuffer>,
+    /// Numbers of the free ones, each so many slots behind the beginning of the first chunk.
+    free: Vec<u64>,
+}
+
+/// Status memory of one picture.
+#[derive(Debug)]
+pub(crate) struct StatusSlot {
+    pub(crate) memory: DeviceBuffer,
+    number: u64,
+}
+
+/// What is known of a picture before it is submitted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity {
+    /// Position in decoding order.
+    pub(crate) number: u64,
+    pub(crate) poc: i32,
+    /// 16x16 blocks that the engine counts in it.
+    pub(crate) blocks: u32,
+    /// Bytes of slice data.
+    pub(crate) bytes: u64,
 }
 
 /// Watches what a session submits, for tools that record it.
@@ -90,7 +111,7 @@ pub trait Observer: std::fmt::Debug + Send {
     /// The host memory among the job's buffers keeps what the engine reads from it until this returns, and the
     /// surfaces stay what they are for as long as the observer holds them and says until when it reads them
     /// ([`Surface::use_until`](crate::Surface::use_until)).
-    fn submitted(&mut self, job: &PictureJob, submission: &Submission, record: &Arc<PictureRecord>);
+    fn submitted(&mut self, job: &PictureJob<'_>, submission: &Submission, record: &Arc<PictureRecord>);
 }
 
 /// Sums over the pictures of a session that are complete.
@@ -115,55 +136,74 @@ pub struct PictureRecord {
     pub poc: i32,
     blocks: u32,
     memory: DeviceBuffer,
-    point: OnceLock<SyncPoint>,
-    lost: Mutex<Lost>,
+    point: SyncPoint,
     /// Whether it goes down with its own engine or not at all.
     is_alone: bool,
     /// Whether it is known that it did not.
     is_safe: AtomicBool,
-    outcome: OnceLock<(DecodeStatus, Result<(), PictureFault>)>,
+    state: Mutex<Verdict>,
 }
 
+/// What became of a picture, as far as somebody has looked.
+#[derive(Debug)]
+struct Verdict {
+    lost: Lost,
+    outcome: Option<Outcome>,
+}
+
+/// The engine's status and what follows from it.
+type Outcome = (DecodeStatus, Result<(), PictureFault>);
+
 impl PictureRecord {
+    /// When the engine comes to the end of the picture.
+    pub(crate) fn point(&self) -> &SyncPoint {
+        &self.point
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Verdict> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The engine's status and verdict, or `None` while the engine is at work.
     pub fn outcome(&self) -> Option<(DecodeStatus, Result<(), PictureFault>)> {
-        if let Some(outcome) = self.outcome.get() {
-            return Some(*outcome);
+        if !self.point.is_reached() {
+            return None;
         }
-        let memory = self.memory.view().ok().filter(|_| self.is_done())?;
-        // The session reads through the same cell before it gives the memory to another picture.
-        Some(*self.outcome.get_or_init(|| {
-            let mut line = [[0; LINE]];
-            hcq::load_lines([memory], &mut line);
-            self.judge(&line[0])
-        }))
+        // The session asks as well, before it gives the memory to another picture.
+        let mut state = self.lock();
+        if state.outcome.is_some() {
+            return state.outcome;
+        }
+        let mut line = [[0; LINE]];
+        hcq::load_lines([self.memory.view().ok()?], &mut line);
+        Some(self.judge(&mut state, &line[0]))
     }
 
-    /// Whether the engine has come to the end of the picture.
-    fn is_done(&self) -> bool {
-        self.point.get().is_some_and(SyncPoint::is_reached)
-    }
-
-    /// The outcome of a picture that is done, by its status.
-    fn judge(&self, line: &[u8; LINE]) -> (DecodeStatus, Result<(), PictureFault>) {
+    /// What became of a picture that is done, by its status unless that was read before.
+    fn judge(&self, state: &mut Verdict, line: &[u8; LINE]) -> Outcome {
+        if let Some(outcome) = state.outcome {
+            return outcome;
+        }
         let (status, verdict) = status::read(line, self.blocks);
-        let lost = verdict.is_ok() && self.is_lost();
-        (status, if lost { Err(PictureFault::ReferenceLost) } else { verdict })
+        let lost = self.find_out(&mut state.lost);
+        let outcome = (status, verdict.and(if lost { Err(PictureFault::ReferenceLost) } else { Ok(()) }));
+        state.outcome = Some(outcome);
+        outcome
     }
 
     /// Whether the picture, or one that it depends on, went down with its engine. An engine that was not concerned
     /// decodes from whatever lies where the reference should be, and finds no fault with it. For pictures whose point
     /// is reached.
     fn is_lost(&self) -> bool {
-        if self.is_safe.load(Ordering::Acquire) {
-            return false;
-        }
-        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        !self.is_safe.load(Ordering::Acquire) && self.find_out(&mut self.lock().lost)
+    }
+
+    fn find_out(&self, lost: &mut Lost) -> bool {
         let is_lost = match &*lost {
             Lost::Known(is_lost) => return *is_lost,
             // A reached point has to be waited for no longer, but tells when its timeline is dead.
             Lost::IfAnyOf(references) => {
-                self.point.get().is_some_and(|point| point.wait(Duration::ZERO).is_err())
+                self.point.wait(Duration::ZERO).is_err()
                     || references.iter().any(|reference| reference.is_lost())
             }
         };
@@ -268,18 +308,8 @@ impl Session {
         self.failed.pop_front()
     }
 
-    /// A record with status memory for a picture about to be submitted to `engine`. Waits for older pictures if `limit`
-    /// are in flight.
-    pub(crate) fn record<'a>(
-        &mut self,
-        engine: EngineType,
-        number: u64,
-        poc: i32,
-        blocks: u32,
-        references: impl Iterator<Item = &'a Arc<PictureRecord>>,
-        limit: usize,
-    ) -> Result<Arc<PictureRecord>> {
-        let queue = self.queue(engine)?;
+    /// Status memory for a picture about to be submitted. Waits for older pictures if `limit` are in flight.
+    pub(crate) fn status_slot(&mut self, limit: usize) -> Result<StatusSlot> {
         self.retire_batches();
         if self.inflight.len() >= limit.max(1) {
             // Half of them at once, or nearly, and for the last one first: waking up costs more than looking.
@@ -289,96 +319,114 @@ impl Session {
                 Lane::Bulk => limit as u64 / 8 / self.engines.len() as u64,
                 Lane::Prompt => 0,
             };
-            for point in oldest.rev().filter_map(|picture| picture.record.point.get()) {
-                point.wait_near(slack, PICTURE_TIMEOUT)?;
+            for picture in oldest.rev() {
+                picture.record.point.wait_near(slack, PICTURE_TIMEOUT)?;
             }
-            if let Some(point) = self.inflight.front().and_then(|picture| picture.record.point.get()) {
-                point.wait(PICTURE_TIMEOUT)?;
+            if let Some(picture) = self.inflight.front() {
+                picture.record.point.wait(PICTURE_TIMEOUT)?;
             }
             self.retire();
         }
-        let memory = self.status.take(&self.context)?;
-        status::clear(memory.view()?);
+        let slot = self.status.take(&self.context)?;
+        status::clear(slot.memory.view()?);
+        Ok(slot)
+    }
+
+    /// Which of the pictures that it refers to a picture on `timeline` may go down with.
+    fn depends_on<'a>(
+        timeline: &Arc<Timeline>,
+        references: impl Iterator<Item = &'a Arc<PictureRecord>>,
+    ) -> References {
         // Of those on its own timeline it need not know: what kills them kills what comes behind them.
-        let timeline = self.queues[queue].queue().timeline();
         let elsewhere = |record: &&Arc<PictureRecord>| {
-            let point = record.point.get().filter(|point| Arc::ptr_eq(point.timeline(), timeline));
-            !record.is_alone || point.is_none()
+            !record.is_alone || !Arc::ptr_eq(record.point.timeline(), timeline)
         };
-        let references: References = references.filter(elsewhere).cloned().collect();
-        Ok(Arc::new(PictureRecord {
+        references.filter(elsewhere).cloned().collect()
+    }
+
+    /// Chooses the engine for a job of `blocks` blocks and `bytes` bytes of slice data, to be submitted next. Its surfaces and
+    /// motion vectors are filled in; `references` say when those that it reads are written, on the timelines and as the
+    /// scheduler expects.
+    pub(crate) fn plan<'a>(
+        &mut self,
+        job: &PictureJob<'_>,
+        references: impl Iterator<Item = (&'a SyncPoint, Time)>,
+        (blocks, bytes): (u32, u64),
+    ) -> Plan {
+        let cost = self.costs.estimate(blocks, bytes);
+        self.waits.clear();
+        let mut ready = job.add_uses_but_references(&mut self.waits);
+        for (written, time) in references {
+            ready = ready.max(time);
+            if !written.is_reached() {
+                self.waits.add(written);
+            }
+        }
+        self.context.scheduler().plan(self.share().0, ready, cost)
+    }
+
+    /// Submits the picture that was planned last.
+    pub(crate) fn submit<'a>(
+        &mut self,
+        job: &PictureJob<'_>,
+        plan: Plan,
+        slot: StatusSlot,
+        picture: Identity,
+        references: impl Iterator<Item = &'a Arc<PictureRecord>>,
+    ) -> Result<Arc<PictureRecord>> {
+        let point = match self.enqueue(job, plan) {
+            Ok(point) => point,
+            Err(error) => {
+                self.abandon(slot);
+                return Err(error);
+            }
+        };
+        let references = Self::depends_on(point.timeline(), references);
+        let StatusSlot { memory, number: slot } = slot;
+        let Identity { number, poc, blocks, bytes } = picture;
+        let record = Arc::new(PictureRecord {
             number,
             poc,
             blocks,
             memory,
-            point: OnceLock::new(),
+            point,
             is_alone: references.is_empty(),
-            lost: Mutex::new(Lost::IfAnyOf(references)),
             is_safe: AtomicBool::new(false),
-            outcome: OnceLock::new(),
-        }))
+            state: Mutex::new(Verdict { lost: Lost::IfAnyOf(references), outcome: None }),
+        });
+        if let Some(observer) = &mut self.observer {
+            let waits = self.waits.as_slice().to_vec();
+            observer.submitted(job, &Submission { point: record.point.clone(), waits }, &record);
+        }
+        if self.inflight.is_empty() {
+            self.context.set_busy(self.number, true);
+        }
+        self.inflight.push_back(InFlight { slot, record: record.clone(), bytes });
+        self.finished.bitstream_bytes += bytes;
+        Ok(record)
     }
 
-    /// GPU memory of a record's status.
-    pub(crate) fn status_buffer(record: &PictureRecord) -> DeviceBuffer {
-        record.memory.clone()
-    }
-
-    /// Chooses the engine for a job whose surfaces and motion vectors are filled in, to be submitted next.
-    pub(crate) fn plan(&mut self, job: &PictureJob, blocks: u32, bytes: u64) -> Plan {
-        let cost = self.costs.estimate(blocks, bytes);
-        self.waits.clear();
-        let ready = job.add_uses(&mut self.waits);
-        self.context.scheduler().plan(self.share().0, ready, cost)
-    }
-
-    /// Submits the picture that was planned last. Its job has no buffers any more.
-    pub(crate) fn submit(
-        &mut self,
-        job: &mut PictureJob,
-        plan: Plan,
-        record: &Arc<PictureRecord>,
-        bytes: u64,
-    ) -> Result<SyncPoint> {
+    /// Hands a job to its queue.
+    fn enqueue(&mut self, job: &PictureJob<'_>, plan: Plan) -> Result<SyncPoint> {
         // What is lost with one engine is lost to the pictures on all others.
         for queue in &self.queues {
             queue.queue().check()?;
         }
         let queue = self.queue(plan.engine)?;
-        // Without observers nobody asks for the buffers again.
-        let buffers = match self.observer {
-            None => std::mem::take(&mut job.buffers),
-            Some(_) => job.buffers.clone(),
-        };
-        let (point, buffers) =
-            self.queues[queue].submit_planned(job, buffers, plan.finish, &mut self.waits)?;
-        self.context.scheduler().submitted(plan, point.clone());
-        // Observers may ask for the outcome at once.
-        record.point.set(point.clone()).expect("a record is submitted once");
-        match &mut self.observer {
-            None => job.buffers = buffers,
-            Some(observer) => {
-                let waits = self.waits.as_slice().to_vec();
-                observer.submitted(job, &Submission { point: point.clone(), waits }, record);
-            }
-        }
-        if self.inflight.is_empty() {
-            self.context.set_busy(self.number, true);
-        }
-        self.inflight.push_back(InFlight { slot: record.memory.clone(), record: record.clone(), bytes });
-        self.finished.bitstream_bytes += bytes;
+        let point = self.queues[queue].submit_planned(job, plan.finish, &mut self.waits)?;
+        self.context.scheduler().submitted(plan, &point);
         Ok(point)
     }
 
-    /// Gives a record's status memory back when its picture was not submitted after all.
-    pub(crate) fn abandon(&mut self, record: &PictureRecord) {
-        self.status.free.push(record.memory.clone());
+    /// Gives status memory back when its picture was not submitted after all.
+    pub(crate) fn abandon(&mut self, slot: StatusSlot) {
+        self.status.free.push(slot.number);
     }
 
     /// Waits for all pictures in flight.
     pub fn finish(&mut self) -> Result<()> {
-        for point in self.inflight.iter().rev().filter_map(|picture| picture.record.point.get()) {
-            point.wait(PICTURE_TIMEOUT)?;
+        for picture in self.inflight.iter().rev() {
+            picture.record.point.wait(PICTURE_TIMEOUT)?;
         }
         self.retire();
         Ok(())
@@ -387,7 +435,9 @@ impl Session {
     /// Settles pictures that are done, once there are enough of them for a batch, or no more than that in flight.
     fn retire_batches(&mut self) {
         let last = self.inflight.len().min(BATCH).checked_sub(1);
-        if last.is_some_and(|last| self.inflight[last].record.is_done()) || self.inflight.len() < BATCH {
+        if last.is_some_and(|last| self.inflight[last].record.point.is_reached())
+            || self.inflight.len() < BATCH
+        {
             self.retire();
         }
     }
@@ -395,15 +445,19 @@ impl Session {
     /// Settles all pictures that are done, up to the first in order of submission that is not.
     fn retire(&mut self) {
         loop {
-            let done =
-                self.inflight.iter().take(BATCH).take_while(|picture| picture.record.is_done()).count();
+            let done = self
+                .inflight
+                .iter()
+                .take(BATCH)
+                .take_while(|picture| picture.record.point.is_reached())
+                .count();
             if done == 0 {
                 return;
             }
             let mut lines = [[0; LINE]; BATCH];
             // All of them were mapped when they were cleared.
             hcq::load_lines(
-                self.inflight.iter().take(done).flat_map(|picture| picture.slot.view()),
+                self.inflight.iter().take(done).flat_map(|picture| picture.record.memory.view()),
                 &mut lines,
             );
             for line in &lines[..done] {
@@ -419,9 +473,8 @@ impl Session {
 
     /// Takes note of what became of a picture.
     fn settle(&mut self, record: &PictureRecord, line: &[u8; LINE], bytes: u64) {
-        let (status, verdict) = *record.outcome.get_or_init(|| record.judge(line));
-        // Settles it, and lets go of the pictures before.
-        record.is_lost();
+        // Lets go of the pictures before.
+        let (status, verdict) = record.judge(&mut record.lock(), line);
         let cycles = 16 * u64::from(status.cycle_count);
         self.finished.pictures += 1;
         self.finished.engine_cycles += cycles;
@@ -453,26 +506,27 @@ impl StatusMemory {
 
     fn grow(&mut self, context: &Context) -> Result<()> {
         let memory = context.allocate(STATUS_SLOTS * STATUS_BYTES, Purpose::Status)?;
-        self.free.extend((0..STATUS_SLOTS).rev().map(|slot| memory.slice(slot * STATUS_BYTES, STATUS_BYTES)));
+        let first = self.chunks.len() as u64 * STATUS_SLOTS;
+        self.free.extend((first..first + STATUS_SLOTS).rev());
         self.chunks.push(memory);
         Ok(())
     }
 
-    fn take(&mut self, context: &Context) -> Result<DeviceBuffer> {
+    fn take(&mut self, context: &Context) -> Result<StatusSlot> {
         if self.free.is_empty() {
             self.grow(context)?;
         }
-        Ok(self.free.pop().expect("just filled"))
+        let number = self.free.pop().expect("just filled");
+        let chunk = &self.chunks[(number / STATUS_SLOTS) as usize];
+        let memory = chunk.slice(number % STATUS_SLOTS * STATUS_BYTES, STATUS_BYTES);
+        Ok(StatusSlot { memory, number })
     }
 }
 
 impl Drop for Session {
     /// The queues outlive the session; what it had on them does not.
     fn drop(&mut self) {
-        for queue in &self.queues {
-            queue.queue().trim();
-        }
-        self.context.trim();
+        self.context.device().reclaim();
         if !self.inflight.is_empty() {
             self.context.set_busy(self.number, false);
         }

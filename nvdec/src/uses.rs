@@ -13,8 +13,12 @@ pub(crate) trait Point: Clone {
     fn shares_timeline(&self, other: &Self) -> bool;
     /// Position on the timeline.
     fn value(&self) -> u64;
+    /// Up to which value the work on its timeline is done.
+    fn reached(&self) -> u64;
     /// Whether the work up to the point is done.
-    fn is_reached(&self) -> bool;
+    fn is_reached(&self) -> bool {
+        self.reached() >= self.value()
+    }
 }
 
 impl Point for SyncPoint {
@@ -28,6 +32,10 @@ impl Point for SyncPoint {
 
     fn is_reached(&self) -> bool {
         SyncPoint::is_reached(self)
+    }
+
+    fn reached(&self) -> u64 {
+        self.timeline().reached()
     }
 }
 

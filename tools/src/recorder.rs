@@ -81,7 +81,7 @@ impl Recorder {
 }
 
 impl Observer for Recorder {
-    fn submitted(&mut self, job: &PictureJob, submission: &Submission, record: &Arc<PictureRecord>) {
+    fn submitted(&mut self, job: &PictureJob<'_>, submission: &Submission, record: &Arc<PictureRecord>) {
         let at = Instant::now();
         let mut state = self.lock();
         let state = &mut *state;
@@ -112,11 +112,11 @@ impl Observer for Recorder {
 }
 
 /// Bytes of slice data and blocks of 16x16, from the descriptor, which lies in host memory.
-fn size(job: &PictureJob) -> (u64, u64) {
-    let setup = job.buffers.iter().find(|(method, _)| *method == video::SET_DRV_PIC_SETUP_OFFSET);
-    let Some(view) = setup.and_then(|(_, buffer)| buffer.view().ok()) else { return (0, 0) };
+fn size(job: &PictureJob<'_>) -> (u64, u64) {
+    let Some(setup) = job.operand(video::SET_DRV_PIC_SETUP_OFFSET) else { return (0, 0) };
+    let Ok(view) = setup.buffer.view() else { return (0, 0) };
     let mut descriptor = [0; DESCRIPTOR_BYTES];
-    view.copy_out(0, &mut descriptor);
+    view.copy_out(setup.offset as usize, &mut descriptor);
     let field = |field: nvkernel_sys::bits::Field| field.read(&descriptor, 0).unwrap_or(0) as u64;
     let blocks = field(hevc_pic::pic_width_in_luma_samples).div_ceil(16)
         * field(hevc_pic::pic_height_in_luma_samples).div_ceil(16);

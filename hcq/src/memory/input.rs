@@ -46,14 +46,13 @@ impl Input {
         &self.buffer
     }
 
-    /// The memory to be filled anew, if nobody else has it: no clone, and no queue that has not noticed the end of the
-    /// work that reads it.
+    /// The memory to be filled anew, if nobody else has it and no engine is at work in it.
     ///
     /// # Errors
     ///
     /// The input as it was, if somebody has.
     pub fn into_mut(mut self) -> Result<InputMut, Input> {
-        if self.buffer.is_sole_owner() { Ok(InputMut(self)) } else { Err(self) }
+        if self.buffer.is_unused() { Ok(InputMut(self)) } else { Err(self) }
     }
 }
 

@@ -159,13 +159,14 @@ impl Mapping {
     }
 }
 
-/// Has the processor fetch bytes that will be read soon, of ordinary memory.
+/// Has the processor fetch bytes that will be read soon, of ordinary memory, to the second level of its caches: it has more
+/// fetches under way there than to the first.
 pub fn prefetch(bytes: &[u8]) {
     #[cfg(target_arch = "x86_64")]
     for line in bytes.chunks(LINE) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
         // SAFETY: an instruction of every x86-64 processor, that changes nothing and cannot fault.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = bytes;

@@ -40,8 +40,10 @@ enum Next {
     None,
 }
 
-/// Bytes that [`AnnexB::ahead`] is told of at a time: a page, which processors do not read ahead across.
-const AHEAD: usize = 4096;
+/// Bytes that are searched at a time: a page, which processors do not read ahead across.
+const WINDOW: usize = 4096;
+/// Bytes behind them that [`AnnexB::ahead`] was told of by then.
+const AHEAD: usize = 2 * WINDOW;
 
 /// Splits a complete Annex B byte stream into NAL units.
 ///
@@ -89,7 +91,7 @@ impl<'a> AnnexB<'a> {
         let data = self.data;
         let mut from = from;
         loop {
-            let to = (from / AHEAD + 1) * AHEAD;
+            let to = (from / WINDOW + 1) * WINDOW;
             if self.told < to + AHEAD {
                 let begin = self.told.max(from).min(data.len());
                 self.told = to + AHEAD;

@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
+use crate::job::Operand;
 use crate::upload::UploadRing;
-use hcq::{DeviceBuffer, Input};
+use hcq::Input;
 use hevc::nal::{NalHeader, NalUnitType, find_start_code};
 
 /// Zero bytes behind the slice data: how far the engine reads ahead is not documented.
@@ -118,9 +119,9 @@ impl Extent {
         &self.input[self.start..self.end]
     }
 
-    /// The memory that the engine reads, slack included.
-    pub(super) fn buffer(&self) -> DeviceBuffer {
-        self.input.buffer().slice(self.base() as u64, (self.len() + BITSTREAM_SLACK) as u64)
+    /// What the engine reads, for `method`.
+    pub(super) fn operand(&self, method: u32) -> Operand<'_> {
+        Operand::new(method, self.input.buffer()).at(self.base() as u64)
     }
 }
 

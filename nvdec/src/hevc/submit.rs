@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hcq::{DeviceBuffer, SyncPoint};
+use arrayvec::ArrayVec;
 use hevc::dpb::Marking;
 use nvkernel_sys::video;
 
@@ -15,10 +15,11 @@ use super::tables::{SCALING_LIST_BYTES, TILE_TABLE_BYTES};
 use super::{Decode, HevcDecoder, scratch};
 use crate::error::{Error, Result};
 use crate::frame::Frame;
-use crate::job::PictureJob;
+use crate::job::{Operand, PictureJob};
 use crate::motion::{MAX_COLLOCATED, MotionSlot, PLACES};
 use crate::pool::Reuse;
-use crate::session::Session;
+use crate::scheduler::Time;
+use crate::session::{Identity, PictureRecord};
 use crate::surface::Surface;
 use crate::upload::Chunk;
 
@@ -27,6 +28,8 @@ use crate::upload::Chunk;
 const SCALING_LIST_AT: u64 = DESCRIPTOR_BYTES as u64;
 const TILE_TABLE_AT: u64 = (SCALING_LIST_AT + SCALING_LIST_BYTES as u64).next_multiple_of(256);
 pub(super) const BITSTREAM_AT: u64 = TILE_TABLE_AT + TILE_TABLE_BYTES as u64;
+/// Most methods with addresses besides those of the picture table.
+const MAX_OPERANDS: usize = 9;
 /// An engine with fewer pictures to do is given one rather than wait for a better order.
 const IDLE_DEPTH: usize = 2;
 
@@ -50,24 +53,13 @@ pub(super) struct Pending {
     stored: Arc<Stored>,
 }
 
-/// The lists of a job, empty: kept from one to the next.
-#[derive(Debug, Default)]
-pub(super) struct Lists {
-    buffers: Vec<(u32, DeviceBuffer)>,
-    pictures: Vec<(u8, Surface)>,
-    collocated: Vec<MotionSlot>,
-    waits: Vec<SyncPoint>,
-}
-
-impl Lists {
-    fn of(job: PictureJob) -> Lists {
-        let PictureJob { mut buffers, mut pictures, mut collocated, mut waits, .. } = job;
-        buffers.clear();
-        pictures.clear();
-        collocated.clear();
-        waits.clear();
-        Lists { buffers, pictures, collocated, waits }
-    }
+/// A picture that was submitted.
+struct Submitted {
+    record: Arc<PictureRecord>,
+    /// Where it leaves its motion vectors.
+    motion: MotionSlot,
+    /// When the scheduler expects it to be decoded.
+    finish: Time,
 }
 
 impl HevcDecoder {
@@ -105,7 +97,7 @@ impl HevcDecoder {
         let count = missing.iter_mut().zip(unsettled).map(|(missing, r)| *missing = r.number).count();
         let held_back = self.window.limits().pictures > 0;
         let frames = references.iter().flatten().filter(|_| held_back).filter_map(|r| r.frame());
-        let ready = frames.map(|frame| frame.surface.uses().written_time()).max().unwrap_or(0);
+        let ready = frames.map(|frame| frame.finish).max().unwrap_or(0);
         let outputs = self.dpb.insert(picture, stored.clone());
         let pending = Pending { decode, chunk, stream_len, stored };
         self.window.push(number, self.slice_bytes, &missing[..count], ready, pending);
@@ -184,7 +176,7 @@ impl HevcDecoder {
             self.session.upload.free(&chunk, None);
             let _ = stored.shown.frame.set(None);
         }
-        let finish = stored.frame().map_or(0, |frame| frame.surface.uses().written_time());
+        let finish = stored.frame().map_or(0, |frame| frame.finish);
         self.window.submitted(followers, finish);
         submitted?;
         Ok(true)
@@ -230,13 +222,44 @@ impl HevcDecoder {
         stored: &Stored,
         surface: Surface,
     ) -> Result<()> {
-        let (pts, hash) = (decode.pts, decode.hash.take());
-        // Used where it lies: it is several hundred bytes.
-        let Decode { picture, rps, references, collocated, slices, .. } = &*decode;
+        let hash = decode.hash.take();
+        let submitted = self.submit_job(&decode, chunk, stream_len, stored.number, &surface)?;
+        let Some(Submitted { record, motion, finish }) = submitted else {
+            self.note(Error::TooManyReferences { poc: decode.picture.pic_order_cnt_val });
+            return Ok(());
+        };
+        self.session.upload.free(chunk, Some(record.point().clone()));
+        let sps = &decode.picture.sps;
+        let frame = Frame {
+            surface,
+            ready: record.point().clone(),
+            crop: sps.crop(),
+            pts: decode.pts,
+            poc: record.poc,
+            colour: sps.colour(),
+            sps: sps.clone(),
+            hash,
+            record,
+            finish,
+        };
+        *stored.motion() = Some(motion);
+        stored.shown.frame.set(Some(frame)).expect("a picture is submitted once");
+        Ok(())
+    }
+
+    /// Submits picture `number`, to be decoded to `surface`. `None` if its references, or their motion vectors, do not fit.
+    fn submit_job(
+        &mut self,
+        decode: &Decode,
+        chunk: &Chunk,
+        stream_len: u64,
+        number: u64,
+        surface: &Surface,
+    ) -> Result<Option<Submitted>> {
+        let Decode { picture, rps, references, collocated, slices, .. } = decode;
         let sequence = self.sequence.as_mut().expect("a picture was begun in it");
         let session = &mut self.session;
         let class = self.context.class();
-        let poc = picture.pic_order_cnt_val;
 
         let mut sources = [const { None }; MAX_COLLOCATED];
         for (source, &at) in sources.iter_mut().zip(collocated) {
@@ -251,98 +274,90 @@ impl HevcDecoder {
         }
         // No later picture refers to one before an IRAP picture, but for those that lead it in output order.
         let placed = sequence.motion.place(&self.context, sources, picture.is_irap())?;
-        let Some(motion) = placed else {
-            self.note(Error::TooManyReferences { poc });
-            return Ok(());
-        };
+        let Some(motion) = placed else { return Ok(None) };
         let mut fixed = [(0, 0); MAX_COLLOCATED];
         for (fixed, (&at, &(_, place))) in fixed.iter_mut().zip(collocated.iter().zip(&motion.sources)) {
             *fixed = (at, place);
         }
-        let target = (&surface, motion.target.1);
-        let reference = |at: usize| Some(references[at].as_ref()?.frame()?.surface.clone());
-        let Lists { buffers, pictures, collocated: mut slots, waits } = std::mem::take(&mut self.lists);
         let fixed = &fixed[..collocated.len()];
-        let table = PictureTable::new(target, rps, reference, fixed, || sequence.grey(), pictures)?;
-        let Some(table) = table else {
-            self.note(Error::TooManyReferences { poc });
-            return Ok(());
+        let frames = || references.iter().flatten().filter_map(|stored| stored.frame());
+        let is_missing = |stored: &Option<Arc<Stored>>| stored.as_ref().is_none_or(|s| s.frame().is_none());
+        let grey = references.iter().any(is_missing).then(|| sequence.grey()).transpose()?;
+        let reference = |at: usize| {
+            let frame = references[at].as_ref().and_then(|stored| stored.frame());
+            frame.map(|frame| &frame.surface).or(grey.as_ref()).expect("there is one if any is missing")
         };
-        slots.extend(motion.sources.into_iter().map(|(slot, _)| slot));
-        let mut job = PictureJob {
+        let table = PictureTable::new((surface, motion.target.1), rps, reference, fixed);
+        let Some(table) = table else { return Ok(None) };
+        let slots: ArrayVec<&MotionSlot, MAX_COLLOCATED> =
+            motion.sources.iter().map(|(slot, _)| slot).collect();
+        let job = PictureJob {
             application_id: video::APPLICATION_ID_HEVC,
             control_params: CONTROL_PARAMS,
-            buffers,
-            target: surface.clone(),
-            pictures: table.pictures,
-            motion: Some(motion.target.0.clone()),
-            collocated: slots,
-            waits,
+            buffers: &[],
+            target: surface,
+            pictures: &table.pictures,
+            motion: Some(&motion.target.0),
+            collocated: &slots,
+            waits: &[],
         };
 
         let blocks = scratch::blocks(&picture.sps);
-        let plan = session.plan(&job, blocks, stream_len);
+        let plan =
+            session.plan(&job, frames().map(|frame| (&frame.ready, frame.finish)), (blocks, stream_len));
         let prepared = sequence.prepared(&picture.sps, &picture.pps, class);
         let template = &prepared.template;
         let descriptor = template.picture(picture, motion.target.1, &table.references, stream_len as u32);
         let scratch = *template.scratch();
         let view = chunk.memory.view()?;
         view.copy_in(0, &descriptor);
-        let slice = |memory: &DeviceBuffer, at: u64| memory.slice(at, memory.size() - at);
-        let (scaling_lists, tiles) = match prepared.tables(&self.context)? {
-            Some(memory) => (slice(memory, SHARED_SCALING_LIST_AT), slice(memory, SHARED_TILE_TABLE_AT)),
+        let (tables, scaling_lists_at, tiles_at) = match prepared.tables(&self.context)? {
+            Some(memory) => (memory.clone(), SHARED_SCALING_LIST_AT, SHARED_TILE_TABLE_AT),
             None => {
                 prepared.template.tables().write(&view, SCALING_LIST_AT, TILE_TABLE_AT);
-                (slice(&chunk.memory, SCALING_LIST_AT), slice(&chunk.memory, TILE_TABLE_AT))
+                (chunk.memory.clone(), SCALING_LIST_AT, TILE_TABLE_AT)
             }
         };
 
-        let frames = references.iter().flatten().filter_map(|stored| stored.frame());
-        let records = frames.map(|frame| &frame.record);
-        let limit = sequence.in_flight_limit;
-        let record = session.record(plan.engine, stored.number, poc, blocks, records, limit)?;
-        let scratch_memory = sequence.scratch(&self.context, plan.engine, scratch.size);
-        let scratch_memory = scratch_memory.inspect_err(|_| session.abandon(&record))?;
-        let part = |offset: u64| slice(scratch_memory, offset);
-        let bitstream = match slices {
-            SliceData::InPlace(extent) => extent.buffer(),
-            _ => slice(&chunk.memory, BITSTREAM_AT),
+        let slot = session.status_slot(sequence.in_flight_limit)?;
+        let scratch_memory = match sequence.scratch(&self.context, plan.engine, scratch.size) {
+            Ok(memory) => memory.clone(),
+            Err(error) => {
+                session.abandon(slot);
+                return Err(error);
+            }
         };
-        job.buffers.extend([
-            (video::SET_DRV_PIC_SETUP_OFFSET, chunk.memory.clone()),
-            (video::SET_IN_BUF_BASE_OFFSET, bitstream),
-            (video::SET_COLOC_DATA_OFFSET, motion.window),
-            (video::SET_NVDEC_STATUS_OFFSET, Session::status_buffer(&record)),
-            (video::HEVC_SET_TILE_SIZES_OFFSET, tiles),
-            (video::HEVC_SET_FILTER_BUFFER_OFFSET, part(0)),
+        let status = slot.memory.clone();
+        let part = |method, offset| Operand::new(method, &scratch_memory).at(offset);
+        let bitstream = match slices {
+            SliceData::InPlace(extent) => extent.operand(video::SET_IN_BUF_BASE_OFFSET),
+            _ => Operand::new(video::SET_IN_BUF_BASE_OFFSET, &chunk.memory).at(BITSTREAM_AT),
+        };
+        let mut buffers: ArrayVec<Operand<'_>, MAX_OPERANDS> = ArrayVec::new();
+        buffers.extend([
+            Operand::new(video::SET_DRV_PIC_SETUP_OFFSET, &chunk.memory),
+            bitstream,
+            Operand::new(video::SET_COLOC_DATA_OFFSET, &motion.window),
+            Operand::new(video::SET_NVDEC_STATUS_OFFSET, &status),
+            Operand::new(video::HEVC_SET_TILE_SIZES_OFFSET, &tables).at(tiles_at),
+            part(video::HEVC_SET_FILTER_BUFFER_OFFSET, 0),
         ]);
         if picture.sps.scaling_list_enabled_flag {
-            job.buffers.push((video::HEVC_SET_SCALING_LIST_OFFSET, scaling_lists));
+            buffers.push(Operand::new(video::HEVC_SET_SCALING_LIST_OFFSET, &tables).at(scaling_lists_at));
         }
         if class.intra_top {
-            job.buffers.push((video::SET_INTRA_TOP_BUF_OFFSET, part(scratch.intra_top)));
+            buffers.push(part(video::SET_INTRA_TOP_BUF_OFFSET, scratch.intra_top));
         }
         if class.scratch_4dc > 0 {
-            job.buffers.push((video::UNNAMED_SCRATCH_OFFSET_4DC, part(scratch.unnamed_4dc)));
+            buffers.push(part(video::UNNAMED_SCRATCH_OFFSET_4DC, scratch.unnamed_4dc));
         }
-        job.waits.extend(sequence.cleared.iter().cloned());
-        let submitted = session.submit(&mut job, plan, &record, stream_len);
-        let ready = submitted.inspect_err(|_| session.abandon(&record))?;
-        session.upload.free(chunk, Some(ready.clone()));
-        self.lists = Lists::of(job);
-        let frame = Frame {
-            surface,
-            ready,
-            crop: picture.sps.crop(),
-            pts,
-            poc,
-            colour: picture.sps.colour(),
-            sps: picture.sps.clone(),
-            hash,
-            record,
-        };
-        *stored.motion() = Some(motion.target.0);
-        stored.shown.frame.set(Some(frame)).expect("a picture is submitted once");
-        Ok(())
+        let mut waits = sequence.cleared.clone();
+        if let Some(grey) = &grey {
+            waits.extend(grey.uses().before_read().cloned());
+        }
+        let job = PictureJob { buffers: &buffers, waits: &waits, ..job };
+        let identity = Identity { number, poc: picture.pic_order_cnt_val, blocks, bytes: stream_len };
+        let record = session.submit(&job, plan, slot, identity, frames().map(|frame| &frame.record))?;
+        Ok(Some(Submitted { record, motion: motion.target.0.clone(), finish: plan.finish }))
     }
 }

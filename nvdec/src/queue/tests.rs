@@ -1,12 +1,13 @@
 use std::time::Duration;
 
-use hcq::Placement;
 use hcq::kernel::emulated::GpuModel;
 use hcq::pushbuf::Decoder;
+use hcq::{DeviceBuffer, Placement};
 
 use super::*;
 use crate::class::Chroma;
 use crate::context::Lane;
+use crate::job::Operand;
 use crate::motion::MotionStore;
 use crate::pool::{Reuse, SurfacePool};
 use crate::surface::{Surface, SurfaceFormat, SurfaceGeometry};
@@ -21,25 +22,31 @@ fn surfaces(machine: &Machine, count: usize) -> Vec<Surface> {
     (0..count).map(|_| pool.take().unwrap().unwrap()).collect()
 }
 
-/// A picture with references at places 2 and 0, and its memory in one block.
-fn job(machine: &Machine, surfaces: &[Surface]) -> PictureJob {
-    let block = machine.context.device().allocate(0x10000, Placement::Sysmem).unwrap();
-    let at = |offset: u64| block.slice(offset, 0x100);
+/// Memory for the buffers of a picture, in one block.
+fn block(machine: &Machine) -> DeviceBuffer {
+    machine.context.device().allocate(0x10000, Placement::Sysmem).unwrap()
+}
+
+fn operands(block: &DeviceBuffer) -> Vec<Operand<'_>> {
+    let methods = [0x404, 0x408, 0x424, 0x584, 0x588];
+    methods.into_iter().zip(0..).map(|(method, i)| Operand::new(method, block).at(0x1000 * i)).collect()
+}
+
+/// Surfaces at places 1, 2 and 0, the first of them the target.
+fn pictures(surfaces: &[Surface]) -> Vec<(u8, &Surface)> {
+    [1, 2, 0].into_iter().zip(surfaces).collect()
+}
+
+fn job<'a>(buffers: &'a [Operand<'a>], pictures: &'a [(u8, &'a Surface)]) -> PictureJob<'a> {
     PictureJob {
         application_id: 7,
         control_params: 0x4_2057,
-        buffers: vec![
-            (0x404, at(0)),
-            (0x408, at(0x1000)),
-            (0x424, at(0x2000)),
-            (0x584, at(0x3000)),
-            (0x588, at(0x4000)),
-        ],
-        target: surfaces[0].clone(),
-        pictures: vec![(1, surfaces[0].clone()), (2, surfaces[1].clone()), (0, surfaces[2].clone())],
+        buffers,
+        target: pictures[0].1,
+        pictures,
         motion: None,
-        collocated: Vec::new(),
-        waits: Vec::new(),
+        collocated: &[],
+        waits: &[],
     }
 }
 
@@ -47,10 +54,10 @@ fn job(machine: &Machine, surfaces: &[Surface]) -> PictureJob {
 fn words_of_one_picture() {
     let machine = Machine::h200();
     let surfaces = surfaces(&machine, 3);
-    let job = job(&machine, &surfaces);
+    let block = block(&machine);
     let mut pb = PushBuffer::new();
-    write_methods(&mut pb, &job.buffers, &job.pictures);
-    let base = (job.buffers[0].1.gpu_address() >> 8) as u32;
+    write_methods(&mut pb, &job(&operands(&block), &pictures(&surfaces)));
+    let base = (block.gpu_address() >> 8) as u32;
     let page = |address: u64| (address >> 8) as u32;
     let luma: Vec<u32> = surfaces.iter().map(|s| page(s.luma_address())).collect();
     let chroma: Vec<u32> = surfaces.iter().map(|s| page(s.chroma_address())).collect();
@@ -112,7 +119,9 @@ fn a_change_of_control_is_sent() {
     let machine = Machine::h200();
     let queue = machine.context.video_queue(machine.context.engines()[0], Lane::Bulk).unwrap();
     let surfaces = surfaces(&machine, 3);
-    let mut job = job(&machine, &surfaces);
+    let (block, pictures) = (block(&machine), pictures(&surfaces));
+    let buffers = operands(&block);
+    let mut job = job(&buffers, &pictures);
     for params in [0x4_2057, 0x4_2057, 0x5_2057, 0x4_2057, 0x4_2057] {
         job.control_params = params;
         queue.submit(&job).unwrap().point.wait(LONG).unwrap();
@@ -195,9 +204,9 @@ fn submissions_write_and_read_their_surfaces() {
         }
     }
     machine.kernel.faults().stall(0, engine);
-    let mut job = job(&machine, &surfaces);
-    job.buffers.push((0x414, job.buffers[0].1.clone()));
-    let point = queue.submit(&job).unwrap().point;
+    let block = block(&machine);
+    let buffers = [operands(&block), vec![Operand::new(0x414, &block)]].concat();
+    let point = queue.submit(&job(&buffers, &pictures(&surfaces))).unwrap().point;
     let value = |p: Option<SyncPoint>| p.map(|p| (p.timeline().engine(), p.value()));
     assert_eq!(value(pending_write(&surfaces[0])), Some((engine, point.value())));
     for reference in &surfaces[1..] {
@@ -226,45 +235,49 @@ fn jobs_depend_on_the_memory_that_they_touch() {
     for &engine in engines {
         machine.kernel.faults().stall(0, engine);
     }
-    let base = job(&machine, &surfaces);
-    let job = |target: usize, references: &[usize], motion: usize, collocated: &[usize]| {
-        let places = std::iter::once(&target).chain(references);
-        PictureJob {
-            buffers: [base.buffers.as_slice(), &[(0x414, base.buffers[0].1.clone())]].concat(),
-            target: surfaces[target].clone(),
-            pictures: (0..).zip(places.map(|&i| surfaces[i].clone())).collect(),
-            motion: Some(slots[motion].clone()),
-            collocated: collocated.iter().map(|&i| slots[i].clone()).collect(),
-            ..base.clone()
-        }
+    let block = block(&machine);
+    let buffers = [operands(&block), vec![Operand::new(0x414, &block)]].concat();
+    // Target, references, motion and motion that is read.
+    type Access<'a> = (usize, &'a [usize], usize, &'a [usize]);
+    let with = |(target, references, motion, collocated): Access<'_>,
+                look: &mut dyn FnMut(&PictureJob<'_>)| {
+        let named = std::iter::once(&target).chain(references);
+        let pictures: Vec<_> = (0..).zip(named.map(|&i| &surfaces[i])).collect();
+        let collocated: Vec<_> = collocated.iter().map(|&i| &slots[i]).collect();
+        let job = job(&buffers, &pictures);
+        look(&PictureJob { motion: Some(&slots[motion]), collocated: &collocated, ..job });
     };
-    let dependencies = |job: &PictureJob| {
-        let points = job.dependencies();
-        let mut named: Vec<_> = points.iter().map(|p| (p.timeline().engine(), p.value())).collect();
+    let dependencies = |access: Access<'_>| {
+        let mut named = Vec::new();
+        with(access, &mut |job| {
+            named = job.dependencies().iter().map(|p| (p.timeline().engine(), p.value())).collect();
+        });
         named.sort_unstable();
         named
     };
-    let submit = |queue: usize, job: &PictureJob| {
-        let point = queues[queue].submit(job).unwrap().point;
+    let submit = |queue: usize, access: Access<'_>| {
+        let mut point = None;
+        with(access, &mut |job| point = Some(queues[queue].submit(job).unwrap().point));
+        let point = point.expect("submitted");
         (point.timeline().engine(), point.value())
     };
-    let first = submit(0, &job(0, &[], 0, &[]));
+    let first = submit(0, (0, &[], 0, &[]));
     // A reference, and motion that it takes.
-    let reader = job(1, &[0], 1, &[0]);
-    assert_eq!(dependencies(&reader), [first]);
-    let reader = submit(1, &reader);
+    let reader = (1, &[0][..], 1, &[0][..]);
+    assert_eq!(dependencies(reader), [first]);
+    let reader = submit(1, reader);
     // A surface that is read and a slot that is read, each for itself.
-    assert_eq!(dependencies(&job(0, &[], 2, &[])), [first, reader]);
-    assert_eq!(dependencies(&job(2, &[], 0, &[])), [first, reader]);
+    assert_eq!(dependencies((0, &[], 2, &[])), [first, reader]);
+    assert_eq!(dependencies((2, &[], 0, &[])), [first, reader]);
     // A slot that was written and nobody has read.
-    assert_eq!(dependencies(&job(2, &[], 1, &[])), [reader]);
-    assert_eq!(dependencies(&job(3, &[], 2, &[1])), [reader]);
+    assert_eq!(dependencies((2, &[], 1, &[])), [reader]);
+    assert_eq!(dependencies((3, &[], 2, &[1])), [reader]);
     // Readers do not wait for readers, nor strangers for anybody.
-    assert_eq!(dependencies(&job(3, &[0], 2, &[0])), [first]);
-    assert_eq!(dependencies(&job(3, &[], 2, &[])), []);
+    assert_eq!(dependencies((3, &[0], 2, &[0])), [first]);
+    assert_eq!(dependencies((3, &[], 2, &[])), []);
     // Whoever writes behind them stands for all of them.
-    let writer = submit(2, &job(0, &[], 0, &[]));
-    assert_eq!(dependencies(&job(3, &[0], 2, &[0])), [writer]);
+    let writer = submit(2, (0, &[], 0, &[]));
+    assert_eq!(dependencies((3, &[0], 2, &[0])), [writer]);
     for &engine in engines {
         machine.kernel.faults().resume(0, engine);
     }

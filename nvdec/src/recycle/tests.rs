@@ -77,9 +77,9 @@ fn what_others_hold_is_not_handed_out() {
     assert_eq!(keep(context, MIB, Purpose::Filled), address);
 }
 
-/// A queue holds what it was given beyond the end of the work; it is asked to let go when that is all that is there.
+/// Nobody gets memory that an engine works in; once it is done the memory is there, whether or not the queue is used again.
 #[test]
-fn what_a_queue_holds_is_had_when_its_work_is_done() {
+fn what_a_queue_works_in_is_had_when_it_is_done() {
     let machine = Machine::h200();
     let context = &machine.context;
     let copy = context.copy_queue().unwrap();

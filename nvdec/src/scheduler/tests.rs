@@ -25,8 +25,8 @@ impl Point for Fake {
         self.value
     }
 
-    fn is_reached(&self) -> bool {
-        self.progress.borrow()[self.engine] >= self.value
+    fn reached(&self) -> u64 {
+        self.progress.borrow()[self.engine]
     }
 }
 
@@ -54,7 +54,7 @@ impl Bench {
         let engine = plan.engine.instance() as usize;
         self.submitted[engine] += 1;
         let point = Fake { engine, value: self.submitted[engine], progress: self.progress.clone() };
-        self.scheduler.submitted(plan, point);
+        self.scheduler.submitted(plan, &point);
         plan
     }
 

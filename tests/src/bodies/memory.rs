@@ -106,13 +106,13 @@ pub fn slices_share(on: &Backend) {
     let all = bytes(&buffer);
     assert!(all[1000..1100].iter().all(|&b| b == 0x77) && all[..1000] == pattern(10_000, 3)[..1000]);
     let mut slice = slice;
-    assert!(!slice.is_sole_owner());
+    assert!(!slice.is_unused());
     drop(buffer);
-    assert!(slice.is_sole_owner());
+    assert!(slice.is_unused());
     assert!(bytes(&slice).iter().all(|&b| b == 0x77));
     let deep = slice.slice(10, 20).slice(5, 5);
     assert_eq!(deep.gpu_address(), slice.gpu_address() + 15);
-    assert!(!slice.is_sole_owner());
+    assert!(!slice.is_unused());
 }
 
 /// Sizes from a byte to tens of mebibytes; what no machine has is refused.

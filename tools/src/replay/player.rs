@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hcq::{CopyCommands, DeviceBuffer, EngineType, Placement, SyncPoint};
 use nvdec::hevc::audit;
-use nvdec::job::PictureJob;
+use nvdec::job::{Operand, PictureJob};
 use nvdec::pool::{Reuse, SurfacePool};
 use nvdec::queue::VideoQueue;
 use nvdec::{Context, EngineSet, Lane, Surface};
@@ -219,47 +219,49 @@ impl<'a> Player<'a> {
         waits.extend(self.move_motion(&plan, &collocated, cleared)?);
         let queue = self.engine(engine, plan.scratch.size, &mut waits)?;
         let (scratch, _) = self.queues[&engine].scratch.clone().expect("made above");
-        let part = |buffer: &DeviceBuffer, offset: u64| buffer.slice(offset, buffer.size() - offset);
         let [lists_at, tiles_at, stream_at] = PARTS;
         let class = self.context.class();
         let mut buffers = Vec::with_capacity(picture.methods.len() + 2);
         for method in &picture.methods {
-            let buffer = match method.method {
-                video::SET_DRV_PIC_SETUP_OFFSET => upload.clone(),
-                video::HEVC_SET_SCALING_LIST_OFFSET => part(&upload, lists_at),
-                video::HEVC_SET_TILE_SIZES_OFFSET => part(&upload, tiles_at),
-                video::SET_IN_BUF_BASE_OFFSET => part(&upload, stream_at),
-                video::SET_COLOC_DATA_OFFSET => collocated.slice(offset, plan.needs.collocated),
-                video::SET_NVDEC_STATUS_OFFSET => status.clone(),
-                video::HEVC_SET_FILTER_BUFFER_OFFSET => scratch.clone(),
+            let (buffer, at) = match method.method {
+                video::SET_DRV_PIC_SETUP_OFFSET => (&upload, 0),
+                video::HEVC_SET_SCALING_LIST_OFFSET => (&upload, lists_at),
+                video::HEVC_SET_TILE_SIZES_OFFSET => (&upload, tiles_at),
+                video::SET_IN_BUF_BASE_OFFSET => (&upload, stream_at),
+                video::SET_COLOC_DATA_OFFSET => (&collocated, offset),
+                video::SET_NVDEC_STATUS_OFFSET => (&status, 0),
+                video::HEVC_SET_FILTER_BUFFER_OFFSET => (&scratch, 0),
                 // What only some classes have goes by the class at hand.
                 _ => continue,
             };
-            buffers.push((method.method, buffer));
+            buffers.push(Operand::new(method.method, buffer).at(at));
         }
         if class.intra_top {
-            buffers.push((video::SET_INTRA_TOP_BUF_OFFSET, part(&scratch, plan.scratch.intra_top)));
+            buffers.push(Operand::new(video::SET_INTRA_TOP_BUF_OFFSET, &scratch).at(plan.scratch.intra_top));
         }
         if class.scratch_4dc > 0 {
-            buffers.push((video::UNNAMED_SCRATCH_OFFSET_4DC, part(&scratch, plan.scratch.unnamed_4dc)));
+            buffers
+                .push(Operand::new(video::UNNAMED_SCRATCH_OFFSET_4DC, &scratch).at(plan.scratch.unnamed_4dc));
         }
-        let mut pictures = Vec::with_capacity(picture.places.len());
+        let mut surfaces = Vec::with_capacity(picture.places.len());
         for &(place, id) in &picture.places {
-            pictures.push((place, self.surface(id, &plan)?));
+            surfaces.push((place, self.surface(id, &plan)?));
         }
+        let pictures: Vec<_> = surfaces.iter().map(|(place, surface)| (*place, surface)).collect();
+        let target = self.surface(picture.target, &plan)?;
         let job = PictureJob {
             application_id: picture.application_id,
             control_params: picture.control_params,
-            buffers,
-            target: self.surface(picture.target, &plan)?,
-            pictures,
+            buffers: &buffers,
+            target: &target,
+            pictures: &pictures,
             // The plan knows who reads and writes which slot.
             motion: None,
-            collocated: Vec::new(),
-            waits,
+            collocated: &[],
+            waits: &waits,
         };
         let submission = queue.submit(&job)?;
-        self.fetcher.fetch(index, &job.target, &submission.point)?;
+        self.fetcher.fetch(index, &target, &submission.point)?;
         self.points.push(submission.point);
         self.uploaded += upload.size();
         self.flights.push_back(Flight { index, engine, status, upload });

@@ -10,7 +10,7 @@ use hcq::{DeviceBuffer, Placement, SyncPoint, Timeline};
 use hevc::NalUnitType;
 use hevc::nal::{AnnexBReader, NalHeader};
 use nvdec::hevc::audit;
-use nvdec::job::PictureJob;
+use nvdec::job::{Operand, PictureJob};
 use nvdec::queue::Submission;
 use nvdec::session::{Observer, PictureRecord};
 use nvdec::{Context, DecoderOptions, DeviceChoice, HevcDecoder, Sent, SurfaceGeometry};
@@ -446,7 +446,7 @@ fn writing(source: io::Error) -> Failure {
 }
 
 impl<W: Write + Send> Observer for Recorder<W> {
-    fn submitted(&mut self, job: &PictureJob, submission: &Submission, record: &Arc<PictureRecord>) {
+    fn submitted(&mut self, job: &PictureJob<'_>, submission: &Submission, record: &Arc<PictureRecord>) {
         let mut state = self.lock();
         if state.failed.is_some() || state.begun_pictures >= state.limit {
             return;
@@ -471,22 +471,23 @@ impl<W: Write> State<W> {
 
     fn submitted(
         &mut self,
-        job: &PictureJob,
+        job: &PictureJob<'_>,
         submission: &Submission,
         record: &Arc<PictureRecord>,
     ) -> Result<(), Failure> {
         let index = self.written + self.pending.len();
         let geometry = *job.target.geometry();
         // First of all, so that nothing of what follows is waited for by an engine.
-        self.fetcher.fetch(index, &job.target, &submission.point)?;
+        self.fetcher.fetch(index, job.target, &submission.point)?;
         self.begun_pictures += 1;
         self.memory.begin(&geometry);
         let mut methods = Vec::with_capacity(job.buffers.len());
         let mut bitstream = Vec::new();
-        for (method, buffer) in &job.buffers {
-            let to = if is_input(*method, buffer) {
-                let data = self.host_data(*method, buffer, job)?;
-                if *method == video::SET_IN_BUF_BASE_OFFSET {
+        for operand in job.buffers {
+            let (method, buffer) = (operand.method, &operand.memory());
+            let to = if is_input(method, buffer) {
+                let data = self.host_data(method, buffer, job)?;
+                if method == video::SET_IN_BUF_BASE_OFFSET {
                     bitstream.clone_from(&data);
                 }
                 let Some(to) = self.write(|writer| writer.data(&data)) else { return Ok(()) };
@@ -494,10 +495,10 @@ impl<W: Write> State<W> {
             } else {
                 self.memory.other(buffer)
             };
-            methods.push(MethodRecord { method: *method, to });
+            methods.push(MethodRecord { method, to });
         }
         let point = &submission.point;
-        let target = self.memory.surface(&job.target);
+        let target = self.memory.surface(job.target);
         let places: Vec<_> = job.pictures.iter().map(|(p, s)| (*p, self.memory.surface(s))).collect();
         let (collocated, motion) = self.moved(index as u32, job, &methods, target, &places);
         let picture = Picture {
@@ -532,18 +533,18 @@ impl<W: Write> State<W> {
     fn moved(
         &mut self,
         index: u32,
-        job: &PictureJob,
+        job: &PictureJob<'_>,
         methods: &[MethodRecord],
         target: u32,
         places: &[(u8, u32)],
     ) -> (Option<Vec<u8>>, Vec<MotionCopy>) {
         let found = methods.iter().find(|m| m.method == video::SET_COLOC_DATA_OFFSET).map(|m| &m.to);
-        let setup = job.buffers.iter().find(|(m, _)| *m == video::SET_DRV_PIC_SETUP_OFFSET);
-        let slot = setup.and_then(|(_, setup)| read(setup, hevc_pic::SIZE as u64).ok()).and_then(|bytes| {
+        let setup = job.operand(video::SET_DRV_PIC_SETUP_OFFSET).map(Operand::memory);
+        let slot = setup.and_then(|setup| read(&setup, hevc_pic::SIZE as u64).ok()).and_then(|bytes| {
             let blocks = hevc_pic::colMvBuffersize.read(&bytes, 0).ok()?;
             u64::try_from(blocks * 256).ok()
         });
-        let own = job.pictures.iter().find(|(_, surface)| surface.same(&job.target));
+        let own = job.pictures.iter().find(|(_, surface)| surface.same(job.target));
         let (Some(&Pointee::Memory { id, offset, .. }), Some(slot), Some((place, _)), Some(_)) =
             (found, slot, own, &job.motion)
         else {
@@ -556,14 +557,19 @@ impl<W: Write> State<W> {
     }
 
     /// What the engine reads of a buffer in host memory.
-    fn host_data(&self, method: u32, buffer: &DeviceBuffer, job: &PictureJob) -> Result<Vec<u8>, Failure> {
+    fn host_data(
+        &self,
+        method: u32,
+        buffer: &DeviceBuffer,
+        job: &PictureJob<'_>,
+    ) -> Result<Vec<u8>, Failure> {
         let bytes = match method {
             video::SET_DRV_PIC_SETUP_OFFSET => audit::DESCRIPTOR_BYTES as u64,
             video::HEVC_SET_TILE_SIZES_OFFSET => audit::TILE_SIZES_BYTES as u64,
             video::HEVC_SET_SCALING_LIST_OFFSET => audit::SCALING_LIST_BYTES as u64,
             video::SET_IN_BUF_BASE_OFFSET => {
-                let setup = job.buffers.iter().find(|(m, _)| *m == video::SET_DRV_PIC_SETUP_OFFSET);
-                let descriptor = setup.map(|(_, setup)| read(setup, hevc_pic::SIZE as u64)).transpose()?;
+                let setup = job.operand(video::SET_DRV_PIC_SETUP_OFFSET).map(Operand::memory);
+                let descriptor = setup.map(|setup| read(&setup, hevc_pic::SIZE as u64)).transpose()?;
                 let length = descriptor.and_then(|bytes| hevc_pic::stream_len.read(&bytes, 0).ok());
                 length.unwrap_or(0) as u64 + audit::BITSTREAM_SLACK as u64
             }

@@ -47,9 +47,8 @@ proptest! {
         let settled = settled.filter(|(_, place)| !named.is_empty() && *place != target);
         let fixed: Vec<(usize, u8)> =
             settled.iter().map(|(at, place)| (at.index(named.len()), *place)).collect();
-        let surface = |at: usize| found[at].clone();
-        let missing = || Ok(grey.clone());
-        let table = PictureTable::new((own, target), &rps, surface, &fixed, missing, Vec::new()).unwrap();
+        let surface = |at: usize| found[at].as_ref().unwrap_or(grey);
+        let table = PictureTable::new((own, target), &rps, surface, &fixed);
         let distinct: std::collections::BTreeSet<_> = named.iter().filter_map(|e| e.index).collect();
         let missing = named.iter().filter(|e| e.index.is_none()).count();
         let Some(table) = table else {
