@@ -334,6 +334,12 @@ impl View<'_> {
         self.mapping.copy_in(self.at_mut(offset, data.len()), data);
     }
 
+    /// Has the processor fetch `length` bytes at `offset` of host memory that will be written soon: where a device read
+    /// them last they are not in its caches, and whatever waits for stores waits for that.
+    pub fn prefetch_to_write(&self, offset: usize, length: usize) {
+        self.mapping.prefetch_to_write(self.at_mut(offset, length), length);
+    }
+
     /// Copies much `data` to `offset`, past the caches of the processor.
     pub fn stream_in(&self, offset: usize, data: &[u8]) {
         self.mapping.stream_in(self.at_mut(offset, data.len()), data);

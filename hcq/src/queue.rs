@@ -19,6 +19,8 @@ use crate::timeline::{SEMAPHORE_BYTES, SyncPoint, Timeline};
 const RING_ENTRIES: u64 = 512;
 const PUSH_BYTES: u64 = 128 << 10;
 const PAGE: u64 = 4096;
+/// Bytes of push memory that are fetched ahead of the next submission: as many as that of a picture takes.
+const PREFETCHED: usize = 512;
 /// How long a full ring is waited for: longer than any engine takes for what the ring can hold.
 const RING_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -239,6 +241,8 @@ impl Queue {
         state.head = end;
         state.submitted = value;
         state.inflight.push_back(InFlight { value, start });
+        let next = (end % PUSH_BYTES) as usize;
+        view.prefetch_to_write(next, PREFETCHED.min(PUSH_BYTES as usize - next));
         let point = SyncPoint::new(&self.timeline, value);
         if let (Some(profiler), Some(stamps)) = (&state.profiler, stamps) {
             profiler.submitted(point.clone(), stamps);

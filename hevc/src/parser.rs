@@ -124,12 +124,33 @@ impl<T: PartialEq> Stored<T> {
 #[derive(Debug, Clone)]
 struct Current {
     picture: Arc<Picture>,
-    /// Header of the last independent slice segment; `None` after one that could not be read.
-    independent: Option<Arc<SliceHeader>>,
+    independent: Independent,
     /// `slice_segment_address` of the last slice segment.
     last_address: u32,
     /// The same in decoding order, in which addresses grow (`CtbAddrRsToTs`).
     last_address_ts: u32,
+}
+
+/// The last independent slice segment, which dependent ones continue.
+#[derive(Debug, Clone)]
+enum Independent {
+    /// It could not be read.
+    Lost,
+    /// The first one of the picture.
+    First,
+    /// A later one, with this header.
+    Later(Arc<SliceHeader>),
+}
+
+impl Current {
+    /// Header of the last independent slice segment, if that could be read.
+    fn independent(&self) -> Option<&SliceHeader> {
+        match &self.independent {
+            Independent::Lost => None,
+            Independent::First => Some(&self.picture.header),
+            Independent::Later(header) => Some(header),
+        }
+    }
 }
 
 /// Turns NAL units, in decoding order, into parameter sets and slice segments with everything the standard derives for
@@ -322,7 +343,7 @@ impl Parser {
             && let Some(current) = &mut self.current
         {
             // Dependent slice segments that follow would continue the one that is lost now.
-            current.independent = None;
+            current.independent = Independent::Lost;
         }
         let (slice_header, picture) = parsed?;
         Ok(SliceSegment { nal: NalUnit { header, data: nal }, header: slice_header, picture })
@@ -344,7 +365,7 @@ impl Parser {
         };
         let (dependent, address) = start.parse_address(r, pps, sps)?;
         let mut header = if dependent {
-            match current.and_then(|current| current.independent.as_ref()) {
+            match current.and_then(Current::independent) {
                 Some(independent) => independent.dependent(start, address),
                 None => return Err(Error::MissingIndependentSliceSegment { place: r.place(), address }),
             }
@@ -435,7 +456,7 @@ impl Parser {
             current.last_address = address;
             current.last_address_ts = address_ts;
             if !header.dependent_slice_segment_flag {
-                current.independent = Some(Arc::clone(&header));
+                current.independent = Independent::Later(Arc::clone(&header));
             }
             return Ok((header, None));
         };
@@ -470,7 +491,7 @@ impl Parser {
         }
         self.current = Some(Current {
             picture: Arc::clone(&picture),
-            independent: Some(Arc::clone(&header)),
+            independent: Independent::First,
             last_address: address,
             last_address_ts: address_ts,
         });

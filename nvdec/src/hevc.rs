@@ -33,6 +33,7 @@ mod tables;
 mod window;
 
 pub use capability::{check, check_limits, check_pps};
+use descriptor::DESCRIPTOR_BYTES;
 pub use options::{DecoderOptions, Mode, Price};
 use sequence::{Sequence, Shown, Stored};
 use slices::{Place, SliceData};
@@ -297,7 +298,7 @@ impl HevcDecoder {
         let offset = self.offset;
         self.offset += nal.len() as u64;
         match self.parser.parse(nal) {
-            Ok(Unit::Slice(slice)) => self.slice(&slice, place, pts)?,
+            Ok(Unit::Slice(slice)) => self.slice(slice, place, pts)?,
             Ok(Unit::Sei { messages, suffix }) => {
                 if !suffix {
                     self.end_access_unit()?;
@@ -389,8 +390,8 @@ impl HevcDecoder {
         self.parser.parameter_sets_of(nal).is_some_and(|(_, sps)| !sequence.fits(sps))
     }
 
-    fn slice(&mut self, slice: &SliceSegment<'_>, place: Option<Place<'_>>, pts: Option<i64>) -> Result<()> {
-        if let Some(picture) = &slice.picture {
+    fn slice(&mut self, slice: SliceSegment<'_>, place: Option<Place<'_>>, pts: Option<i64>) -> Result<()> {
+        if let Some(picture) = slice.picture {
             self.end_access_unit()?;
             self.current = self.begin(picture, pts)?;
         }
@@ -414,14 +415,14 @@ impl HevcDecoder {
     }
 
     /// Starts a picture: marking, output, references. `None` if its slices are to be dropped.
-    fn begin(&mut self, picture: &Arc<Picture>, pts: Option<i64>) -> Result<Option<Box<Decode>>> {
-        if picture.skipped || self.is_refused(picture)? {
+    fn begin(&mut self, picture: Arc<Picture>, pts: Option<i64>) -> Result<Option<Box<Decode>>> {
+        if picture.skipped || self.is_refused(&picture)? {
             return Ok(None);
         }
         if self.sequence.as_ref().is_none_or(|s| !s.fits(&picture.sps)) {
             self.activate(&picture.sps, &picture.pps)?;
         }
-        let begin = self.dpb.begin(picture);
+        let begin = self.dpb.begin(&picture);
         self.bump(begin.output);
         if self.window.limits().pictures == 0 && self.spare.is_none() {
             // The first picture of the sequence, or one that was not seen to begin.
@@ -432,8 +433,8 @@ impl HevcDecoder {
             found.map(|entry| entry.payload.clone())
         };
         let references = begin.rps.initial_list0().map(stored).take(PLACES).collect();
-        self.session.upload.open(BITSTREAM_AT)?;
-        let (picture, rps) = (picture.clone(), begin.rps);
+        self.session.upload.open(BITSTREAM_AT, DESCRIPTOR_BYTES)?;
+        let rps = begin.rps;
         let (collocated, slices) = (ArrayVec::new(), SliceData::None);
         Ok(Some(Box::new(Decode { picture, pts, rps, references, collocated, hash: None, slices })))
     }

@@ -22,7 +22,7 @@ use crate::uses::Latest;
 /// Errors kept for a caller who does not take them.
 const MAX_ERRORS: usize = 1024;
 /// Pictures that status memory is allocated for at once.
-const STATUS_SLOTS: u64 = 64;
+const STATUS_SLOTS: u64 = 128;
 /// Pictures whose status is read at once. A read is a round trip over the bus, and these are under way together.
 const BATCH: usize = 8;
 /// How long a picture may take before its engine counts as stuck. The engine's own timer ends a picture long
@@ -81,8 +81,11 @@ struct InFlight {
 #[derive(Debug)]
 pub(crate) struct StatusMemory {
     chunks: Vec<Lease>,
-    /// Numbers of the free ones, each so many slots behind the beginning of the first chunk.
-    free: Vec<u64>,
+    /// How many of them were cleared, which maps them.
+    cleared: usize,
+    /// Numbers of the free ones, each so many slots behind the beginning of the first chunk. They are clear. The one that was
+    /// given back first is taken first, so that slots of pictures that follow each other do so as well.
+    free: VecDeque<u64>,
 }
 
 /// Status memory of one picture.
@@ -327,9 +330,7 @@ impl Session {
             }
             self.retire();
         }
-        let slot = self.status.take(&self.context)?;
-        status::clear(slot.memory.view()?);
-        Ok(slot)
+        self.status.take(&self.context)
     }
 
     /// Which of the pictures that it refers to a picture on `timeline` may go down with.
@@ -420,7 +421,7 @@ impl Session {
 
     /// Gives status memory back when its picture was not submitted after all.
     pub(crate) fn abandon(&mut self, slot: StatusSlot) {
-        self.status.free.push(slot.number);
+        self.status.free.push_back(slot.number);
     }
 
     /// Waits for all pictures in flight.
@@ -455,16 +456,24 @@ impl Session {
                 return;
             }
             let mut lines = [[0; LINE]; BATCH];
-            // All of them were mapped when they were cleared.
+            // All of them were mapped when the memory was cleared.
             hcq::load_lines(
                 self.inflight.iter().take(done).flat_map(|picture| picture.record.memory.view()),
                 &mut lines,
             );
+            let mut settled = ArrayVec::<InFlight, BATCH>::new();
             for line in &lines[..done] {
-                let InFlight { record, bytes, slot } = self.inflight.pop_front().expect("so many are done");
-                self.settle(&record, line, bytes);
-                self.status.free.push(slot);
+                let picture = self.inflight.pop_front().expect("so many are done");
+                self.settle(&picture.record, line, picture.bytes);
+                settled.push(picture);
             }
+            // At once: the instructions behind a counted reference wait for stores to GPU memory before them.
+            for picture in &settled {
+                if let Ok(view) = picture.record.memory.view() {
+                    status::clear(view);
+                }
+            }
+            self.status.free.extend(settled.iter().map(|picture| picture.slot));
             if self.inflight.is_empty() {
                 self.context.set_busy(self.number, false);
             }
@@ -499,7 +508,7 @@ impl StatusMemory {
     }
 
     fn new(context: &Context) -> Result<Self> {
-        let mut status = StatusMemory { chunks: Vec::new(), free: Vec::new() };
+        let mut status = StatusMemory { chunks: Vec::new(), cleared: 0, free: VecDeque::new() };
         status.grow(context)?;
         Ok(status)
     }
@@ -507,7 +516,7 @@ impl StatusMemory {
     fn grow(&mut self, context: &Context) -> Result<()> {
         let memory = context.allocate(STATUS_SLOTS * STATUS_BYTES, Purpose::Status)?;
         let first = self.chunks.len() as u64 * STATUS_SLOTS;
-        self.free.extend((first..first + STATUS_SLOTS).rev());
+        self.free.extend(first..first + STATUS_SLOTS);
         self.chunks.push(memory);
         Ok(())
     }
@@ -516,8 +525,13 @@ impl StatusMemory {
         if self.free.is_empty() {
             self.grow(context)?;
         }
-        let number = self.free.pop().expect("just filled");
-        let chunk = &self.chunks[(number / STATUS_SLOTS) as usize];
+        let number = self.free.pop_front().expect("just filled");
+        let at = (number / STATUS_SLOTS) as usize;
+        let chunk = &self.chunks[at];
+        if self.cleared <= at {
+            chunk.view()?.fill(0, chunk.size() as usize, 0);
+            self.cleared = at + 1;
+        }
         let memory = chunk.slice(number % STATUS_SLOTS * STATUS_BYTES, STATUS_BYTES);
         Ok(StatusSlot { memory, number })
     }

@@ -5,10 +5,9 @@ use std::fmt;
 use hcq::{LINE, View};
 use nvkernel_sys::video::nvdec_status as field;
 
-/// Bytes reserved for the status of one picture.
-pub const STATUS_BYTES: u64 = 4096;
-/// Bytes of the struct itself.
-const STRUCT_BYTES: usize = 56;
+/// Bytes reserved for the status of one picture: as far as the engine writes with `EVENT_TRACE_LOGGING_ON`, 332. Close
+/// together, since those of pictures that follow each other are read together, and pages have to be looked up.
+pub const STATUS_BYTES: u64 = 512;
 
 /// What the engine reports of a picture that it finished.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,12 +82,12 @@ impl fmt::Display for PictureFault {
     }
 }
 
-/// Prepares the status memory of a picture that is about to be submitted.
+/// Prepares status memory for the next picture: the struct, of 56 bytes, with the rest of the line that it lies in.
 ///
 /// The engine reads the struct before it decodes: with anything but zero in it, it skips the picture and
 /// writes no more than `cycle_count`.
 pub(crate) fn clear(view: View<'_>) {
-    view.fill(0, STRUCT_BYTES, 0);
+    view.fill(0, LINE, 0);
 }
 
 /// What the first bytes of its status memory say of a picture whose submission is complete. `expected` is its number of

@@ -97,10 +97,12 @@ impl UploadRing {
         self.enough = chunks;
     }
 
-    /// Opens a chunk of `length` bytes, dropping one that is still open. Its bytes are undefined.
-    pub(crate) fn open(&mut self, length: u64) -> Result<()> {
+    /// Opens a chunk of `length` bytes, dropping one that is still open. Its bytes are undefined; the first `soon` of them are
+    /// to be written at the end.
+    pub(crate) fn open(&mut self, length: u64, soon: usize) -> Result<()> {
         self.open = None;
         let start = self.reserve(self.head.next_multiple_of(ALIGNMENT), length)?;
+        self.memory.view()?.prefetch_to_write((start % self.memory.size()) as usize, soon);
         self.open = Some(Open { start, length });
         Ok(())
     }

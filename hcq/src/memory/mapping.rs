@@ -172,6 +172,21 @@ pub fn prefetch(bytes: &[u8]) {
     let _ = bytes;
 }
 
+impl Mapping {
+    /// Has the processor fetch `length` bytes at `offset` that will be written soon.
+    pub fn prefetch_to_write(&self, offset: usize, length: usize) {
+        let at = self.at(offset, length);
+        #[cfg(target_arch = "x86_64")]
+        for line in (0..length).step_by(LINE) {
+            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+            // SAFETY: an instruction that changes nothing and cannot fault; processors without it do nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.wrapping_add(line).cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = at;
+    }
+}
+
 /// Lines that [`load_lines`] has under way at a time.
 const TOGETHER: usize = 8;
 

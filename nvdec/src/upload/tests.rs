@@ -131,7 +131,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Open(length) => {
-                    ring.open(length as u64).unwrap();
+                    ring.open(length as u64, 0).unwrap();
                     let bytes = pattern(length);
                     if length > 0 {
                         opened(&ring).view().unwrap().copy_in(0, &bytes);
@@ -171,7 +171,7 @@ fn memory_is_used_again_rather_than_grown() {
     let mut ring = UploadRing::new(&clock.context).unwrap();
     let mut seen = std::collections::BTreeSet::new();
     for i in 0..100u8 {
-        ring.open(0).unwrap();
+        ring.open(0, 0).unwrap();
         ring.append(&[&vec![i; 700_000]]).unwrap();
         seen.insert(opened(&ring).gpu_address());
         close(&mut ring, clock.point());
@@ -186,7 +186,7 @@ fn an_abandoned_chunk_takes_no_room() {
     let clock = Clock::new();
     let mut ring = UploadRing::new(&clock.context).unwrap();
     for _ in 0..20 {
-        ring.open(1 << 20).unwrap();
+        ring.open(1 << 20, 0).unwrap();
     }
     assert_eq!((ring.memory.size(), opened(&ring).gpu_address()), (INITIAL_BYTES, ring.memory.gpu_address()));
 }
@@ -195,10 +195,10 @@ fn an_abandoned_chunk_takes_no_room() {
 fn chunks_in_flight_keep_the_old_ring_alive() {
     let mut clock = Clock::new();
     let mut ring = UploadRing::new(&clock.context).unwrap();
-    ring.open(0).unwrap();
+    ring.open(0, 0).unwrap();
     ring.append(&[&[7; 1000]]).unwrap();
     let old = close(&mut ring, clock.point());
-    ring.open(0).unwrap();
+    ring.open(0, 0).unwrap();
     ring.append(&[b"head"]).unwrap();
     ring.append(&[&vec![9; 3 << 20]]).unwrap();
     assert!(ring.memory.size() > INITIAL_BYTES);
@@ -211,16 +211,16 @@ fn chunks_in_flight_keep_the_old_ring_alive() {
 fn too_large_a_picture_is_refused_and_the_ring_goes_on() {
     let clock = Clock::new();
     let mut ring = UploadRing::new(&clock.context).unwrap();
-    let error = ring.open(MAX_BYTES + 1).unwrap_err();
+    let error = ring.open(MAX_BYTES + 1, 0).unwrap_err();
     assert!(matches!(error, Error::PictureTooLarge { bytes, limit: MAX_BYTES } if bytes == MAX_BYTES + 1));
     assert!(error.is_picture_error());
-    ring.open(0).unwrap();
+    ring.open(0, 0).unwrap();
     ring.append(&[b"small"]).unwrap();
     assert_eq!(read(&opened(&ring)), b"small");
-    ring.open(MAX_BYTES).unwrap();
+    ring.open(MAX_BYTES, 0).unwrap();
     let error = ring.append(&[b"x"]).unwrap_err();
     assert!(matches!(error, Error::PictureTooLarge { .. }));
-    ring.open(10).unwrap();
+    ring.open(10, 0).unwrap();
 }
 
 /// At its largest, the ring is waited for.
@@ -228,17 +228,17 @@ fn too_large_a_picture_is_refused_and_the_ring_goes_on() {
 fn a_full_ring_waits_for_its_oldest_chunk() {
     let mut clock = Clock::new();
     let mut ring = UploadRing::new(&clock.context).unwrap();
-    ring.open(MAX_BYTES / 2).unwrap();
+    ring.open(MAX_BYTES / 2, 0).unwrap();
     let first = clock.point();
     close(&mut ring, first.clone());
-    ring.open(MAX_BYTES / 2).unwrap();
+    ring.open(MAX_BYTES / 2, 0).unwrap();
     close(&mut ring, clock.point());
     assert_eq!(ring.memory.size(), MAX_BYTES);
     assert!(!first.is_reached());
     let (faults, engine) = (clock.kernel.faults(), clock.engine);
     let helper = std::thread::spawn(move || faults.resume(0, engine));
     // Two halves are in flight: the third finds room only behind the older of them.
-    ring.open(MAX_BYTES / 2 - 1000).unwrap();
+    ring.open(MAX_BYTES / 2 - 1000, 0).unwrap();
     assert!(first.is_reached());
     helper.join().unwrap();
 }
@@ -250,7 +250,7 @@ fn chunks_are_freed_in_order_whenever_their_points_are_known() {
     let mut ring = UploadRing::new(&clock.context).unwrap();
     let chunks: Vec<Chunk> = (0..3)
         .map(|_| {
-            ring.open(500_000).unwrap();
+            ring.open(500_000, 0).unwrap();
             ring.close()
         })
         .collect();
@@ -260,13 +260,13 @@ fn chunks_are_freed_in_order_whenever_their_points_are_known() {
         clock.tick();
     }
     // The oldest is still in use: there is no room at the start of the ring.
-    ring.open(600_000).unwrap();
+    ring.open(600_000, 0).unwrap();
     assert!(ring.memory.size() > INITIAL_BYTES);
     let mut ring = UploadRing::new(&clock.context).unwrap();
-    ring.open(1_900_000).unwrap();
+    ring.open(1_900_000, 0).unwrap();
     let first = ring.close();
     ring.free(&first, None);
-    ring.open(1_900_000).unwrap();
+    ring.open(1_900_000, 0).unwrap();
     assert_eq!(
         (ring.memory.size(), opened(&ring).gpu_address()),
         (INITIAL_BYTES, first.memory.gpu_address())
@@ -280,7 +280,7 @@ fn a_ring_that_is_given_back_is_empty() {
     let mut ring = UploadRing::new(&clock.context).unwrap();
     let mut seen = std::collections::BTreeSet::new();
     for size in [10, 700_000, 700_000, 600_000, 500_000, 3_000_000, 4_000_000, 2_000_000] {
-        ring.open(100).unwrap();
+        ring.open(100, 0).unwrap();
         opened(&ring).view().unwrap().fill(0, 100, 0x5a);
         ring.append(&[&vec![0x5a; size]]).unwrap();
         seen.insert((ring.memory.gpu_address(), ring.memory.size()));
@@ -294,7 +294,7 @@ fn a_ring_that_is_given_back_is_empty() {
         assert_eq!((ring.memory.gpu_address(), ring.memory.size()), (*address, *size));
         assert!(read(&ring.memory).iter().all(|&byte| byte == 0));
         if *size == INITIAL_BYTES {
-            ring.open(3_000_100).unwrap();
+            ring.open(3_000_100, 0).unwrap();
         }
     }
 }
@@ -308,7 +308,7 @@ fn a_ring_with_enough_chunks_is_waited_for() {
     let bytes = vec![7; 100_000];
     let fill = |ring: &mut UploadRing, chunks: usize| {
         for _ in 0..chunks {
-            ring.open(0).unwrap();
+            ring.open(0, 0).unwrap();
             ring.append(&[&bytes]).unwrap();
             close(ring, queue.submit(&[], CopyCommands::new()).unwrap());
         }
@@ -319,7 +319,7 @@ fn a_ring_with_enough_chunks_is_waited_for() {
     assert_eq!(fill(&mut ring, 100), INITIAL_BYTES);
     // Chunks that are not submitted cannot be waited for.
     for _ in 0..30 {
-        ring.open(0).unwrap();
+        ring.open(0, 0).unwrap();
         ring.append(&[&bytes]).unwrap();
         ring.close();
     }

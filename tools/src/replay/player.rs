@@ -8,6 +8,7 @@ use nvdec::hevc::audit;
 use nvdec::job::{Operand, PictureJob};
 use nvdec::pool::{Reuse, SurfacePool};
 use nvdec::queue::VideoQueue;
+use nvdec::status::STATUS_BYTES;
 use nvdec::{Context, EngineSet, Lane, Surface};
 use nvkernel_sys::bits::Field;
 use nvkernel_sys::video::{self, nvdec_status as field};
@@ -21,7 +22,6 @@ use crate::exit::Failure;
 /// Pictures on their way, and bytes uploaded for them.
 const IN_FLIGHT: usize = 32;
 const IN_FLIGHT_BYTES: u64 = 256 << 20;
-const STATUS_BYTES: u64 = 4096;
 const ALIGNMENT: u64 = 256;
 
 /// Which engine gets which picture.
