@@ -29,7 +29,7 @@ const LOSS: Duration = Duration::from_millis(20);
 /// early; where there is none, sleeps are as long as the timeline's pace lets expect, or double.
 const SLICES: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(10));
 /// Longest sleep of those who leave some steps out: they are to wake up once, not more.
-const NEAR_SLICE: Duration = Duration::from_millis(100);
+const NEAR_SLICE: Duration = Duration::from_millis(250);
 /// Steps of a timeline that a wait need not be on time for.
 const MANY: u64 = 8;
 

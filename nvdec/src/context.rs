@@ -1,7 +1,7 @@
 //! [`Context`]: one GPU opened for decoding, with what its sessions share.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hcq::{
@@ -45,6 +45,8 @@ pub struct Context {
     sessions: AtomicU64,
     /// Those with pictures in flight, in the order in which they began to have some.
     busy: Mutex<Vec<u64>>,
+    /// How many these are, for those who ask for each picture.
+    busy_count: AtomicUsize,
     profiler: OnceLock<Arc<Profiler>>,
 }
 
@@ -121,6 +123,7 @@ impl Context {
             settled: Mutex::default(),
             sessions: AtomicU64::new(0),
             busy: Mutex::default(),
+            busy_count: AtomicUsize::new(0),
             profiler: OnceLock::new(),
         }))
     }
@@ -240,6 +243,12 @@ impl Context {
         if busy {
             sessions.push(number);
         }
+        self.busy_count.store(sessions.len(), Ordering::Relaxed);
+    }
+
+    /// Whether more sessions have pictures in flight than there are engines.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.busy_count.load(Ordering::Relaxed) > self.engines.len()
     }
 
     /// Those of `engines` that session `number` uses, and by how many sessions all are shared: its part of them, of as

@@ -25,6 +25,9 @@ const MAX_ERRORS: usize = 1024;
 const STATUS_SLOTS: u64 = 128;
 /// Pictures whose status is read at once. A read is a round trip over the bus, and these are under way together.
 const BATCH: usize = 8;
+/// Pictures that are left in flight when the host sleeps until the others are done: half of them, or as many as take one engine
+/// of an H200 long enough, 45 ms at 1080p.
+const ENOUGH_LEFT: usize = 64;
 /// How long a picture may take before its engine counts as stuck. The engine's own timer ends a picture long
 /// before.
 pub(crate) const PICTURE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -74,6 +77,15 @@ struct InFlight {
     slot: u64,
     record: Arc<PictureRecord>,
     bytes: u64,
+}
+
+/// How many pictures of a session are in flight before it waits for some of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InFlightLimit {
+    /// While no other session's pictures stand behind them.
+    pub(crate) alone: usize,
+    /// While some may.
+    pub(crate) crowded: usize,
 }
 
 /// Where engines leave their verdicts. In GPU memory: an engine reads and writes it several times a picture, the host
@@ -311,18 +323,22 @@ impl Session {
         self.failed.pop_front()
     }
 
-    /// Status memory for a picture about to be submitted. Waits for older pictures if `limit` are in flight.
-    pub(crate) fn status_slot(&mut self, limit: usize) -> Result<StatusSlot> {
+    /// Status memory for a picture about to be submitted. Waits for older pictures if as many as `limit` are in flight.
+    pub(crate) fn status_slot(&mut self, limit: InFlightLimit) -> Result<StatusSlot> {
         self.retire_batches();
+        let limit = if self.context.is_crowded() { limit.crowded } else { limit.alone };
         if self.inflight.len() >= limit.max(1) {
-            // Half of them at once, or nearly, and for the last one first: waking up costs more than looking.
-            let oldest = self.inflight.iter().take(1 + limit / 2);
+            // All but those that keep the engines busy meanwhile, or nearly, and for the last one first: waking up costs more
+            // than looking.
+            let left = (limit / 2).min(ENOUGH_LEFT);
+            let oldest = self.inflight.iter().take(1 + limit - left);
             // So few in flight leave no time to be late.
             let slack = match self.lane {
-                Lane::Bulk => limit as u64 / 8 / self.engines.len() as u64,
+                Lane::Bulk => left as u64 / 4 / self.engines.len() as u64,
                 Lane::Prompt => 0,
             };
-            for picture in oldest.rev() {
+            // The last ones of each engine are most likely among these.
+            for picture in oldest.rev().take(4 * self.engines.len()) {
                 picture.record.point.wait_near(slack, PICTURE_TIMEOUT)?;
             }
             if let Some(picture) = self.inflight.front() {

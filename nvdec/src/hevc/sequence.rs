@@ -17,16 +17,16 @@ use crate::frame::Frame;
 use crate::motion::{MotionSlot, MotionStore, PLACES};
 use crate::pool::{Reuse, SurfacePool};
 use crate::recycle::{Lease, Purpose};
-use crate::session::StatusMemory;
+use crate::session::{InFlightLimit, StatusMemory};
 use crate::surface::{Surface, SurfaceFormat, SurfaceGeometry};
 
 /// Most bytes of slice data that any picture may have.
 const MAX_PICTURE_BYTES: u64 = 128 << 20;
 /// Pictures that are in flight at least before the host waits for the engines, however few surfaces there are: so many
-/// blocks of 16x16, which take one engine of an H200 a tenth of a second, within limits. To go to sleep, wake up and find
+/// blocks of 16x16, which take one engine of an H200 a third of a second, within limits. To go to sleep, wake up and find
 /// nothing of oneself in the caches costs the processor as much as a picture or two.
-const BLOCKS_IN_FLIGHT: usize = 1 << 20;
-const LIMITS_IN_FLIGHT: (usize, usize) = (64, 128);
+const BLOCKS_IN_FLIGHT: usize = 3 << 20;
+const LIMITS_IN_FLIGHT: (usize, usize) = (64, 256);
 
 /// Parameter sets whose tables are kept: some encoders change between a few picture parameter sets all the time.
 const MAX_TEMPLATES: usize = 8;
@@ -109,7 +109,7 @@ pub(super) struct Sequence {
     pub(super) price: Price,
     pub(super) pool: SurfacePool,
     /// Pictures in flight before the host waits for the engines.
-    pub(super) in_flight_limit: usize,
+    pub(super) in_flight: InFlightLimit,
     /// Pictures in flight for which memory is taken to upload them; further ones go with what there is.
     pub(super) uploads: usize,
     pub(super) motion: MotionStore,
@@ -139,7 +139,7 @@ impl Sequence {
             sps: sps.clone(),
             price,
             pool: SurfacePool::new(context, geometry(sps), capacity, reuse),
-            in_flight_limit: in_flight_limit(sps, capacity, options.mode),
+            in_flight: in_flight_limit(sps, capacity, options.mode),
             uploads: least_in_flight(capacity),
             motion: MotionStore::new(context, motion_slots(engines), collocated_slot_bytes(sps))?,
             scratch: BTreeMap::new(),
@@ -164,7 +164,7 @@ impl Sequence {
             surfaces: (capacity as u64 + 1) * vidmem(geometry(sps).bytes()),
             motion: vidmem(motion),
             scratch: engines as u64 * vidmem(Scratch::new(sps, pps, class).size),
-            status: StatusMemory::bytes(in_flight_limit(sps, capacity, options.mode)),
+            status: StatusMemory::bytes(in_flight_limit(sps, capacity, options.mode).alone),
         }
     }
 
@@ -235,13 +235,14 @@ fn motion_slots(engines: usize) -> usize {
     PLACES * engines
 }
 
-fn in_flight_limit(sps: &Sps, surfaces: usize, mode: Mode) -> usize {
+fn in_flight_limit(sps: &Sps, surfaces: usize, mode: Mode) -> InFlightLimit {
     let (least, most) = LIMITS_IN_FLIGHT;
     let usual = match mode {
         Mode::LowLatency => least,
         _ => (BLOCKS_IN_FLIGHT / (scratch::blocks(sps) as usize).max(1)).clamp(least, most),
     };
-    usual.max(least_in_flight(surfaces))
+    let crowded = least_in_flight(surfaces);
+    InFlightLimit { alone: usual.max(crowded), crowded }
 }
 
 fn least_in_flight(surfaces: usize) -> usize {

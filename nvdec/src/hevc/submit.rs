@@ -319,7 +319,7 @@ impl HevcDecoder {
             }
         };
 
-        let slot = session.status_slot(sequence.in_flight_limit)?;
+        let slot = session.status_slot(sequence.in_flight)?;
         let scratch_memory = match sequence.scratch(&self.context, plan.engine, scratch.size) {
             Ok(memory) => memory.clone(),
             Err(error) => {
