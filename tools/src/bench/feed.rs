@@ -1,6 +1,6 @@
 //! [`Feeder`]: a decoder that is fed a stream from memory, a NAL unit at a time.
 
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use hevc::nal::{AnnexB, split_annex_b};
@@ -10,26 +10,50 @@ use crate::exit::Failure;
 
 /// A whole stream in memory.
 #[derive(Clone, Debug)]
-pub enum Stream {
-    /// Ordinary memory, from which slice data are copied.
+pub struct Stream {
+    memory: Memory,
+    /// Where its NAL units are, if that is known.
+    index: Option<Arc<[Range<usize>]>>,
+}
+
+/// How a stream is given to a decoder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Means {
+    /// From ordinary memory, from which slice data are copied, rather than from memory where engines read them.
+    pub copied: bool,
+    /// With its NAL units found beforehand, as those who read containers have them.
+    pub indexed: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Memory {
     Copied(Arc<[u8]>),
-    /// Memory where engines read them.
     InPlace(Input),
 }
 
 impl Stream {
-    /// `bytes`, where the engines of `context` read them unless they are to be `copied`.
+    /// `bytes`, to be given to decoders on `context`.
     ///
     /// # Errors
     ///
     /// [`Failure::Decode`] if there is no memory.
-    pub fn new(context: &Context, bytes: Arc<[u8]>, copied: bool) -> Result<Stream, Failure> {
-        if copied {
-            return Ok(Stream::Copied(bytes));
+    pub fn new(context: &Context, bytes: Arc<[u8]>, means: Means) -> Result<Stream, Failure> {
+        let index = means.indexed.then(|| {
+            let nals = split_annex_b(&bytes);
+            let at = |nal: &[u8]| nals.offset_of(nal)..nals.offset_of(nal) + nal.len();
+            nals.clone().map(at).collect()
+        });
+        if means.copied {
+            return Ok(Stream { memory: Memory::Copied(bytes), index });
         }
         let mut input = context.input(bytes.len())?;
         input.copy_from_slice(&bytes);
-        Ok(Stream::InPlace(input.freeze()))
+        Ok(Stream { memory: Memory::InPlace(input.freeze()), index })
+    }
+
+    /// A stream in ordinary memory.
+    pub fn copied(bytes: &[u8]) -> Stream {
+        Stream { memory: Memory::Copied(bytes.into()), index: None }
     }
 }
 
@@ -37,9 +61,41 @@ impl Deref for Stream {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
+        match &self.memory {
+            Memory::Copied(bytes) => bytes,
+            Memory::InPlace(input) => input,
+        }
+    }
+}
+
+/// The NAL units of a stream, from its beginning.
+#[derive(Debug)]
+enum Nals<'a> {
+    /// To be found.
+    Search(AnnexB<'a>),
+    Index(std::slice::Iter<'a, Range<usize>>),
+}
+
+impl<'a> Nals<'a> {
+    fn of(stream: &'a Stream) -> Nals<'a> {
+        match &stream.index {
+            None => Nals::Search(split_annex_b(stream).with_ahead(hcq::prefetch)),
+            Some(index) => Nals::Index(index.iter()),
+        }
+    }
+}
+
+impl Iterator for Nals<'_> {
+    type Item = Range<usize>;
+
+    fn next(&mut self) -> Option<Range<usize>> {
         match self {
-            Stream::Copied(bytes) => bytes,
-            Stream::InPlace(input) => input,
+            Nals::Search(nals) => {
+                let nal = nals.next()?;
+                let at = nals.offset_of(nal);
+                Some(at..at + nal.len())
+            }
+            Nals::Index(index) => index.next().cloned(),
         }
     }
 }
@@ -49,9 +105,9 @@ impl Deref for Stream {
 pub struct Feeder<'a> {
     decoder: HevcDecoder,
     stream: &'a Stream,
-    nals: AnnexB<'a>,
+    nals: Nals<'a>,
     /// A NAL unit that was not taken.
-    waiting: Option<&'a [u8]>,
+    waiting: Option<Range<usize>>,
     frames: u64,
 }
 
@@ -71,7 +127,7 @@ pub enum Step {
 impl<'a> Feeder<'a> {
     /// A feeder of `stream`.
     pub fn new(decoder: HevcDecoder, stream: &'a Stream) -> Feeder<'a> {
-        Feeder { decoder, stream, nals: split(stream), waiting: None, frames: 0 }
+        Feeder { decoder, stream, nals: Nals::of(stream), waiting: None, frames: 0 }
     }
 
     /// The decoder.
@@ -92,12 +148,9 @@ impl<'a> Feeder<'a> {
     /// nothing.
     pub fn step(&mut self, take: &mut dyn FnMut(Frame) -> Result<(), Failure>) -> Result<Step, Failure> {
         let nal = self.waiting.take().or_else(|| self.nals.next());
-        let sent = match (nal, self.stream) {
-            (Some(nal), Stream::InPlace(input)) => {
-                let at = self.nals.offset_of(nal);
-                self.decoder.send_nal_of(input, at..at + nal.len(), None)?
-            }
-            (Some(nal), Stream::Copied(_)) => self.decoder.send_nal(nal, None)?,
+        let sent = match (&nal, &self.stream.memory) {
+            (Some(nal), Memory::InPlace(input)) => self.decoder.send_nal_of(input, nal.clone(), None)?,
+            (Some(nal), Memory::Copied(bytes)) => self.decoder.send_nal(&bytes[nal.clone()], None)?,
             (None, _) => self.decoder.flush()?,
         };
         let mut received = 0;
@@ -112,7 +165,7 @@ impl<'a> Feeder<'a> {
         Ok(match (sent, nal) {
             (Sent::Accepted, Some(_)) => Step::Progress,
             (Sent::Accepted, None) => {
-                self.nals = split(self.stream);
+                self.nals = Nals::of(self.stream);
                 Step::End
             }
             (refusal, nal) => {
@@ -146,8 +199,4 @@ impl<'a> Feeder<'a> {
         }
         Ok(())
     }
-}
-
-fn split(stream: &[u8]) -> AnnexB<'_> {
-    split_annex_b(stream).with_ahead(hcq::prefetch)
 }

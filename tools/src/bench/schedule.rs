@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::Machine;
 use super::bound::{self, Graph, Means};
 use super::engines::{self, CLOCK};
-use super::feed::{Feeder, Stream};
+use super::feed::{self, Feeder, Stream};
 use super::measure::{self, ratio};
 use crate::exit::Failure;
 
@@ -26,8 +26,8 @@ pub struct Options {
     pub speeds: Vec<f64>,
     /// Modes, each with the most surfaces.
     pub settings: Vec<(Mode, Option<usize>)>,
-    /// Whether slice data are copied rather than read where the stream lies.
-    pub copied: bool,
+    /// How the stream is given to decoders.
+    pub means: feed::Means,
 }
 
 /// What came of it. Field names are those of the JSON output.
@@ -80,7 +80,7 @@ pub fn run(name: &str, stream: &Arc<[u8]>, options: &Options) -> Result<(Machine
     // Engines in no hurry would make recording as slow as decoding.
     let (context, _) = engines::timed(0.0, &options.speeds)?;
     let machine = Machine::of(&context, "schedule");
-    let jobs = bound::record(&context, name, &Stream::Copied(stream.clone()))?;
+    let jobs = bound::record(&context, name, &Stream::copied(stream))?;
     let graph = Graph::of(&jobs, |job| engines::cycles(job.blocks, job.bytes));
     drop(context);
     let mut rows = vec![schedule(stream, &graph, options, &[1.0], (Mode::Balanced, None))?];
@@ -104,7 +104,7 @@ fn schedule(
 ) -> Result<Row, Failure> {
     let (context, set): (_, EngineSet) = engines::timed(options.scale, speeds)?;
     let settings = DecoderOptions { engines: Engines::Set(set), mode, surfaces, held_frames: None };
-    let stream = Stream::new(&context, stream.clone(), options.copied)?;
+    let stream = Stream::new(&context, stream.clone(), options.means)?;
     let mut feeder = Feeder::new(HevcDecoder::new(&context, settings)?, &stream);
     // The model clears surfaces at its own pace, which is not that of hardware.
     feeder.run(1, &mut |_| Ok(()))?;

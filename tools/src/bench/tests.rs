@@ -4,7 +4,7 @@ use nvdec::class::Chroma;
 use nvdec::{DeviceChoice, Mode, SurfaceFormat};
 use serde_json::Value;
 
-use super::feed::Stream;
+use super::feed::{Means, Stream};
 use super::*;
 use crate::check::Expected;
 use crate::device::{self, EngineChoice};
@@ -29,10 +29,6 @@ fn json<T: Serialize>(context: &Context, benchmark: &'static str, result: &T) ->
     value
 }
 
-fn copied(stream: &[u8]) -> Stream {
-    Stream::Copied(stream.into())
-}
-
 #[test]
 fn one_stream_by_settings() {
     let context = context();
@@ -47,7 +43,7 @@ fn one_stream_by_settings() {
         ],
         clock: Some(1e9),
     };
-    let result = stream::run(&context, "x", &copied(STREAM), &options, Start::now()).unwrap();
+    let result = stream::run(&context, "x", &Stream::copied(STREAM), &options, Start::now()).unwrap();
     assert_eq!((result.pictures, result.rows.len()), (PICTURES as usize, 3));
     let engines: Vec<usize> = result.rows.iter().map(|row| row.engines).collect();
     assert_eq!(engines, [1, 7, 7]);
@@ -90,9 +86,9 @@ fn many_options(streams: usize) -> many::Options {
 #[test]
 fn many_streams_are_right_and_fair() {
     let context = context();
-    let in_place = Stream::new(&context, STREAM.into(), false).unwrap();
+    let in_place = Stream::new(&context, STREAM.into(), Means::default()).unwrap();
     for (threads, engines, stream) in
-        [(Some(1), EngineChoice::All, copied(STREAM)), (Some(3), EngineChoice::Each, in_place)]
+        [(Some(1), EngineChoice::All, Stream::copied(STREAM)), (Some(3), EngineChoice::Each, in_place)]
     {
         let expected = Some(Expected::parse(SUMS).unwrap());
         let options = many::Options { threads, engines, expected, loops: 2, ..many_options(9) };
@@ -117,7 +113,7 @@ fn wrong_pictures_are_found() {
     let mut expected = Expected::parse(SUMS).unwrap();
     expected.pictures[5].md5.replace_range(..4, "0000");
     let options = many::Options { expected: Some(expected), ..many_options(3) };
-    let result = many::run(&context, "x", &copied(STREAM), &options).unwrap();
+    let result = many::run(&context, "x", &Stream::copied(STREAM), &options).unwrap();
     let check = result.check.clone().unwrap();
     assert_eq!((check.bit_exact, check.differ), (0, 3));
     assert!(check.first_difference.unwrap().starts_with("from picture 5 "));
@@ -128,15 +124,16 @@ fn wrong_pictures_are_found() {
 #[test]
 fn memory_is_as_priced_and_limited() {
     let context = context();
-    let alone = many::run(&context, "x", &copied(STREAM), &many_options(1)).unwrap().gpu_memory.priced;
+    let alone =
+        many::run(&context, "x", &Stream::copied(STREAM), &many_options(1)).unwrap().gpu_memory.priced;
     let options = many::Options { memory_limit: Some(3 * alone), threads: Some(1), ..many_options(8) };
-    let result = many::run(&context, "x", &copied(STREAM), &options).unwrap();
+    let result = many::run(&context, "x", &Stream::copied(STREAM), &options).unwrap();
     assert_eq!(result.pictures, 8 * PICTURES);
     assert_eq!(result.waited_for_memory, 5, "one thread takes turns: all have asked before the first ends");
     assert!(result.gpu_memory.priced <= 3 * alone);
     assert_eq!(context.memory_limit(), None, "the limit is gone");
     let options = many::Options { memory_limit: Some(alone - 1), ..many_options(2) };
-    let failure = many::run(&context, "x", &copied(STREAM), &options).unwrap_err();
+    let failure = many::run(&context, "x", &Stream::copied(STREAM), &options).unwrap_err();
     assert!(failure.to_string().contains("the limit for all decoders"), "{failure}");
 }
 
@@ -187,7 +184,7 @@ fn copies_of_surfaces() {
 #[test]
 fn the_bound_of_a_stream() {
     let context = context();
-    let result = bound::run(&context, "x", &copied(STREAM), &[1, 7], &[2, 64], 1, Some(1e9)).unwrap();
+    let result = bound::run(&context, "x", &Stream::copied(STREAM), &[1, 7], &[2, 64], 1, Some(1e9)).unwrap();
     assert_eq!((result.pictures, result.rows.len()), (PICTURES as usize, 4));
     assert!(result.critical_path < result.work && result.residence > result.work);
     for row in &result.rows {
@@ -204,7 +201,7 @@ fn the_bound_of_a_stream() {
 /// What the recorder says of a stream is what its headers say.
 #[test]
 fn the_graph_of_a_stream_is_that_of_its_reference_sets() {
-    let jobs = bound::record(&context(), "x", &copied(STREAM)).unwrap();
+    let jobs = bound::record(&context(), "x", &Stream::copied(STREAM)).unwrap();
     let parsed = crate::parse::parse(&mut &STREAM[..], "x").unwrap();
     assert_eq!(jobs.len(), parsed.pictures.len());
     let mut pocs: Vec<(i32, usize)> = jobs.iter().map(|job| (job.poc, job.references.len())).collect();
@@ -222,8 +219,13 @@ fn the_graph_of_a_stream_is_that_of_its_reference_sets() {
 #[test]
 fn schedules_on_engines_of_unequal_speed() {
     let settings = vec![(Mode::LowLatency, Some(24)), (Mode::Throughput, None)];
-    let options =
-        schedule::Options { loops: 2, scale: 0.5, speeds: vec![1.0, 0.5, 2.0], settings, copied: false };
+    let options = schedule::Options {
+        loops: 2,
+        scale: 0.5,
+        speeds: vec![1.0, 0.5, 2.0],
+        settings,
+        means: Means { copied: false, indexed: true },
+    };
     let (machine, result) = schedule::run("x", &STREAM.into(), &options).unwrap();
     assert!(machine.emulated);
     let engines: Vec<usize> = result.rows.iter().map(|row| row.engines).collect();
@@ -245,8 +247,8 @@ fn what_is_no_stream() {
     let context = context();
     let nothing = &[0, 0, 1, 0x40, 1, 0][..];
     for failure in [
-        bound::record(&context, "x", &copied(nothing)).err().unwrap(),
-        many::run(&context, "x", &copied(nothing), &many_options(2)).unwrap_err(),
+        bound::record(&context, "x", &Stream::copied(nothing)).err().unwrap(),
+        many::run(&context, "x", &Stream::copied(nothing), &many_options(2)).unwrap_err(),
         start::once(DeviceChoice::Emulated, "x", nothing, Start::now()).unwrap_err(),
     ] {
         assert!([Exit::Data].contains(&failure.exit()), "{failure}");

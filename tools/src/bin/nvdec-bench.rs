@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use nvdec::class::Chroma;
 use nvdec::{Context, DeviceChoice, Mode, SurfaceFormat};
-use nvdec_tools::bench::feed::Stream;
+use nvdec_tools::bench::feed::{Means, Stream};
 use nvdec_tools::bench::{self, Machine, bound, detile, many, reconfigure, schedule, start, stream};
 use nvdec_tools::check::Expected;
 use nvdec_tools::device::{self, EngineChoice, ModeChoice};
@@ -64,6 +64,22 @@ enum What {
     Schedule(ScheduleArgs),
 }
 
+#[derive(Clone, Copy, Debug, Args)]
+struct MeansArgs {
+    /// Have slice data copied rather than read by the engines where the stream lies
+    #[arg(long)]
+    copy: bool,
+    /// Find the NAL units of the stream beforehand, as whoever reads a container has them
+    #[arg(long)]
+    indexed: bool,
+}
+
+impl From<MeansArgs> for Means {
+    fn from(args: MeansArgs) -> Means {
+        Means { copied: args.copy, indexed: args.indexed }
+    }
+}
+
 #[derive(Debug, Args)]
 struct StreamArgs {
     /// The stream (Annex B)
@@ -86,9 +102,8 @@ struct StreamArgs {
     /// Clock of the engines, to tell what share of it they used (nvidia-smi --query-gpu=clocks.video)
     #[arg(long, value_name = "MHZ", value_parser = positive)]
     clock: Option<f64>,
-    /// Have slice data copied rather than read by the engines where the stream lies
-    #[arg(long)]
-    copy: bool,
+    #[command(flatten)]
+    means: MeansArgs,
 }
 
 #[derive(Debug, Args)]
@@ -119,9 +134,8 @@ struct ManyArgs {
     /// Compare every picture of every stream with FILE.framemd5
     #[arg(long)]
     check: bool,
-    /// Have slice data copied rather than read by the engines where the stream lies
-    #[arg(long)]
-    copy: bool,
+    #[command(flatten)]
+    means: MeansArgs,
 }
 
 #[derive(Debug, Args)]
@@ -212,9 +226,8 @@ struct ScheduleArgs {
     /// Most surfaces, for all modes
     #[arg(long, value_name = "N")]
     surfaces: Option<usize>,
-    /// Have slice data copied rather than read by the engines where the stream lies
-    #[arg(long)]
-    copy: bool,
+    #[command(flatten)]
+    means: MeansArgs,
 }
 
 const AFTER_HELP: &str = "\
@@ -276,7 +289,7 @@ fn run(args: &Arguments, start: Start) -> Result<Exit, Failure> {
         What::Stream(what) => {
             let data = bench::read(&what.file)?;
             let context = open()?;
-            let stream = Stream::new(&context, data, what.copy)?;
+            let stream = Stream::new(&context, data, what.means.into())?;
             let options = stream::Options {
                 loops: what.loops,
                 rounds: what.rounds,
@@ -323,7 +336,7 @@ fn run(args: &Arguments, start: Start) -> Result<Exit, Failure> {
             let result = bound::run(
                 &context,
                 &name(&what.file),
-                &Stream::Copied(data),
+                &Stream::copied(&data),
                 &engines,
                 &surfaces,
                 what.loops,
@@ -345,7 +358,7 @@ fn run(args: &Arguments, start: Start) -> Result<Exit, Failure> {
             let options = schedule::Options {
                 loops: what.loops,
                 scale: what.scale,
-                copied: what.copy,
+                means: what.means.into(),
                 speeds: what.speeds.clone(),
                 settings,
             };
@@ -393,7 +406,7 @@ fn many(
         Expected::read(Path::new(&sums)).map_err(|error| Failure::Usage(format!("--check: {error}")))
     });
     let context = open()?;
-    let stream = Stream::new(&context, data, what.copy)?;
+    let stream = Stream::new(&context, data, what.means.into())?;
     let options = many::Options {
         streams: what.streams.into(),
         loops: what.loops,

@@ -28,7 +28,7 @@ fn the_engine_of_a_decoder_is_busy() {
         scope.spawn(|| {
             let engines = Engines::Set(EngineSet::default().with(used));
             let options = DecoderOptions { engines, ..DecoderOptions::default() };
-            let stream = Stream::Copied(STREAM.into());
+            let stream = Stream::copied(STREAM);
             let mut feeder = Feeder::new(HevcDecoder::new(&context, options).unwrap(), &stream);
             while !stop.load(Ordering::Relaxed) {
                 feeder.run(1, &mut |_| Ok(())).unwrap();
