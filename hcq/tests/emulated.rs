@@ -275,6 +275,21 @@ fn a_bad_address_stops_its_channel_and_no_other() {
 }
 
 #[test]
+fn engines_cannot_write_to_inputs() {
+    let (kernel, device) = machine();
+    let queue = copy_queue(&device, 1);
+    let mut input = InputMut::new(&device, 5000, 0).unwrap();
+    input.copy_from_slice(&pattern(5000, 3));
+    let input = input.freeze();
+    let mut commands = CopyCommands::new();
+    commands.fill(&input.buffer().slice(0, 4096), 0).unwrap();
+    let error = queue.submit(&[], commands).unwrap().wait(LONG).unwrap_err();
+    let Error::ChannelFault { fault, .. } = error else { panic!("not a fault") };
+    assert_eq!(fault.mmu.unwrap().kind, "FAULT_RO_VIOLATION", "{:?}", kernel.log());
+    assert_eq!(*input, *pattern(5000, 3));
+}
+
+#[test]
 fn illegal_push_buffers_are_pbdma_or_engine_errors() {
     let (kernel, device) = machine();
     let rows: [(&str, u8, u32, u32, u32); 5] = [

@@ -216,17 +216,21 @@ impl Picture<'_> {
         ensure(areas.is_sorted(), || format!("areas of the filter buffer are out of order: {areas:#x?}"))
     }
 
+    /// The slice segments, with start codes of one length. What is left of another NAL unit before them, and NAL units that
+    /// are none, are passed over, as an H200 does; bytes behind the end are looked at as well, whatever they are.
     fn check_bitstream(&self, stream_len: usize) -> Checked<Vec<u8>> {
         let address = self.address(video::SET_IN_BUF_BASE_OFFSET)?;
-        let mut data = self.read("bitstream", address, stream_len + 256)?;
-        let slack = data.split_off(stream_len);
-        ensure(slack.iter().all(|&b| b == 0), || "bytes other than 0 behind the bitstream".into())?;
-        ensure(data.starts_with(&[0, 0, 0, 1]), || "the bitstream begins with no start code".into())?;
-        let mut kinds: Vec<u8> = split_annex_b(&data).map(|nal| nal[0] >> 1).collect();
-        ensure(kinds.iter().all(|kind| *kind < 32), || format!("NAL units {kinds:?} among slice segments"))?;
+        let data = self.read("bitstream", address, stream_len + 256)?;
+        let (slices, others): (Vec<&[u8]>, Vec<&[u8]>) =
+            split_annex_b(&data[..stream_len]).partition(|nal| nal[0] >> 1 < 32);
+        ensure(others.iter().all(|nal| nal[0] >> 1 <= 40), || {
+            "unknown NAL units among slice segments".into()
+        })?;
+        let mut kinds: Vec<u8> = slices.iter().map(|nal| nal[0] >> 1).collect();
         kinds.dedup();
-        ensure(kinds.len() == 1, || format!("slice segments of several pictures: {kinds:?}"))?;
-        Ok(data)
+        let begun = slices.iter().filter(|nal| nal.get(2).is_some_and(|b| b & 0x80 != 0)).count();
+        ensure(kinds.len() == 1 && begun <= 1, || format!("slice segments of several pictures: {kinds:?}"))?;
+        Ok(slices.into_iter().flat_map(|nal| [&[0, 0, 0, 1], nal].concat()).collect())
     }
 
     fn check_tables(&self, d: &Descriptor, width: u32, height: u32) -> Checked<()> {

@@ -100,7 +100,7 @@ macro_rules! for_each_body {
             }
             memory {
                 holds_what_is_written, lines_are_read_anew, buffers_lie_apart, freed_memory_is_used_again, slices_share,
-                large_and_small_sizes,
+                large_and_small_sizes, inputs_are_filled_once,
             }
             copy {
                 any_length_and_alignment, fills_repeat, batches_go_through_many_engines, what_does_not_fit_is_refused,
@@ -110,7 +110,7 @@ macro_rules! for_each_body {
                 many_threads_submit_and_wait, points_outlive_their_queue,
             }
             decode {
-                pictures_come_in_output_order, whole_streams_decode, resolution_changes,
+                pictures_come_in_output_order, whole_streams_decode, streams_decode_in_place, resolution_changes,
                 every_engine_decodes, chunks_make_no_difference, time_stamps_stay_with_their_pictures,
                 held_frames_hold_back, two_sessions_share_a_context, frames_outlive_the_decoder,
                 dropped_in_every_order, damaged_streams_end, a_decoder_takes_another_stream,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hevc::nal::split_annex_b;
 use md5::{Digest, Md5};
-use nvdec::{Context, DecoderOptions, Downloader, Frame, HevcDecoder, Result, Sent};
+use nvdec::{Context, DecoderOptions, Downloader, Frame, HevcDecoder, Input, Result, Sent};
 
 /// A frame as it came out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +105,25 @@ impl Player {
     pub fn play(&mut self, stream: &[u8]) -> Result<()> {
         for (i, nal) in split_annex_b(stream).enumerate() {
             self.send_nal(nal, Some(i as i64))?;
+        }
+        self.end()
+    }
+
+    /// As [`play`](Self::play), with slice data read by the engine where they are.
+    ///
+    /// # Panics
+    ///
+    /// If there is no surface although no frame is held.
+    pub fn play_in_place(&mut self, stream: &Input) -> Result<()> {
+        let nals = split_annex_b(stream);
+        for (i, nal) in nals.clone().enumerate() {
+            let at = nals.offset_of(nal);
+            let (at, pts) = (at..at + nal.len(), Some(i as i64));
+            while self.decoder.send_nal_of(stream, at.clone(), pts)? == Sent::NoSurface {
+                let frame = self.decoder.receive().expect("no surface, and no frame to give back");
+                self.show(frame)?;
+            }
+            self.receive()?;
         }
         self.end()
     }

@@ -87,6 +87,21 @@ pub fn whole_streams_decode(on: &Backend) {
     }
 }
 
+/// Slice data that the engine reads where the caller has them give the same pictures, wherever they begin.
+pub fn streams_decode_in_place(on: &Backend) {
+    let context = on.context();
+    for (stream, ahead) in WHOLE.iter().chain(CUT).zip((0..256).step_by(37).cycle()) {
+        let copied = play(&context, stream.data).unwrap_or_else(|e| panic!("{}: {e}", stream.name));
+        let mut input = context.input(ahead + stream.data.len()).unwrap();
+        input[ahead..].copy_from_slice(stream.data);
+        let before = taken(on);
+        let mut player = Player::new(&context, DecoderOptions::default()).unwrap();
+        player.play_in_place(&input.freeze()).unwrap();
+        check_marks(on, stream.name, before, &player.shown);
+        assert!(player.shown == copied, "{}", stream.name);
+    }
+}
+
 /// Pictures of each size come out whole, before and after the change.
 pub fn resolution_changes(on: &Backend) {
     let context = on.context();

@@ -1,6 +1,6 @@
 //! Memory that GPU and CPU share.
 
-use hcq::{CopyCommands, DeviceBuffer, Placement};
+use hcq::{CopyCommands, DeviceBuffer, InputMut, Placement};
 
 use super::{LONG, bytes, copy_queue, holding, pattern};
 use crate::Backend;
@@ -113,6 +113,33 @@ pub fn slices_share(on: &Backend) {
     let deep = slice.slice(10, 20).slice(5, 5);
     assert_eq!(deep.gpu_address(), slice.gpu_address() + 15);
     assert!(!slice.is_unused());
+}
+
+/// What is filled into an input is what engines read; nobody writes to it once it is frozen, until it is given back.
+pub fn inputs_are_filled_once(on: &Backend) {
+    let device = on.device();
+    let queue = copy_queue(&device);
+    let mut input = InputMut::new(&device, 70_001, 256).unwrap();
+    assert!(input.iter().all(|&b| b == 0) && input.len() == 70_001);
+    for round in 0..3 {
+        let data = pattern(70_001, round);
+        input.copy_from_slice(&data);
+        let frozen = input.freeze();
+        let target = device.allocate(70_257, Placement::Vidmem).unwrap();
+        let mut commands = CopyCommands::new();
+        commands.copy(&frozen.buffer().slice(0, 70_257), &target.slice(0, 70_257)).unwrap();
+        let point = queue.submit(&[], commands).unwrap();
+        let other = frozen.clone();
+        assert!(*frozen == *data && *other == *data);
+        let write = || frozen.buffer().view().unwrap().fill(0, 1, 0);
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(write)).is_err());
+        let frozen = frozen.into_mut().expect_err("a clone has it");
+        drop(other);
+        point.wait(LONG).unwrap();
+        let copied = bytes(&target);
+        assert!(copied[..70_001] == data && copied[70_001..70_257].iter().all(|&b| b == 0));
+        input = frozen.into_mut().expect("nobody else has it");
+    }
 }
 
 /// Sizes from a byte to tens of mebibytes; what no machine has is refused.
