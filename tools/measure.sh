@@ -60,6 +60,18 @@ for round in 1 2 3; do
     stream "uhd-modes.$round" stream "$uhd" --loops 6 --rounds 1
     peer "$uhd" 6
 done
+for round in 1 2 3; do
+    say "processor time, round $round"
+    for clip in "ipp $ipp 20" "hd $hd 6" "uhd $uhd 6" "sd $sd 12"; do
+        # shellcheck disable=SC2086
+        set -- $clip
+        for means in "" --copy --indexed; do
+            # shellcheck disable=SC2086
+            stream "cpu-$1$means.$round" stream "$2" --loops "$3" --rounds 1 --engines one --mode balanced $means
+        done
+        [ "$round" != 1 ] || peer "$2" "$3"
+    done
+done
 stream low-latency-one stream "$hd" --loops 2 --rounds 1 --engines one --mode low-latency
 for clip in "hd $hd 4" "uhd $uhd 6"; do
     # shellcheck disable=SC2086
