@@ -25,8 +25,8 @@ const MAX_ERRORS: usize = 1024;
 const STATUS_SLOTS: u64 = 128;
 /// Pictures whose status is read at once. A read is a round trip over the bus, and these are under way together.
 const BATCH: usize = 8;
-/// Pictures that are left in flight when the host sleeps until the others are done: half of them, or as many as take one engine
-/// of an H200 long enough, 45 ms at 1080p.
+/// Pictures for each engine that are left in flight when the host sleeps until the others are done, unless half of them are
+/// fewer: so many take one of an H200 45 ms at 1080p.
 const ENOUGH_LEFT: usize = 64;
 /// How long a picture may take before its engine counts as stuck. The engine's own timer ends a picture long
 /// before.
@@ -330,7 +330,7 @@ impl Session {
         if self.inflight.len() >= limit.max(1) {
             // All but those that keep the engines busy meanwhile, or nearly, and for the last one first: waking up costs more
             // than looking.
-            let left = (limit / 2).min(ENOUGH_LEFT);
+            let left = (limit / 2).min(ENOUGH_LEFT * self.engines.len());
             let oldest = self.inflight.iter().take(1 + limit - left);
             // So few in flight leave no time to be late.
             let slack = match self.lane {

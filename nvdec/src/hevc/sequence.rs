@@ -22,9 +22,10 @@ use crate::surface::{Surface, SurfaceFormat, SurfaceGeometry};
 
 /// Most bytes of slice data that any picture may have.
 const MAX_PICTURE_BYTES: u64 = 128 << 20;
-/// Pictures that are in flight at least before the host waits for the engines, however few surfaces there are: so many
-/// blocks of 16x16, which take one engine of an H200 a third of a second, within limits. To go to sleep, wake up and find
-/// nothing of oneself in the caches costs the processor as much as a picture or two.
+/// Pictures that are in flight at least before the host waits for the engines, however few surfaces there are; and on a single
+/// engine so many blocks of 16x16, which take one of an H200 a third of a second, within limits. To go to sleep, wake up and
+/// find nothing of oneself in the caches costs the processor as much as ten pictures. Several engines, and several sessions
+/// that share them, lose more by pictures that stand behind others in order than the processor gains.
 const BLOCKS_IN_FLIGHT: usize = 3 << 20;
 const LIMITS_IN_FLIGHT: (usize, usize) = (64, 256);
 
@@ -139,7 +140,7 @@ impl Sequence {
             sps: sps.clone(),
             price,
             pool: SurfacePool::new(context, geometry(sps), capacity, reuse),
-            in_flight: in_flight_limit(sps, capacity, options.mode),
+            in_flight: in_flight_limit(sps, capacity, options.mode, engines),
             uploads: least_in_flight(capacity),
             motion: MotionStore::new(context, motion_slots(engines), collocated_slot_bytes(sps))?,
             scratch: BTreeMap::new(),
@@ -164,7 +165,7 @@ impl Sequence {
             surfaces: (capacity as u64 + 1) * vidmem(geometry(sps).bytes()),
             motion: vidmem(motion),
             scratch: engines as u64 * vidmem(Scratch::new(sps, pps, class).size),
-            status: StatusMemory::bytes(in_flight_limit(sps, capacity, options.mode).alone),
+            status: StatusMemory::bytes(in_flight_limit(sps, capacity, options.mode, engines).alone),
         }
     }
 
@@ -235,9 +236,10 @@ fn motion_slots(engines: usize) -> usize {
     PLACES * engines
 }
 
-fn in_flight_limit(sps: &Sps, surfaces: usize, mode: Mode) -> InFlightLimit {
+fn in_flight_limit(sps: &Sps, surfaces: usize, mode: Mode, engines: usize) -> InFlightLimit {
     let (least, most) = LIMITS_IN_FLIGHT;
     let usual = match mode {
+        _ if engines > 1 => least,
         Mode::LowLatency => least,
         _ => (BLOCKS_IN_FLIGHT / (scratch::blocks(sps) as usize).max(1)).clamp(least, most),
     };

@@ -98,7 +98,12 @@ pub fn streams_decode_in_place(on: &Backend) {
         let mut player = Player::new(&context, DecoderOptions::default()).unwrap();
         player.play_in_place(&input.freeze()).unwrap();
         check_marks(on, stream.name, before, &player.shown);
-        assert!(player.shown == copied, "{}", stream.name);
+        let mut shown = [player.shown, copied];
+        if on.recorder.is_none() && stream.md5.is_none() {
+            // What an engine makes of slice data that are cut off depends on what lies behind them.
+            shown.iter_mut().flatten().for_each(|s| (s.mark, s.md5) = (0, String::new()));
+        }
+        assert!(shown[0] == shown[1], "{}", stream.name);
     }
 }
 
