@@ -28,8 +28,6 @@ const LOSS: Duration = Duration::from_millis(20);
 /// Shortest and longest sleep before memory and the error notifier are looked at again. An event ends a sleep
 /// early; where there is none, sleeps are as long as the timeline's pace lets expect, or double.
 const SLICES: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(10));
-/// Longest sleep of those who leave some steps out: they are to wake up once, not more.
-const NEAR_SLICE: Duration = Duration::from_millis(250);
 /// Steps of a timeline that a wait need not be on time for.
 const MANY: u64 = 8;
 
@@ -219,9 +217,9 @@ impl Timeline {
         self.event.get_or_init(|| OsEvent::new(&self.device, self.engine)).as_ref().ok()
     }
 
-    /// Waits until `value` is reached, or no more than `slack` steps are missing. Returns at once with the fault if the
-    /// channel is dead.
-    fn wait(&self, value: u64, slack: u64, timeout: Duration) -> Result<()> {
+    /// Waits until `value` is reached, or no more than `slack` steps are missing, and sleeps for `nap` at a time at most.
+    /// Returns at once with the fault if the channel is dead.
+    fn wait(&self, value: u64, slack: u64, nap: Duration, timeout: Duration) -> Result<()> {
         if let Some(verdict) = self.verdict(value) {
             return verdict;
         }
@@ -257,11 +255,10 @@ impl Timeline {
             if waited > LOSS && self.device.is_lost() {
                 return Err(Error::GpuLost);
             }
-            let longest = if slack > 0 { NEAR_SLICE } else { SLICES.1 };
-            let nap = self.expect(reached, value).map_or(slice.min(SLICES.1), |time| time.min(longest));
-            let nap = nap.max(SLICES.0);
-            self.sleep(value, left.min(nap))?;
-            slice = 2 * nap;
+            let expected = self.expect(reached, value);
+            let time = expected.map_or(slice.min(SLICES.1), |time| time.min(nap)).max(SLICES.0);
+            self.sleep(value, left.min(time))?;
+            slice = 2 * time;
             let steps = self.reached() - first;
             if let Some(pace) = (start.elapsed().as_nanos() as u64).checked_div(steps) {
                 self.pace.store(pace, Ordering::Relaxed);
@@ -276,7 +273,7 @@ impl Timeline {
             self.poll(value, timeout.saturating_sub(start.elapsed()).min(LOSS));
             let waited = start.elapsed();
             // Looks whether the channel is dead, or one that its work waits for.
-            match self.wait(value, 0, Duration::ZERO) {
+            match self.wait(value, 0, SLICES.1, Duration::ZERO) {
                 Err(Error::Timeout { .. }) if self.device.is_lost() => return Err(Error::GpuLost),
                 Err(Error::Timeout { .. }) if waited < timeout => {}
                 Err(Error::Timeout { engine, point, reached, .. }) => {
@@ -411,17 +408,18 @@ impl SyncPoint {
     /// [`Error::ChannelFault`] as soon as the channel's error notifier is set, [`Error::Timeout`] after
     /// `timeout`, [`Error::GpuLost`] when the driver gives the GPU up.
     pub fn wait(&self, timeout: Duration) -> Result<()> {
-        self.timeline.wait(self.value, 0, timeout)
+        self.timeline.wait(self.value, 0, SLICES.1, timeout)
     }
 
     /// As [`wait`](Self::wait), for those who want to have most of what leads here behind them: sleeps as long as all of it
-    /// should take, and not once more for the last `slack` points of the timeline.
+    /// should take, for `nap` at most, and not once more for the last `slack` points of the timeline. A long nap is for
+    /// those who know that work comes to its end as evenly as before: whoever sleeps does not give more.
     ///
     /// # Errors
     ///
     /// As [`wait`](Self::wait).
-    pub fn wait_near(&self, slack: u64, timeout: Duration) -> Result<()> {
-        self.timeline.wait(self.value, slack, timeout)
+    pub fn wait_near(&self, slack: u64, nap: Duration, timeout: Duration) -> Result<()> {
+        self.timeline.wait(self.value, slack, nap, timeout)
     }
 
     /// Waits without ever sleeping: the processor does nothing else, and the caller goes on the moment that the point

@@ -28,6 +28,11 @@ const BATCH: usize = 8;
 /// Pictures for each engine that are left in flight when the host sleeps until the others are done, unless half of them are
 /// fewer: so many take one of an H200 45 ms at 1080p.
 const ENOUGH_LEFT: usize = 64;
+/// Longest sleeps until pictures are done: where they may be done sooner than those before were, where not, and where it
+/// matters at once.
+const NAP: Duration = Duration::from_millis(25);
+const LONG_NAP: Duration = Duration::from_millis(250);
+const SHORT_NAP: Duration = Duration::from_millis(10);
 /// How long a picture may take before its engine counts as stuck. The engine's own timer ends a picture long
 /// before.
 pub(crate) const PICTURE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -326,20 +331,25 @@ impl Session {
     /// Status memory for a picture about to be submitted. Waits for older pictures if as many as `limit` are in flight.
     pub(crate) fn status_slot(&mut self, limit: InFlightLimit) -> Result<StatusSlot> {
         self.retire_batches();
-        let limit = if self.context.is_crowded() { limit.crowded } else { limit.alone };
+        let crowded = self.context.is_crowded();
+        let limit = if crowded { limit.crowded } else { limit.alone };
         if self.inflight.len() >= limit.max(1) {
             // All but those that keep the engines busy meanwhile, or nearly, and for the last one first: waking up costs more
             // than looking.
             let left = (limit / 2).min(ENOUGH_LEFT * self.engines.len());
             let oldest = self.inflight.iter().take(1 + limit - left);
-            // So few in flight leave no time to be late.
-            let slack = match self.lane {
-                Lane::Bulk => left as u64 / 4 / self.engines.len() as u64,
-                Lane::Prompt => 0,
+            // On several engines, or shared ones, the pace of the last pictures says less of the next ones. Of one engine the
+            // last picture says all.
+            let engines = self.engines.len();
+            let last = if engines == 1 { 1 } else { usize::MAX };
+            let (nap, slack) = match self.lane {
+                Lane::Bulk if engines == 1 && !crowded => (LONG_NAP, left / 4),
+                Lane::Bulk => (NAP, left / 4 / engines),
+                // So few in flight leave no time to be late.
+                Lane::Prompt => (SHORT_NAP, 0),
             };
-            // The last ones of each engine are most likely among these.
-            for picture in oldest.rev().take(4 * self.engines.len()) {
-                picture.record.point.wait_near(slack, PICTURE_TIMEOUT)?;
+            for picture in oldest.rev().take(last) {
+                picture.record.point.wait_near(slack as u64, nap, PICTURE_TIMEOUT)?;
             }
             if let Some(picture) = self.inflight.front() {
                 picture.record.point.wait(PICTURE_TIMEOUT)?;

@@ -18,6 +18,8 @@ const ALIGNMENT: u64 = 256;
 /// Bytes that are copied past the caches: the next thing that reads them is an engine, and the ring as a whole is larger than
 /// the caches next to the processor.
 const STREAMED: usize = 2048;
+/// Longest sleep at a time.
+const NAP: Duration = Duration::from_millis(25);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A ring in host memory. One chunk at a time is open and grows; closed chunks are freed in order, each when
@@ -202,7 +204,7 @@ impl UploadRing {
     fn wait_for_half(&self) -> Result<bool> {
         let half = self.closed.len() / 2;
         let Some(Closed { end: End::At(point), .. }) = self.closed.get(half) else { return Ok(false) };
-        point.wait_near(half as u64 / 4, TIMEOUT)?;
+        point.wait_near(half as u64 / 4, NAP, TIMEOUT)?;
         // Of several engines another one may have the oldest.
         if let Some(Closed { end: End::At(point), .. }) = self.closed.front() {
             point.wait(TIMEOUT)?;
