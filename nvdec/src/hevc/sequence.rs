@@ -24,7 +24,7 @@ use crate::surface::{Surface, SurfaceFormat, SurfaceGeometry};
 const MAX_PICTURE_BYTES: u64 = 128 << 20;
 /// Pictures that are in flight at least before the host waits for the engines, however few surfaces there are; and on a single
 /// engine so many blocks of 16x16, which take one of an H200 a third of a second, within limits. To go to sleep, wake up and
-/// find nothing of oneself in the caches costs the processor as much as ten pictures. Several engines, and several sessions
+/// find nothing of oneself in the caches costs the processor as much as twenty pictures. Several engines, and several sessions
 /// that share them, lose more by pictures that stand behind others in order than the processor gains.
 const BLOCKS_IN_FLIGHT: usize = 3 << 20;
 const LIMITS_IN_FLIGHT: (usize, usize) = (64, 256);
