@@ -338,10 +338,10 @@ impl Session {
             // than looking.
             let left = (limit / 2).min(ENOUGH_LEFT * self.engines.len());
             let oldest = self.inflight.iter().take(1 + limit - left);
-            // On several engines, or shared ones, the pace of the last pictures says less of the next ones. Of one engine the
-            // last picture says all.
             let engines = self.engines.len();
+            // Of one engine the last picture says all.
             let last = if engines == 1 { 1 } else { usize::MAX };
+            // On several engines, or shared ones, the pace of the last pictures says less of the next ones.
             let (nap, slack) = match self.lane {
                 Lane::Bulk if engines == 1 && !crowded => (LONG_NAP, left / 4),
                 Lane::Bulk => (NAP, left / 4 / engines),

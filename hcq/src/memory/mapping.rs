@@ -10,8 +10,8 @@ pub const LINE: usize = 64;
 /// Memory that a device reads and writes at any time, mapped into this process.
 ///
 /// It is never a Rust reference, unless no device may write to it ([`Input`](super::Input)): bytes are copied in and out,
-/// and single aligned words are accessed as device registers are. Every access is bounds-checked and panics outside the mapping, since offsets are
-/// computed by this crate and never come from a stream.
+/// and single aligned words are accessed as device registers are. Every access is bounds-checked and panics outside the
+/// mapping, since offsets are computed by this crate and never come from a stream.
 #[derive(Debug)]
 pub struct Mapping {
     map: MmapRaw,
