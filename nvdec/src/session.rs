@@ -336,9 +336,9 @@ impl Session {
         if self.inflight.len() >= limit.max(1) {
             // All but those that keep the engines busy meanwhile, or nearly, and for the last one first: waking up costs more
             // than looking.
-            let left = (limit / 2).min(ENOUGH_LEFT * self.engines.len());
-            let oldest = self.inflight.iter().take(1 + limit - left);
             let engines = self.engines.len();
+            let left = (limit / 2).min(ENOUGH_LEFT * engines);
+            let oldest = self.inflight.iter().take(1 + limit - left);
             // Of one engine the last picture says all.
             let last = if engines == 1 { 1 } else { usize::MAX };
             // On several engines, or shared ones, the pace of the last pictures says less of the next ones.
