@@ -6,15 +6,12 @@
 //! semaphores, copies memory and raises interrupts. What nobody mapped is a fault that stops the channel, with
 //! an Xid in its error notifier.
 //!
-//! | here | in the machine |
+//! | room | in the machine |
 //! | --- | --- |
-//! | `descriptors`, `ioctls` | device nodes and the escape handler |
-//! | `objects`, `alloc`, `control`, `maps` | the resource manager |
-//! | `memory`, `address_space` | memory and MMU |
-//! | `gpu`, `runlist`, `channel`, `host` | the host: doorbell, runlists, PBDMA |
-//! | `engine`, `copy`, `video` | engines; pictures are decoded by whatever is attached |
-//! | `event` | interrupts and OS events |
-//! | `faults` | bad luck |
+//! | `rm` | the driver: device nodes, the escape handler, the resource manager |
+//! | `gpu` | the host: doorbell, runlists, PBDMA; interrupts and OS events; what goes wrong |
+//! | `engines` | engines; pictures are decoded by what is attached |
+//! | `memory` | memory and MMU |
 //!
 //! Strictness is the point. Where hardware would misbehave silently (a method on a subchannel without an
 //! object, a misaligned semaphore), the model stops the channel and says why in its [log](EmulatedKernel::log).
@@ -39,35 +36,21 @@ use nvkernel_sys::layout::{Abi, DriverVersion};
 
 use super::{EventWait, KernelInterface, Node};
 
-mod address_space;
-mod alloc;
-mod channel;
-mod control;
-mod copy;
-mod descriptors;
-mod engine;
-mod event;
-mod faults;
+mod engines;
 mod gpu;
-mod host;
-mod ioctls;
-mod maps;
 mod memory;
 mod model;
-mod objects;
-mod runlist;
-mod user;
-mod video;
+mod rm;
 
-pub use address_space::{Access, AddressSpace, FaultKind, MmuFault, Tlb};
-pub use engine::{Engine, EngineContext, EngineFault, SemaphoreRecord};
-pub use faults::{Call, Failure, Faults, LaunchFault};
+pub use engines::engine::{Engine, EngineContext, EngineFault, SemaphoreRecord};
+pub use gpu::fault_plan::{Call, Failure, Faults, LaunchFault};
+pub use memory::address_space::{Access, AddressSpace, FaultKind, MmuFault, Tlb};
 pub use model::GpuModel;
 
-use descriptors::Descriptors;
-use gpu::{Attached, Attachment, Gpu, Limits};
-use memory::{Location, Pool};
-use objects::Objects;
+use gpu::{Attached, Attachment, Gpu, Limits, fault_plan};
+use memory::physical::{Location, Pool};
+use rm::descriptors::Descriptors;
+use rm::objects::Objects;
 
 /// The release that is posed as unless another one is asked for.
 const DEFAULT_VERSION: DriverVersion = DriverVersion::new(580, 159, 4);
@@ -146,7 +129,7 @@ impl Builder {
         if self.gpus.is_empty() {
             self.gpus.push(GpuModel::h200());
         }
-        let plan = Arc::new(faults::Plan::default());
+        let plan = Arc::new(fault_plan::Plan::default());
         let attached = Attached(Arc::new(self.factories));
         let gpus = self.gpus.into_iter().enumerate();
         let gpus = gpus.map(|(i, model)| Gpu::new(i, model, plan.clone(), attached.clone()));
@@ -187,7 +170,7 @@ pub struct Usage {
 
 /// The state behind the calls.
 #[derive(Debug)]
-struct Shared {
+pub(crate) struct Shared {
     version: DriverVersion,
     abi: Abi,
     gpus: Vec<Arc<Gpu>>,
@@ -198,7 +181,7 @@ struct Shared {
     /// Where usermode registers were mapped, and of which GPU. A mapping that is gone leaves its entry until
     /// another one takes the address.
     usermode_maps: Mutex<Vec<(usize, usize)>>,
-    plan: Arc<faults::Plan>,
+    plan: Arc<fault_plan::Plan>,
 }
 
 impl Shared {

@@ -11,14 +11,20 @@ use nvkernel_sys::engine::{EngineKind, EngineType};
 use nvkernel_sys::host;
 use nvkernel_sys::status::RmStatus;
 
-use super::channel::Channel;
-use super::engine::Factory;
-use super::event::Events;
-use super::faults::Plan;
+use super::engines::engine::Factory;
 use super::lock;
-use super::memory::{Location, Memory, Pool};
+use super::memory::physical::{Location, Memory, Pool};
 use super::model::GpuModel;
-use super::runlist::Runlist;
+use channel::Channel;
+use event::Events;
+use fault_plan::Plan;
+use runlist::Runlist;
+
+pub(crate) mod channel;
+pub(crate) mod event;
+pub(crate) mod fault_plan;
+pub(crate) mod host_methods;
+pub(crate) mod runlist;
 
 const MIB: u64 = 1 << 20;
 /// Channels of a GPU: the token has 12 bits for them.
@@ -28,25 +34,25 @@ const LOG_LINES: usize = 256;
 const TICK: Duration = Duration::from_millis(1);
 
 /// What engines lack, as whoever attached them put it.
-pub(super) type Limits = Box<dyn Any + Send + Sync>;
+pub(crate) type Limits = Box<dyn Any + Send + Sync>;
 
 /// Engines attached to all engines of a kind.
-pub(super) struct Attachment {
-    pub(super) kind: EngineKind,
-    pub(super) make: Factory,
-    pub(super) limits: Option<Limits>,
+pub(crate) struct Attachment {
+    pub(crate) kind: EngineKind,
+    pub(crate) make: Factory,
+    pub(crate) limits: Option<Limits>,
 }
 
 /// Everything attached to a machine; of two for the same kind, the later.
 #[derive(Clone)]
-pub(super) struct Attached(pub(super) Arc<Vec<Attachment>>);
+pub(crate) struct Attached(pub(crate) Arc<Vec<Attachment>>);
 
 impl Attached {
     fn of(&self, kind: EngineKind) -> Option<&Attachment> {
         self.0.iter().rev().find(|attachment| attachment.kind == kind)
     }
 
-    pub(super) fn limits(&self, kind: EngineKind) -> Option<&(dyn Any + Send + Sync)> {
+    pub(crate) fn limits(&self, kind: EngineKind) -> Option<&(dyn Any + Send + Sync)> {
         self.of(kind)?.limits.as_deref()
     }
 }
@@ -58,12 +64,12 @@ impl std::fmt::Debug for Attached {
 }
 
 #[derive(Debug)]
-pub(super) struct Gpu {
-    pub(super) index: usize,
-    pub(super) model: GpuModel,
-    pub(super) vidmem: Arc<Pool>,
-    pub(super) events: Events,
-    pub(super) plan: Arc<Plan>,
+pub(crate) struct Gpu {
+    pub(crate) index: usize,
+    pub(crate) model: GpuModel,
+    pub(crate) vidmem: Arc<Pool>,
+    pub(crate) events: Events,
+    pub(crate) plan: Arc<Plan>,
     attached: Attached,
     /// The usermode register window.
     registers: Arc<Memory>,
@@ -79,7 +85,7 @@ pub(super) struct Gpu {
 }
 
 impl Gpu {
-    pub(super) fn new(
+    pub(crate) fn new(
         index: usize,
         model: GpuModel,
         plan: Arc<Plan>,
@@ -113,21 +119,21 @@ impl Gpu {
     }
 
     /// The driver's identifier: the PCI address as one number.
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         u32::from(self.bus()) << 8
     }
 
     /// PCI bus number.
-    pub(super) fn bus(&self) -> u8 {
+    pub(crate) fn bus(&self) -> u8 {
         0x40 + self.index as u8
     }
 
-    pub(super) fn factory(&self, kind: EngineKind) -> Option<&Factory> {
+    pub(crate) fn factory(&self, kind: EngineKind) -> Option<&Factory> {
         self.attached.of(kind).map(|attachment| &attachment.make)
     }
 
     /// The clock (PTIMER) in nanoseconds; every look refreshes the registers that user space reads.
-    pub(super) fn timestamp(&self) -> u64 {
+    pub(crate) fn timestamp(&self) -> u64 {
         // PTIMER counts in steps of 32 ns.
         let now = (self.started_ns + self.started.elapsed().as_nanos() as u64) & !31;
         self.registers.store_u64(host::USERMODE_TIME_0 as u64, now);
@@ -136,7 +142,7 @@ impl Gpu {
 
     /// The usermode registers, for a mapping. From now on a thread keeps the clock in them going: reads of a
     /// memory page cannot be trapped as reads of a register are.
-    pub(super) fn usermode_registers(self: &Arc<Self>) -> Arc<Memory> {
+    pub(crate) fn usermode_registers(self: &Arc<Self>) -> Arc<Memory> {
         if !self.ticking.swap(true, Ordering::Relaxed) {
             let gpu = Arc::downgrade(self);
             let tick = move || {
@@ -155,7 +161,7 @@ impl Gpu {
     }
 
     /// The runlist of an engine, with its thread, made on first use.
-    pub(super) fn runlist(&self, engine: EngineType) -> Result<Arc<Runlist>, RmStatus> {
+    pub(crate) fn runlist(&self, engine: EngineType) -> Result<Arc<Runlist>, RmStatus> {
         let mut runlists = self.runlists.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(runlist) = runlists.get(&engine) {
             return Ok(runlist.clone());
@@ -173,14 +179,14 @@ impl Gpu {
     }
 
     /// Lets every channel that waits for a semaphore look again.
-    pub(super) fn semaphore_released(&self) {
+    pub(crate) fn semaphore_released(&self) {
         for runlist in self.runlists.read().unwrap_or_else(PoisonError::into_inner).values() {
             runlist.semaphore_released();
         }
     }
 
     /// A work-submit token arrived at the doorbell. Tokens of no channel are dropped, as hardware does.
-    pub(super) fn doorbell(&self, token: u32) {
+    pub(crate) fn doorbell(&self, token: u32) {
         if self.plan.loses_doorbell() {
             return;
         }
@@ -194,12 +200,12 @@ impl Gpu {
         }
     }
 
-    pub(super) fn listen(&self, token: u32, channel: &Arc<Channel>) {
+    pub(crate) fn listen(&self, token: u32, channel: &Arc<Channel>) {
         lock(&self.doorbells).insert(token, Arc::downgrade(channel));
     }
 
     /// Takes a channel off its engine. Returns when the engine has let go of it.
-    pub(super) fn remove_channel(&self, channel: &Arc<Channel>) {
+    pub(crate) fn remove_channel(&self, channel: &Arc<Channel>) {
         channel.cancel();
         lock(&self.doorbells).retain(|_, c| !std::ptr::eq(c.as_ptr(), Arc::as_ptr(channel)));
         if let Some(runlist) = self.existing_runlist(channel.engine()) {
@@ -210,39 +216,39 @@ impl Gpu {
         lock(&self.channel_ids).remove(&channel.id());
     }
 
-    pub(super) fn take_channel_id(&self) -> Option<u32> {
+    pub(crate) fn take_channel_id(&self) -> Option<u32> {
         let mut ids = lock(&self.channel_ids);
         let id = (0..MAX_CHANNELS).find(|id| !ids.contains(id))?;
         ids.insert(id);
         Some(id)
     }
 
-    pub(super) fn channel_count(&self) -> usize {
+    pub(crate) fn channel_count(&self) -> usize {
         lock(&self.channel_ids).len()
     }
 
     /// Takes `length` bytes of BAR1; `false` if it has not that much left.
-    pub(super) fn take_bar1(&self, length: u64) -> bool {
+    pub(crate) fn take_bar1(&self, length: u64) -> bool {
         let limit = self.model.bar1_mib * MIB;
         let take = |used: u64| used.checked_add(length).filter(|&used| used <= limit);
         self.bar1_used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
-    pub(super) fn release_bar1(&self, length: u64) {
+    pub(crate) fn release_bar1(&self, length: u64) {
         self.bar1_used.fetch_sub(length, Ordering::Relaxed);
     }
 
-    pub(super) fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
     }
 
-    pub(super) fn lose(&self) {
+    pub(crate) fn lose(&self) {
         self.lost.store(true, Ordering::Release);
         self.log("Xid 79: GPU has fallen off the bus".into());
     }
 
     /// Adds a line to the kernel log.
-    pub(super) fn log(&self, line: String) {
+    pub(crate) fn log(&self, line: String) {
         let line = format!("emulated GPU {}: {line}", self.index);
         log::debug!("{line}");
         let mut lines = lock(&self.log);
@@ -252,12 +258,12 @@ impl Gpu {
         lines.push_back(line);
     }
 
-    pub(super) fn log_lines(&self) -> Vec<String> {
+    pub(crate) fn log_lines(&self) -> Vec<String> {
         lock(&self.log).iter().cloned().collect()
     }
 
     /// Ends every thread; channels are forgotten.
-    pub(super) fn shut_down(&self) {
+    pub(crate) fn shut_down(&self) {
         let runlists = std::mem::take(&mut *self.runlists.write().unwrap_or_else(PoisonError::into_inner));
         for runlist in runlists.values() {
             runlist.stop();

@@ -9,9 +9,9 @@ use std::time::Duration;
 use nvkernel_sys::engine::EngineType;
 use nvkernel_sys::status::RmStatus;
 
-use super::address_space::{Access, FaultKind, MmuFault};
-use super::engine::EngineFault;
-use super::{Shared, lock};
+use crate::kernel::emulated::engines::engine::EngineFault;
+use crate::kernel::emulated::memory::address_space::{Access, FaultKind, MmuFault};
+use crate::kernel::emulated::{Shared, lock};
 
 /// A call into the kernel, as far as faults tell calls apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl EnginePlan {
 
 /// The faults that are planned, as the model asks for them.
 #[derive(Debug, Default)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     calls: Mutex<Vec<Planned>>,
     engines: Mutex<HashMap<(usize, EngineType), EnginePlan>>,
     changed: Condvar,
@@ -100,7 +100,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// The failure that is due for a call that each of `names` describes.
-    pub(super) fn due(&self, names: &[Call]) -> Option<Failure> {
+    pub(crate) fn due(&self, names: &[Call]) -> Option<Failure> {
         let mut calls = lock(&self.calls);
         let mut due = None;
         calls.retain_mut(|planned| {
@@ -118,7 +118,7 @@ impl Plan {
     }
 
     /// Fails a call that has no status to answer with.
-    pub(super) fn fail_plain(&self, call: Call) -> io::Result<()> {
+    pub(crate) fn fail_plain(&self, call: Call) -> io::Result<()> {
         match self.due(&[call]) {
             None => Ok(()),
             Some(Failure::Errno(errno)) => Err(io::Error::from_raw_os_error(errno)),
@@ -126,17 +126,17 @@ impl Plan {
         }
     }
 
-    pub(super) fn skips_acquires(&self, gpu: usize, engine: EngineType) -> bool {
+    pub(crate) fn skips_acquires(&self, gpu: usize, engine: EngineType) -> bool {
         lock(&self.engines).get(&(gpu, engine)).is_some_and(|plan| plan.hasty)
     }
 
-    pub(super) fn loses_doorbell(&self) -> bool {
+    pub(crate) fn loses_doorbell(&self) -> bool {
         self.lost_doorbells.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok()
     }
 
     /// Holds a launch up for as long as the plan says, or until `cancelled`; then the fault that is due, or the
     /// error that the engine is to report.
-    pub(super) fn before_launch(
+    pub(crate) fn before_launch(
         &self,
         gpu: usize,
         engine: EngineType,
@@ -170,12 +170,12 @@ impl Plan {
     }
 }
 
-/// Plans faults of an [`EmulatedKernel`](super::EmulatedKernel). Clones share the plan; it may be changed while
+/// Plans faults of an [`EmulatedKernel`](crate::kernel::emulated::EmulatedKernel). Clones share the plan; it may be changed while
 /// work is in flight.
 #[derive(Clone, Debug)]
 pub struct Faults {
-    pub(super) plan: Arc<Plan>,
-    pub(super) kernel: Weak<Shared>,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) kernel: Weak<Shared>,
 }
 
 impl Faults {

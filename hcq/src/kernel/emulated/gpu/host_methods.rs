@@ -4,17 +4,17 @@ use nvkernel_sys::engine::notifiers;
 use nvkernel_sys::host::{self, sem_execute};
 
 use super::channel::{Channel, Halt, Step};
-use super::engine::SemaphoreRecord;
+use crate::kernel::emulated::engines::engine::SemaphoreRecord;
 
 /// Fields of SEMAPHORED, the operation of the 32-bit semaphore methods (cl906f.h).
 mod semaphored {
-    pub(super) const ACQUIRE: u32 = 1;
-    pub(super) const RELEASE: u32 = 2;
-    pub(super) const ACQ_GEQ: u32 = 4;
-    pub(super) const ACQ_AND: u32 = 8;
-    pub(super) const REDUCTION: u32 = 16;
-    pub(super) const ACQUIRE_SWITCH: u32 = 1 << 12;
-    pub(super) const RELEASE_SIZE_4BYTE: u32 = 1 << 24;
+    pub(crate) const ACQUIRE: u32 = 1;
+    pub(crate) const RELEASE: u32 = 2;
+    pub(crate) const ACQ_GEQ: u32 = 4;
+    pub(crate) const ACQ_AND: u32 = 8;
+    pub(crate) const REDUCTION: u32 = 16;
+    pub(crate) const ACQUIRE_SWITCH: u32 = 1 << 12;
+    pub(crate) const RELEASE_SIZE_4BYTE: u32 = 1 << 24;
 }
 
 /// When an acquire is satisfied.
@@ -56,7 +56,7 @@ struct Acquire {
 
 /// State that host methods set.
 #[derive(Debug, Default)]
-pub(super) struct HostState {
+pub(crate) struct HostState {
     address_low: u32,
     address_high: u32,
     payload_low: u32,
@@ -67,12 +67,12 @@ pub(super) struct HostState {
 }
 
 impl HostState {
-    pub(super) fn is_waiting(&self) -> bool {
+    pub(crate) fn is_waiting(&self) -> bool {
         self.waiting.is_some()
     }
 
     /// Looks at the semaphore of a pending acquire again.
-    pub(super) fn retry(&mut self, channel: &Channel) -> Result<Step, Halt> {
+    pub(crate) fn retry(&mut self, channel: &Channel) -> Result<Step, Halt> {
         match self.waiting {
             None => Ok(Step::Done),
             Some(acquire) => self.acquire(channel, acquire),
@@ -94,7 +94,7 @@ impl HostState {
         Ok(Step::Blocked { switch })
     }
 
-    pub(super) fn method(&mut self, channel: &Channel, address: u32, value: u32) -> Result<Step, Halt> {
+    pub(crate) fn method(&mut self, channel: &Channel, address: u32, value: u32) -> Result<Step, Halt> {
         match address {
             host::NOP
             | host::FB_FLUSH
@@ -199,7 +199,7 @@ impl HostState {
 }
 
 /// A reduction by its number, the same in host and copy classes: old value and payload to new value.
-pub(super) fn reduction(number: u32, signed: bool) -> Option<fn(u32, u32) -> u32> {
+pub(crate) fn reduction(number: u32, signed: bool) -> Option<fn(u32, u32) -> u32> {
     use sem_execute::*;
     Some(match (number, signed) {
         (REDUCTION_IMIN, true) => |old, new| (old as i32).min(new as i32) as u32,

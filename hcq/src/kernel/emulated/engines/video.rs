@@ -9,7 +9,7 @@ use super::engine::{Engine, EngineContext, EngineFault, SemaphoreRecord};
 const NARROW_SEMAPHORES: &[u32] = &[NVB8B0_VIDEO_DECODER, NVC6B0_VIDEO_DECODER, NVC4B0_VIDEO_DECODER];
 
 /// An object of a video decoder class.
-pub(super) struct VideoDecoder {
+pub(crate) struct VideoDecoder {
     class: u32,
     /// What decodes pictures. Without one, state methods are accepted and EXECUTE faults.
     attached: Option<Box<dyn Engine>>,
@@ -20,7 +20,7 @@ pub(super) struct VideoDecoder {
 }
 
 impl VideoDecoder {
-    pub(super) fn new(class: u32, attached: Option<Box<dyn Engine>>) -> VideoDecoder {
+    pub(crate) fn new(class: u32, attached: Option<Box<dyn Engine>>) -> VideoDecoder {
         VideoDecoder { class, attached, semaphore: [0; 3], payload: [0; 2] }
     }
 

@@ -18,14 +18,14 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::alloc::AllocRequest;
 use super::control::ControlRequest;
 use super::descriptors::{Descriptor, OsEvent};
-use super::faults::{Call, Failure};
 use super::objects::RmResult;
-use super::{Shared, lock};
+use crate::kernel::emulated::gpu::fault_plan::{Call, Failure};
+use crate::kernel::emulated::{Shared, lock};
 
 /// PCI vendor id of NVIDIA.
 const VENDOR: u16 = 0x10de;
 
-pub(super) fn einval<T>() -> io::Result<T> {
+pub(crate) fn einval<T>() -> io::Result<T> {
     Err(io::Error::from_raw_os_error(libc::EINVAL))
 }
 
@@ -41,7 +41,7 @@ fn check_node(is_control: bool, class: u32) -> io::Result<()> {
 
 impl Shared {
     /// One ioctl. `request` is the full number, `arg` the argument.
-    pub(super) fn ioctl(&self, fd: BorrowedFd<'_>, request: u32, arg: &mut [u8]) -> io::Result<()> {
+    pub(crate) fn ioctl(&self, fd: BorrowedFd<'_>, request: u32, arg: &mut [u8]) -> io::Result<()> {
         self.reap();
         let Some(descriptor) = self.descriptors.get(fd.as_raw_fd()) else {
             return Err(io::Error::from_raw_os_error(libc::ENODEV));

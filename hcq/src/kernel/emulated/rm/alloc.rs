@@ -9,16 +9,17 @@ use nvkernel_sys::layout::RmStruct;
 use nvkernel_sys::rm::*;
 use nvkernel_sys::status::RmStatus;
 
-use super::address_space::AddressSpace;
-use super::channel::{Channel, ChannelMemory, ChannelSetup, Group, Notifier, Routing};
 use super::descriptors::Descriptor;
-use super::engine;
-use super::event::Listener;
-use super::gpu::Gpu;
 use super::maps::{add_memory, check_present};
-use super::memory::Memory;
 use super::objects::{Client, Kind, RmResult, is_root_class};
-use super::{Shared, lock, user};
+use super::user;
+use crate::kernel::emulated::engines::engine;
+use crate::kernel::emulated::gpu::Gpu;
+use crate::kernel::emulated::gpu::channel::{Channel, ChannelMemory, ChannelSetup, Group, Notifier, Routing};
+use crate::kernel::emulated::gpu::event::Listener;
+use crate::kernel::emulated::memory::address_space::AddressSpace;
+use crate::kernel::emulated::memory::physical::Memory;
+use crate::kernel::emulated::{Shared, lock};
 
 /// RM keeps the first MiB of an address space that it sizes itself.
 const VA_BASE: u64 = 1 << 20;
@@ -27,17 +28,17 @@ const PAGE_KIND_GENERIC: u32 = 6;
 
 /// The arguments of RM_ALLOC.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct AllocRequest {
-    pub(super) root: u32,
-    pub(super) parent: u32,
-    pub(super) handle: u32,
-    pub(super) class: u32,
+pub(crate) struct AllocRequest {
+    pub(crate) root: u32,
+    pub(crate) parent: u32,
+    pub(crate) handle: u32,
+    pub(crate) class: u32,
     /// User address of the parameters, 0 for none. Their size is the class's own, whatever the caller says.
-    pub(super) params: u64,
+    pub(crate) params: u64,
 }
 
 impl Shared {
-    pub(super) fn alloc(&self, descriptor: &Arc<Descriptor>, request: AllocRequest) -> RmResult<u32> {
+    pub(crate) fn alloc(&self, descriptor: &Arc<Descriptor>, request: AllocRequest) -> RmResult<u32> {
         let mut objects = lock(&self.objects);
         if is_root_class(request.class) {
             return objects.add_client(request.handle, descriptor.session());

@@ -9,7 +9,7 @@ use std::time::Duration;
 use nvkernel_sys::engine::EngineType;
 
 use super::channel::{Channel, Outcome};
-use super::lock;
+use crate::kernel::emulated::lock;
 
 /// How long a channel may run while others wait for the engine.
 const SLICE: Duration = Duration::from_millis(2);
@@ -19,7 +19,7 @@ const LAST_RECHECK: Duration = Duration::from_millis(2);
 
 /// The channels that one engine executes. Its thread sleeps unless a doorbell rings or a wait may have ended.
 #[derive(Debug)]
-pub(super) struct Runlist {
+pub(crate) struct Runlist {
     state: Mutex<State>,
     changed: Condvar,
     /// A channel waits for a semaphore.
@@ -36,7 +36,7 @@ struct State {
 }
 
 impl Runlist {
-    pub(super) fn start(gpu: usize, engine: EngineType) -> io::Result<Arc<Runlist>> {
+    pub(crate) fn start(gpu: usize, engine: EngineType) -> io::Result<Arc<Runlist>> {
         let runlist = Arc::new(Runlist {
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -49,7 +49,7 @@ impl Runlist {
         Ok(runlist)
     }
 
-    pub(super) fn add(&self, channel: &Arc<Channel>) {
+    pub(crate) fn add(&self, channel: &Arc<Channel>) {
         let mut state = lock(&self.state);
         if !state.channels.iter().any(|c| Arc::ptr_eq(c, channel)) {
             state.channels.push(channel.clone());
@@ -58,24 +58,24 @@ impl Runlist {
         self.wake();
     }
 
-    pub(super) fn remove(&self, channel: &Arc<Channel>) {
+    pub(crate) fn remove(&self, channel: &Arc<Channel>) {
         lock(&self.state).channels.retain(|c| !Arc::ptr_eq(c, channel));
         self.wake();
     }
 
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         lock(&self.state).pending = true;
         self.changed.notify_one();
     }
 
-    pub(super) fn semaphore_released(&self) {
+    pub(crate) fn semaphore_released(&self) {
         if self.waiting.load(Ordering::SeqCst) {
             self.wake();
         }
     }
 
     /// Ends the thread and forgets the channels.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         let channels = {
             let mut state = lock(&self.state);
             state.stop = true;

@@ -13,20 +13,21 @@ use nvkernel_sys::layout::RmStruct;
 use nvkernel_sys::rm::NvNotification;
 use nvkernel_sys::status::{RmStatus, Xid};
 
-use super::channel::{Channel, Notifier};
 use super::descriptors::Descriptor;
-use super::gpu::Gpu;
 use super::maps::{add_memory, check_present};
-use super::memory::{Location, Memory};
 use super::objects::{Kind, Objects, RmResult};
-use super::{Shared, lock, user};
+use super::user;
 use crate::kernel::Node;
+use crate::kernel::emulated::gpu::Gpu;
+use crate::kernel::emulated::gpu::channel::{Channel, Notifier};
+use crate::kernel::emulated::memory::physical::{Location, Memory};
+use crate::kernel::emulated::{Shared, lock};
 
 /// Indices of `NV2080_CTRL_FB_INFO` (ctrl2080fb.h), sizes in KiB.
 mod fb_info {
-    pub(super) const RAM_SIZE: u32 = 0x7;
-    pub(super) const TOTAL_RAM_SIZE: u32 = 0x8;
-    pub(super) use nvkernel_sys::ctrl::NV2080_CTRL_FB_INFO_INDEX_HEAP_FREE as HEAP_FREE;
+    pub(crate) const RAM_SIZE: u32 = 0x7;
+    pub(crate) const TOTAL_RAM_SIZE: u32 = 0x8;
+    pub(crate) use nvkernel_sys::ctrl::NV2080_CTRL_FB_INFO_INDEX_HEAP_FREE as HEAP_FREE;
 }
 
 /// Bits of `sliStatus` (`NV0000_CTRL_SLI_STATUS`, ctrl0000gpu.h): a single GPU of a kind that is not linked.
@@ -43,18 +44,18 @@ const PREEMPT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The arguments of RM_CONTROL.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ControlRequest {
-    pub(super) client: u32,
-    pub(super) object: u32,
-    pub(super) cmd: u32,
+pub(crate) struct ControlRequest {
+    pub(crate) client: u32,
+    pub(crate) object: u32,
+    pub(crate) cmd: u32,
     /// User address of the parameters.
-    pub(super) params: u64,
+    pub(crate) params: u64,
     /// Bytes of them, as the caller declares.
-    pub(super) size: usize,
+    pub(crate) size: usize,
 }
 
 impl Shared {
-    pub(super) fn control(&self, descriptor: &Arc<Descriptor>, request: ControlRequest) -> RmResult<()> {
+    pub(crate) fn control(&self, descriptor: &Arc<Descriptor>, request: ControlRequest) -> RmResult<()> {
         let mut objects = lock(&self.objects);
         let client = objects.client(request.client, descriptor.session())?;
         if request.object == request.client {

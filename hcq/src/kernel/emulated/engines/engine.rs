@@ -7,10 +7,10 @@ use nvkernel_sys::class::{self, ClassKind};
 use nvkernel_sys::engine::{EngineKind, EngineType};
 use nvkernel_sys::status::Xid;
 
-use super::address_space::{AddressSpace, MmuFault};
-use super::channel::Channel;
 use super::copy::CopyEngine;
 use super::video::VideoDecoder;
+use crate::kernel::emulated::gpu::channel::Channel;
+use crate::kernel::emulated::memory::address_space::{AddressSpace, MmuFault};
 
 /// An engine object on a channel: the state behind one class on one channel.
 ///
@@ -75,8 +75,8 @@ pub enum SemaphoreRecord {
 /// The surroundings of an engine while it executes a method.
 #[derive(Debug)]
 pub struct EngineContext<'a> {
-    pub(super) channel: &'a Channel,
-    pub(super) error_status: Cell<Option<u32>>,
+    pub(crate) channel: &'a Channel,
+    pub(crate) error_status: Cell<Option<u32>>,
 }
 
 impl EngineContext<'_> {
@@ -101,7 +101,7 @@ impl EngineContext<'_> {
     }
 
     /// The error that the engine is to report of the work that it launches, instead of doing it
-    /// ([`LaunchFault::Status`](super::LaunchFault::Status)). An engine with a status asks once for each launch.
+    /// ([`LaunchFault::Status`](crate::kernel::emulated::LaunchFault::Status)). An engine with a status asks once for each launch.
     pub fn take_error_status(&self) -> Option<u32> {
         self.error_status.take()
     }
@@ -121,7 +121,7 @@ impl EngineContext<'_> {
     /// # Errors
     ///
     /// As [`release`](Self::release).
-    pub(super) fn reduce(&self, address: u64, f: impl Fn(u32) -> u32) -> Result<(), EngineFault> {
+    pub(crate) fn reduce(&self, address: u64, f: impl Fn(u32) -> u32) -> Result<(), EngineFault> {
         self.channel.reduce(address, f)
     }
 
@@ -132,10 +132,10 @@ impl EngineContext<'_> {
 }
 
 /// Makes an engine of some class, for an engine type.
-pub(super) type Factory = Arc<dyn Fn(EngineType, u32) -> Box<dyn Engine> + Send + Sync>;
+pub(crate) type Factory = Arc<dyn Fn(EngineType, u32) -> Box<dyn Engine> + Send + Sync>;
 
 /// The engine behind an object of `class` on a channel of `engine`.
-pub(super) fn build(engine: EngineType, class: u32, attached: Option<&Factory>) -> Box<dyn Engine> {
+pub(crate) fn build(engine: EngineType, class: u32, attached: Option<&Factory>) -> Box<dyn Engine> {
     let attached = attached.map(|make| make(engine, class));
     match class::class(class).map(|c| c.kind) {
         Some(ClassKind::Copy) => attached.unwrap_or_else(|| Box::new(CopyEngine::new(class))),
@@ -162,7 +162,7 @@ impl Engine for Unattached {
 }
 
 /// The Xid of a fault in the engine itself.
-pub(super) fn engine_xid(engine: EngineType) -> Xid {
+pub(crate) fn engine_xid(engine: EngineType) -> Xid {
     const COPY: [u32; 10] = [39, 40, 41, 70, 71, 72, 75, 76, 77, 85];
     const NVJPG: [u32; 8] = [82, 99, 100, 101, 102, 103, 104, 105];
     let at = engine.instance() as usize;

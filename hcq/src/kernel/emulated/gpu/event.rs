@@ -6,20 +6,20 @@ use std::sync::{Arc, Mutex};
 
 use nvkernel_sys::engine::notification_action;
 
-use super::descriptors::Descriptor;
-use super::lock;
+use crate::kernel::emulated::lock;
+use crate::kernel::emulated::rm::descriptors::Descriptor;
 
 /// An `NV01_EVENT_OS_EVENT` object.
-pub(super) struct Listener {
-    pub(super) client: u32,
-    pub(super) handle: u32,
+pub(crate) struct Listener {
+    pub(crate) client: u32,
+    pub(crate) handle: u32,
     /// Object that the event comes from.
-    pub(super) source: u32,
+    pub(crate) source: u32,
     /// Notifier index, without flags.
-    pub(super) index: u32,
+    pub(crate) index: u32,
     /// Listens to non-stalling interrupts, which need no arming.
-    pub(super) nonstall: bool,
-    pub(super) descriptor: Arc<Descriptor>,
+    pub(crate) nonstall: bool,
+    pub(crate) descriptor: Arc<Descriptor>,
 }
 
 impl fmt::Debug for Listener {
@@ -32,7 +32,7 @@ impl fmt::Debug for Listener {
 /// All events of a GPU. Interrupts are broadcast: whoever listens to an engine is woken by each of them,
 /// whichever channel caused it.
 #[derive(Debug, Default)]
-pub(super) struct Events {
+pub(crate) struct Events {
     inner: Mutex<Inner>,
 }
 
@@ -44,25 +44,25 @@ struct Inner {
 }
 
 impl Events {
-    pub(super) fn add(&self, listener: Listener) {
+    pub(crate) fn add(&self, listener: Listener) {
         lock(&self.inner).listeners.push(listener);
     }
 
-    pub(super) fn remove(&self, client: u32, handle: u32) {
+    pub(crate) fn remove(&self, client: u32, handle: u32) {
         lock(&self.inner).listeners.retain(|l| (l.client, l.handle) != (client, handle));
     }
 
     /// Forgets what a source object had armed.
-    pub(super) fn forget_source(&self, client: u32, source: u32) {
+    pub(crate) fn forget_source(&self, client: u32, source: u32) {
         lock(&self.inner).actions.retain(|&(c, s, _), _| (c, s) != (client, source));
     }
 
-    pub(super) fn set_action(&self, client: u32, source: u32, index: u32, action: u32) {
+    pub(crate) fn set_action(&self, client: u32, source: u32, index: u32, action: u32) {
         lock(&self.inner).actions.insert((client, source, index), action);
     }
 
     /// A non-stalling interrupt with notifier `index`.
-    pub(super) fn raise_nonstall(&self, index: u32) {
+    pub(crate) fn raise_nonstall(&self, index: u32) {
         for listener in &lock(&self.inner).listeners {
             if listener.nonstall && listener.index == index {
                 listener.descriptor.signal();
@@ -71,7 +71,7 @@ impl Events {
     }
 
     /// An ordinary event with notifier `index`, for those who armed it.
-    pub(super) fn raise(&self, index: u32) {
+    pub(crate) fn raise(&self, index: u32) {
         let inner = &mut *lock(&self.inner);
         for listener in inner.listeners.iter().filter(|l| !l.nonstall && l.index == index) {
             let key = (listener.client, listener.source, index);
@@ -87,7 +87,7 @@ impl Events {
     }
 
     /// Something was written through a notifier object that events may hang on.
-    pub(super) fn raise_source(&self, client: u32, source: u32) {
+    pub(crate) fn raise_source(&self, client: u32, source: u32) {
         for listener in &lock(&self.inner).listeners {
             if (listener.client, listener.source) == (client, source) {
                 listener.descriptor.signal();

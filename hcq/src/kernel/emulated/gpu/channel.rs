@@ -10,12 +10,14 @@ use nvkernel_sys::engine::{EngineType, notifiers};
 use nvkernel_sys::host::{self, gp_entry, method_header};
 use nvkernel_sys::status::Xid;
 
-use super::address_space::{AddressSpace, MmuFault};
-use super::engine::{Engine, EngineContext, EngineFault, SemaphoreRecord, engine_xid};
-use super::gpu::Gpu;
-use super::host::HostState;
-use super::lock;
-use super::memory::Memory;
+use super::host_methods::HostState;
+use crate::kernel::emulated::engines::engine::{
+    Engine, EngineContext, EngineFault, SemaphoreRecord, engine_xid,
+};
+use crate::kernel::emulated::gpu::Gpu;
+use crate::kernel::emulated::lock;
+use crate::kernel::emulated::memory::address_space::{AddressSpace, MmuFault};
+use crate::kernel::emulated::memory::physical::Memory;
 
 /// Words fetched at a time: push buffers can be megabytes long.
 const FETCH_WORDS: u32 = 1024;
@@ -26,63 +28,63 @@ const SPIN: Duration = Duration::from_micros(20);
 
 /// Where a channel's error notifier lies.
 #[derive(Clone, Debug)]
-pub(super) struct Notifier {
-    pub(super) memory: Arc<Memory>,
-    pub(super) offset: u64,
+pub(crate) struct Notifier {
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) offset: u64,
     /// Client and handle of the notifier object, which events may hang on.
-    pub(super) source: (u32, u32),
+    pub(crate) source: (u32, u32),
 }
 
 /// Memory that a channel itself reads and writes.
 #[derive(Clone, Debug)]
-pub(super) struct ChannelMemory {
+pub(crate) struct ChannelMemory {
     /// What USERD lies in, and where.
-    pub(super) userd: (Arc<Memory>, u64),
-    pub(super) notifier: Option<Notifier>,
+    pub(crate) userd: (Arc<Memory>, u64),
+    pub(crate) notifier: Option<Notifier>,
 }
 
 /// What a channel is made of.
 #[derive(Debug)]
-pub(super) struct ChannelSetup {
-    pub(super) gpu: Arc<Gpu>,
-    pub(super) id: u32,
-    pub(super) class: u32,
-    pub(super) space: Arc<AddressSpace>,
-    pub(super) ring: u64,
-    pub(super) entries: u32,
-    pub(super) engine: EngineType,
-    pub(super) group: Option<Arc<Group>>,
+pub(crate) struct ChannelSetup {
+    pub(crate) gpu: Arc<Gpu>,
+    pub(crate) id: u32,
+    pub(crate) class: u32,
+    pub(crate) space: Arc<AddressSpace>,
+    pub(crate) ring: u64,
+    pub(crate) entries: u32,
+    pub(crate) engine: EngineType,
+    pub(crate) group: Option<Arc<Group>>,
 }
 
 /// Channels that fail together.
 #[derive(Debug)]
-pub(super) struct Group {
-    pub(super) engine: EngineType,
-    pub(super) space: Option<Arc<AddressSpace>>,
-    pub(super) channels: Mutex<Vec<Weak<Channel>>>,
+pub(crate) struct Group {
+    pub(crate) engine: EngineType,
+    pub(crate) space: Option<Arc<AddressSpace>>,
+    pub(crate) channels: Mutex<Vec<Weak<Channel>>>,
 }
 
 /// What the resource manager decided about a channel so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Routing {
+pub(crate) struct Routing {
     /// Runlist that an engine object or BIND fixed.
-    pub(super) locked: Option<EngineType>,
-    pub(super) has_object: bool,
-    pub(super) bound: bool,
-    pub(super) scheduled: bool,
+    pub(crate) locked: Option<EngineType>,
+    pub(crate) has_object: bool,
+    pub(crate) bound: bool,
+    pub(crate) scheduled: bool,
     /// Slot of the error notifier that receives the work-submit token.
-    pub(super) token_slot: u32,
+    pub(crate) token_slot: u32,
 }
 
 /// A channel.
 #[derive(Debug)]
-pub(super) struct Channel {
+pub(crate) struct Channel {
     setup: ChannelSetup,
     /// Given up when the channel is freed: its engine's thread may hold on to the channel a little longer.
     memory: Mutex<Option<ChannelMemory>>,
     /// Engine type in force: the one asked for, until an object on another engine replaces it.
     engine: AtomicU32,
-    pub(super) routing: Mutex<Routing>,
+    pub(crate) routing: Mutex<Routing>,
     doorbell: AtomicBool,
     cancelled: AtomicBool,
     /// Calls that want the channel off its engine now, whatever it is doing.
@@ -95,7 +97,7 @@ pub(super) struct Channel {
 
 /// What came of giving a channel the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// It has nothing to do.
     Idle,
     /// Its time ran out.
@@ -106,7 +108,7 @@ pub(super) enum Outcome {
 
 /// What came of one step of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Done,
     Empty,
     Yield,
@@ -118,7 +120,7 @@ pub(super) enum Step {
 
 /// Why a channel stops.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Halt {
+pub(crate) enum Halt {
     #[error("PBDMA error: {0}")]
     Pbdma(String),
     #[error("{0}")]
@@ -183,7 +185,7 @@ impl std::fmt::Debug for Exec {
 }
 
 impl Channel {
-    pub(super) fn new(setup: ChannelSetup, memory: ChannelMemory, routing: Routing) -> Arc<Channel> {
+    pub(crate) fn new(setup: ChannelSetup, memory: ChannelMemory, routing: Routing) -> Arc<Channel> {
         let group = setup.group.clone();
         let channel = Arc::new(Channel {
             engine: AtomicU32::new(setup.engine.0),
@@ -206,23 +208,23 @@ impl Channel {
         channel
     }
 
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.setup.id
     }
 
-    pub(super) fn gpu(&self) -> &Arc<Gpu> {
+    pub(crate) fn gpu(&self) -> &Arc<Gpu> {
         &self.setup.gpu
     }
 
-    pub(super) fn space(&self) -> &Arc<AddressSpace> {
+    pub(crate) fn space(&self) -> &Arc<AddressSpace> {
         &self.setup.space
     }
 
-    pub(super) fn group(&self) -> Option<&Arc<Group>> {
+    pub(crate) fn group(&self) -> Option<&Arc<Group>> {
         self.setup.group.as_ref()
     }
 
-    pub(super) fn notifier(&self) -> Option<Notifier> {
+    pub(crate) fn notifier(&self) -> Option<Notifier> {
         lock(&self.memory).as_ref().and_then(|memory| memory.notifier.clone())
     }
 
@@ -232,31 +234,31 @@ impl Channel {
     }
 
     /// Writes a word of USERD.
-    pub(super) fn store_userd(&self, at: usize, value: u32) {
+    pub(crate) fn store_userd(&self, at: usize, value: u32) {
         if let Some(memory) = &*lock(&self.memory) {
             memory.userd.0.store_u32(memory.userd.1 + at as u64, value);
         }
     }
 
     /// The engine that executes the channel.
-    pub(super) fn engine(&self) -> EngineType {
+    pub(crate) fn engine(&self) -> EngineType {
         EngineType(self.engine.load(Ordering::Relaxed))
     }
 
-    pub(super) fn set_engine(&self, engine: EngineType) {
+    pub(crate) fn set_engine(&self, engine: EngineType) {
         self.engine.store(engine.0, Ordering::Relaxed);
     }
 
-    pub(super) fn mmu_fault(&self) -> Option<MmuFault> {
+    pub(crate) fn mmu_fault(&self) -> Option<MmuFault> {
         *lock(&self.mmu_fault)
     }
 
-    pub(super) fn add_object(&self, handle: u32, engine: Box<dyn Engine>) {
+    pub(crate) fn add_object(&self, handle: u32, engine: Box<dyn Engine>) {
         lock(&self.exec).objects.push(EngineObject { handle, engine });
     }
 
     /// Removes an engine object. What the engine is doing for the channel is abandoned.
-    pub(super) fn remove_object(&self, handle: u32) {
+    pub(crate) fn remove_object(&self, handle: u32) {
         let mut exec = self.evict();
         exec.objects.retain(|o| o.handle != handle);
         for bound in &mut exec.subchannels {
@@ -272,38 +274,38 @@ impl Channel {
     }
 
     /// Puts the channel on or off its runlist.
-    pub(super) fn set_scheduled(&self, scheduled: bool) {
+    pub(crate) fn set_scheduled(&self, scheduled: bool) {
         self.scheduled.store(scheduled, Ordering::Release);
     }
 
-    pub(super) fn ring(&self) {
+    pub(crate) fn ring(&self) {
         self.doorbell.store(true, Ordering::Release);
     }
 
     /// The channel is going away: whatever it does ends soon.
-    pub(super) fn cancel(&self) {
+    pub(crate) fn cancel(&self) {
         self.cancelled.store(true, Ordering::Release);
     }
 
     /// Whether a planned fault keeps it from waiting for semaphores.
-    pub(super) fn skips_acquires(&self) -> bool {
+    pub(crate) fn skips_acquires(&self) -> bool {
         let gpu = &self.setup.gpu;
         gpu.plan.skips_acquires(gpu.index, self.engine())
     }
 
-    pub(super) fn is_cancelled(&self) -> bool {
+    pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Acquire)
             || self.evictions.load(Ordering::Acquire) > 0
             || self.setup.gpu.is_lost()
     }
 
     /// Takes the channel off its engine; what it was doing is abandoned.
-    pub(super) fn leave_engine(&self) {
+    pub(crate) fn leave_engine(&self) {
         drop(self.evict());
     }
 
     /// Waits until the engine is between two methods of the channel; `false` after `timeout`.
-    pub(super) fn preempt(&self, timeout: Duration) -> bool {
+    pub(crate) fn preempt(&self, timeout: Duration) -> bool {
         let start = Instant::now();
         while matches!(self.exec.try_lock(), Err(TryLockError::WouldBlock)) {
             if start.elapsed() >= timeout {
@@ -315,23 +317,23 @@ impl Channel {
     }
 
     /// Lets go of everything that others could miss.
-    pub(super) fn retire(&self) {
+    pub(crate) fn retire(&self) {
         lock(&self.exec).objects.clear();
         lock(&self.memory).take();
     }
 
     /// Stops the channel without a fault, as `NVA06F_CTRL_CMD_STOP_CHANNEL` and RESET_CHANNEL do.
-    pub(super) fn halt(&self, xid: Xid) {
+    pub(crate) fn halt(&self, xid: Xid) {
         self.die(xid, "stopped by its owner");
     }
 
-    pub(super) fn raise_interrupt(&self) {
+    pub(crate) fn raise_interrupt(&self) {
         if let Some(index) = self.engine().notifier() {
             self.setup.gpu.events.raise_nonstall(index);
         }
     }
 
-    pub(super) fn release(
+    pub(crate) fn release(
         &self,
         address: u64,
         payload: u64,
@@ -360,7 +362,7 @@ impl Channel {
         Ok(())
     }
 
-    pub(super) fn reduce(&self, address: u64, f: impl Fn(u32) -> u32) -> Result<(), EngineFault> {
+    pub(crate) fn reduce(&self, address: u64, f: impl Fn(u32) -> u32) -> Result<(), EngineFault> {
         aligned(address, 4)?;
         self.space().update_u32(address, f)?;
         self.setup.gpu.semaphore_released();
@@ -372,7 +374,7 @@ impl Channel {
     }
 
     /// Executes the channel for `slice` at most (a single method may take longer).
-    pub(super) fn run(&self, slice: Duration) -> Outcome {
+    pub(crate) fn run(&self, slice: Duration) -> Outcome {
         let mut exec = lock(&self.exec);
         let start = Instant::now();
         while self.runnable() {
@@ -493,7 +495,7 @@ impl Channel {
     }
 
     /// Whether semaphores and push buffers may lie above 2^40 (Hopper and later channel classes).
-    pub(super) fn has_wide_addresses(&self) -> bool {
+    pub(crate) fn has_wide_addresses(&self) -> bool {
         self.setup.class >= nvkernel_sys::class::HOPPER_CHANNEL_GPFIFO_A
     }
 

@@ -1,0 +1,5 @@
+//! What executes methods behind the host.
+
+pub(crate) mod copy;
+pub(crate) mod engine;
+pub(crate) mod video;
