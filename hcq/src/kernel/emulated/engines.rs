@@ -2,4 +2,6 @@
 
 pub(crate) mod copy;
 pub(crate) mod engine;
+pub(crate) mod fault;
+pub(crate) mod registry;
 pub(crate) mod video;

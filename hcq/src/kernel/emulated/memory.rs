@@ -1,4 +1,5 @@
-//! Memory of the model, and the MMU in front of it.
+//! Memory of the model, the MMU in front of it, and semaphores in it.
 
 pub(crate) mod address_space;
 pub(crate) mod physical;
+pub(crate) mod semaphore;

@@ -3,9 +3,10 @@
 use nvkernel_sys::class::HOPPER_DMA_COPY_A;
 use nvkernel_sys::copy::{self, block_size, launch_dma, origin, set_remap_components};
 
-use super::engine::{Engine, EngineContext, EngineFault, SemaphoreRecord};
-use crate::kernel::emulated::gpu::host_methods;
+use super::engine::{Engine, EngineContext};
+use super::fault::EngineFault;
 use crate::kernel::emulated::memory::address_space::Tlb;
+use crate::kernel::emulated::memory::semaphore::{SemaphoreRecord, reduction};
 
 /// Bytes of a line of a GOB.
 const GOB_WIDTH: u64 = 64;
@@ -80,7 +81,7 @@ impl CopyEngine {
         let kind = SEMAPHORE_TYPE.get(launch);
         if kind != SEMAPHORE_TYPE_NONE && SEMAPHORE_REDUCTION_ENABLE.get(launch) == 1 {
             let signed = SEMAPHORE_REDUCTION_SIGN.get(launch) == SEMAPHORE_REDUCTION_SIGN_SIGNED;
-            return match host_methods::reduction(SEMAPHORE_REDUCTION.get(launch), signed) {
+            return match reduction(SEMAPHORE_REDUCTION.get(launch), signed) {
                 Some(f) if !wide => context.reduce(address, |old| f(old, low)),
                 _ => exception(format!("LAUNCH_DMA {launch:#x} with an unknown semaphore reduction")),
             };

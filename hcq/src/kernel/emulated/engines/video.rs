@@ -3,7 +3,9 @@
 use nvkernel_sys::class::*;
 use nvkernel_sys::video::{self, execute, semaphore_d};
 
-use super::engine::{Engine, EngineContext, EngineFault, SemaphoreRecord};
+use super::engine::{Engine, EngineContext};
+use super::fault::EngineFault;
+use crate::kernel::emulated::memory::semaphore::SemaphoreRecord;
 
 /// Classes of the Turing line: no two-word semaphores, no 64-bit payloads.
 const NARROW_SEMAPHORES: &[u32] = &[NVB8B0_VIDEO_DECODER, NVC6B0_VIDEO_DECODER, NVC4B0_VIDEO_DECODER];

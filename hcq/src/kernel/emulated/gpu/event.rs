@@ -1,13 +1,12 @@
-//! Events: who is woken by which notifier of a GPU.
+//! Events: which listeners a notifier of a GPU wakes.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use nvkernel_sys::engine::notification_action;
 
-use crate::kernel::emulated::lock;
-use crate::kernel::emulated::rm::descriptors::Descriptor;
+use crate::kernel::emulated::sync::lock;
 
 /// An `NV01_EVENT_OS_EVENT` object.
 pub(crate) struct Listener {
@@ -19,7 +18,8 @@ pub(crate) struct Listener {
     pub(crate) index: u32,
     /// Listens to non-stalling interrupts, which need no arming.
     pub(crate) nonstall: bool,
-    pub(crate) descriptor: Arc<Descriptor>,
+    /// Makes the descriptor of the event readable.
+    pub(crate) signal: Box<dyn Fn() + Send + Sync>,
 }
 
 impl fmt::Debug for Listener {
@@ -29,8 +29,8 @@ impl fmt::Debug for Listener {
     }
 }
 
-/// All events of a GPU. Interrupts are broadcast: whoever listens to an engine is woken by each of them,
-/// whichever channel caused it.
+/// All events of a GPU. Interrupts are broadcast: each interrupt of an engine wakes all that listen to the engine,
+/// also if a channel of another client caused it.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     inner: Mutex<Inner>,
@@ -65,20 +65,20 @@ impl Events {
     pub(crate) fn raise_nonstall(&self, index: u32) {
         for listener in &lock(&self.inner).listeners {
             if listener.nonstall && listener.index == index {
-                listener.descriptor.signal();
+                (listener.signal)();
             }
         }
     }
 
-    /// An ordinary event with notifier `index`, for those who armed it.
+    /// An ordinary event with notifier `index`, for listeners whose source armed it.
     pub(crate) fn raise(&self, index: u32) {
         let inner = &mut *lock(&self.inner);
         for listener in inner.listeners.iter().filter(|l| !l.nonstall && l.index == index) {
             let key = (listener.client, listener.source, index);
             match inner.actions.get(&key) {
-                Some(&notification_action::REPEAT) => listener.descriptor.signal(),
+                Some(&notification_action::REPEAT) => (listener.signal)(),
                 Some(&notification_action::SINGLE) => {
-                    listener.descriptor.signal();
+                    (listener.signal)();
                     inner.actions.insert(key, notification_action::DISABLE);
                 }
                 _ => {}
@@ -90,7 +90,7 @@ impl Events {
     pub(crate) fn raise_source(&self, client: u32, source: u32) {
         for listener in &lock(&self.inner).listeners {
             if (listener.client, listener.source) == (client, source) {
-                listener.descriptor.signal();
+                (listener.signal)();
             }
         }
     }

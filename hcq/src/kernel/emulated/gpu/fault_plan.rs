@@ -1,17 +1,17 @@
-//! Fault injection: what goes wrong on machines, on demand.
+//! [`FaultPlan`]: what is to go wrong, and when.
 
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use nvkernel_sys::engine::EngineType;
 use nvkernel_sys::status::RmStatus;
 
-use crate::kernel::emulated::engines::engine::EngineFault;
+use crate::kernel::emulated::engines::fault::EngineFault;
 use crate::kernel::emulated::memory::address_space::{Access, FaultKind, MmuFault};
-use crate::kernel::emulated::{Shared, lock};
+use crate::kernel::emulated::sync::lock;
 
 /// A call into the kernel, as far as faults tell calls apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,13 +64,17 @@ struct Planned {
     failure: Failure,
 }
 
+/// What is planned for one engine.
 #[derive(Debug, Default)]
-struct EnginePlan {
-    stalled: bool,
-    hasty: bool,
-    delay: Duration,
+pub(crate) struct EnginePlan {
+    /// Nothing is launched.
+    pub(crate) stalled: bool,
+    /// Acquires do not wait.
+    pub(crate) hasty: bool,
+    /// How much longer each launch takes.
+    pub(crate) delay: Duration,
     /// Launches to let pass before, and what befalls the one after them.
-    faults: Vec<(u32, LaunchFault)>,
+    pub(crate) faults: Vec<(u32, LaunchFault)>,
 }
 
 impl EnginePlan {
@@ -91,14 +95,33 @@ impl EnginePlan {
 
 /// The faults that are planned, as the model asks for them.
 #[derive(Debug, Default)]
-pub(crate) struct Plan {
+pub(crate) struct FaultPlan {
     calls: Mutex<Vec<Planned>>,
     engines: Mutex<HashMap<(usize, EngineType), EnginePlan>>,
     changed: Condvar,
     lost_doorbells: AtomicU32,
 }
 
-impl Plan {
+impl FaultPlan {
+    pub(crate) fn fail_call(&self, call: Call, pass: u32, failure: Failure) {
+        lock(&self.calls).push(Planned { call, pass, failure });
+    }
+
+    /// Failures of calls that have not struck.
+    pub(crate) fn pending_calls(&self) -> usize {
+        lock(&self.calls).len()
+    }
+
+    pub(crate) fn lose_doorbells(&self, count: u32) {
+        self.lost_doorbells.store(count, Ordering::Relaxed);
+    }
+
+    /// Changes what is planned for an engine, also of a launch that is being held up.
+    pub(crate) fn edit(&self, gpu: usize, engine: EngineType, f: impl FnOnce(&mut EnginePlan)) {
+        f(lock(&self.engines).entry((gpu, engine)).or_default());
+        self.changed.notify_all();
+    }
+
     /// The failure that is due for a call that each of `names` describes.
     pub(crate) fn due(&self, names: &[Call]) -> Option<Failure> {
         let mut calls = lock(&self.calls);
@@ -154,7 +177,7 @@ impl Plan {
             }
             let nap = if stalled { NAP } else { NAP.min(delay) };
             let waited = self.changed.wait_timeout(engines, nap);
-            engines = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+            engines = waited.unwrap_or_else(PoisonError::into_inner).0;
             if !stalled {
                 delay = delay.saturating_sub(nap);
             }
@@ -170,82 +193,13 @@ impl Plan {
     }
 }
 
-/// Plans faults of an [`EmulatedKernel`](crate::kernel::emulated::EmulatedKernel). Clones share the plan; it may be changed while
-/// work is in flight.
-#[derive(Clone, Debug)]
-pub struct Faults {
-    pub(crate) plan: Arc<Plan>,
-    pub(crate) kernel: Weak<Shared>,
-}
-
-impl Faults {
-    /// Lets `pass` calls like `call` succeed and fails the one after them, once.
-    pub fn fail_call(&self, call: Call, pass: u32, failure: Failure) {
-        lock(&self.plan.calls).push(Planned { call, pass, failure });
-    }
-
-    /// Failures of calls that are planned and have not struck.
-    pub fn pending_calls(&self) -> usize {
-        lock(&self.plan.calls).len()
-    }
-
-    /// Ignores the next `count` doorbells. A channel then sleeps until its doorbell is rung again.
-    pub fn lose_doorbells(&self, count: u32) {
-        self.plan.lost_doorbells.store(count, Ordering::Relaxed);
-    }
-
-    fn edit(&self, gpu: usize, engine: EngineType, f: impl FnOnce(&mut EnginePlan)) {
-        f(lock(&self.plan.engines).entry((gpu, engine)).or_default());
-        self.plan.changed.notify_all();
-    }
-
-    /// Keeps an engine of GPU `gpu` from launching anything until [`resume`](Self::resume).
-    pub fn stall(&self, gpu: usize, engine: EngineType) {
-        self.edit(gpu, engine, |plan| plan.stalled = true);
-    }
-
-    /// Ends a [`stall`](Self::stall).
-    pub fn resume(&self, gpu: usize, engine: EngineType) {
-        self.edit(gpu, engine, |plan| plan.stalled = false);
-    }
-
-    /// Makes the channels of an engine pass over semaphores that are not reached, from now on: what a driver would see
-    /// that forgets to wait.
-    pub fn skip_acquires(&self, gpu: usize, engine: EngineType) {
-        self.edit(gpu, engine, |plan| plan.hasty = true);
-    }
-
-    /// Makes every launch of an engine take `delay` longer.
-    pub fn slow_down(&self, gpu: usize, engine: EngineType, delay: Duration) {
-        self.edit(gpu, engine, |plan| plan.delay = delay);
-    }
-
-    /// Makes the next launch of an engine fail.
-    pub fn fault_next_launch(&self, gpu: usize, engine: EngineType, fault: LaunchFault) {
-        self.fault_launch(gpu, engine, 0, fault);
-    }
-
-    /// Lets `pass` launches of an engine succeed and makes the one after them fail, once.
-    pub fn fault_launch(&self, gpu: usize, engine: EngineType, pass: u32, fault: LaunchFault) {
-        self.edit(gpu, engine, |plan| plan.faults.push((pass, fault)));
-    }
-
-    /// Lets GPU `gpu` fall off the bus: its engines stop, calls that concern it answer
-    /// `NV_ERR_GPU_IS_LOST`, and polls of event descriptors report a hang-up.
-    pub fn lose_gpu(&self, gpu: usize) {
-        if let Some(kernel) = self.kernel.upgrade() {
-            kernel.lose_gpu(gpu);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_nth_call_fails_once() {
-        let plan = Plan::default();
+        let plan = FaultPlan::default();
         lock(&plan.calls).push(Planned { call: Call::Alloc(0x40), pass: 1, failure: Failure::Errno(5) });
         assert_eq!(plan.due(&[Call::Alloc(0x40)]), None);
         assert_eq!(plan.due(&[Call::Alloc(0x3e)]), None);
@@ -255,14 +209,14 @@ mod tests {
 
     #[test]
     fn a_stall_ends_when_cancelled() {
-        let plan = Plan::default();
+        let plan = FaultPlan::default();
         lock(&plan.engines).insert((0, EngineType(9)), EnginePlan { stalled: true, ..Default::default() });
         assert_eq!(plan.before_launch(0, EngineType(9), || true), Ok(None));
     }
 
     #[test]
     fn the_nth_launch_fails_once() {
-        let (plan, engine) = (Plan::default(), EngineType(9));
+        let (plan, engine) = (FaultPlan::default(), EngineType(9));
         let faults = vec![(2, LaunchFault::Engine), (0, LaunchFault::Status(8)), (0, LaunchFault::Status(9))];
         lock(&plan.engines).insert((0, engine), EnginePlan { faults, ..Default::default() });
         let launch = || plan.before_launch(0, engine, || false);

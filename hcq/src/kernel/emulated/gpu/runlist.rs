@@ -1,15 +1,16 @@
 //! [`Runlist`]: the channels of one engine and the thread that executes them in turn.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nvkernel_sys::engine::EngineType;
 
-use super::channel::{Channel, Outcome};
-use crate::kernel::emulated::lock;
+use super::channel::Channel;
+use super::pbdma::{self, Outcome};
+use super::wake::Wake;
+use crate::kernel::emulated::sync::lock;
 
 /// How long a channel may run while others wait for the engine.
 const SLICE: Duration = Duration::from_millis(2);
@@ -20,71 +21,46 @@ const LAST_RECHECK: Duration = Duration::from_millis(2);
 /// The channels that one engine executes. Its thread sleeps unless a doorbell rings or a wait may have ended.
 #[derive(Debug)]
 pub(crate) struct Runlist {
-    state: Mutex<State>,
-    changed: Condvar,
-    /// A channel waits for a semaphore.
-    waiting: AtomicBool,
+    channels: Mutex<Vec<Arc<Channel>>>,
+    wake: Arc<Wake>,
     thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    channels: Vec<Arc<Channel>>,
-    /// Something happened since the channels were last looked at.
-    pending: bool,
-    stop: bool,
 }
 
 impl Runlist {
     pub(crate) fn start(gpu: usize, engine: EngineType) -> io::Result<Arc<Runlist>> {
-        let runlist = Arc::new(Runlist {
-            state: Mutex::default(),
-            changed: Condvar::new(),
-            waiting: AtomicBool::new(false),
-            thread: Mutex::default(),
-        });
+        let runlist =
+            Arc::new(Runlist { channels: Mutex::default(), wake: Arc::default(), thread: Mutex::default() });
         let worker = runlist.clone();
         let name = format!("gpu{gpu}-{engine}");
         *lock(&runlist.thread) = Some(std::thread::Builder::new().name(name).spawn(move || worker.work())?);
         Ok(runlist)
     }
 
+    /// What the thread sleeps on.
+    pub(crate) fn wake(&self) -> &Arc<Wake> {
+        &self.wake
+    }
+
     pub(crate) fn add(&self, channel: &Arc<Channel>) {
-        let mut state = lock(&self.state);
-        if !state.channels.iter().any(|c| Arc::ptr_eq(c, channel)) {
-            state.channels.push(channel.clone());
+        let mut channels = lock(&self.channels);
+        if !channels.iter().any(|c| Arc::ptr_eq(c, channel)) {
+            channels.push(channel.clone());
         }
-        drop(state);
-        self.wake();
+        drop(channels);
+        self.wake.wake();
     }
 
     pub(crate) fn remove(&self, channel: &Arc<Channel>) {
-        lock(&self.state).channels.retain(|c| !Arc::ptr_eq(c, channel));
-        self.wake();
-    }
-
-    pub(crate) fn wake(&self) {
-        lock(&self.state).pending = true;
-        self.changed.notify_one();
-    }
-
-    pub(crate) fn semaphore_released(&self) {
-        if self.waiting.load(Ordering::SeqCst) {
-            self.wake();
-        }
+        lock(&self.channels).retain(|c| !Arc::ptr_eq(c, channel));
+        self.wake.wake();
     }
 
     /// Ends the thread and forgets the channels.
     pub(crate) fn stop(&self) {
-        let channels = {
-            let mut state = lock(&self.state);
-            state.stop = true;
-            std::mem::take(&mut state.channels)
-        };
-        for channel in &channels {
+        self.wake.stop();
+        for channel in &std::mem::take(&mut *lock(&self.channels)) {
             channel.cancel();
         }
-        self.changed.notify_one();
         if let Some(thread) = lock(&self.thread).take()
             && thread.thread().id() != std::thread::current().id()
         {
@@ -93,57 +69,29 @@ impl Runlist {
         }
     }
 
-    /// Sleeps until something happened; the channels to look at, or `None` at the end.
-    fn next(&self) -> Option<Vec<Arc<Channel>>> {
-        let mut state = lock(&self.state);
-        loop {
-            if state.stop {
-                return None;
-            }
-            if std::mem::take(&mut state.pending) {
-                return Some(state.channels.clone());
-            }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// Sleeps for `time` at most; whether something happened.
-    fn nap(&self, time: Duration) -> bool {
-        let state = lock(&self.state);
-        if state.pending || state.stop {
-            return true;
-        }
-        let state = self.changed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0;
-        state.pending || state.stop
-    }
-
-    fn something_happened(&self) -> bool {
-        let state = lock(&self.state);
-        state.pending || state.stop
-    }
-
     fn work(&self) {
-        while let Some(channels) = self.next() {
+        while self.wake.next() {
+            let channels = lock(&self.channels).clone();
             let mut recheck = FIRST_RECHECK;
             loop {
                 let (mut busy, mut waiting) = (false, false);
                 for channel in &channels {
-                    match channel.run(SLICE) {
+                    match pbdma::run(channel, SLICE) {
                         Outcome::Idle => {}
                         Outcome::Busy => busy = true,
                         Outcome::Waiting => waiting = true,
                     }
                 }
-                let announced = self.waiting.swap(waiting, Ordering::SeqCst);
-                if self.something_happened() || !(busy || waiting) {
+                let announced = self.wake.announce(waiting);
+                if self.wake.something_happened() || !(busy || waiting) {
                     break;
                 }
-                // A release between the look and the announcement told nobody: look once more.
+                // A release between the look and the announcement woke no thread: look once more.
                 if busy || !announced {
                     recheck = FIRST_RECHECK;
                     continue;
                 }
-                if self.nap(recheck) {
+                if self.wake.nap(recheck) {
                     break;
                 }
                 recheck = LAST_RECHECK.min(recheck * 2);

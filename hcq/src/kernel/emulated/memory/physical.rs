@@ -16,7 +16,7 @@ use memmap2::{MmapOptions, MmapRaw};
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use crate::kernel::emulated::lock;
+use crate::kernel::emulated::sync::lock;
 use crate::va::VaAllocator;
 
 /// Where memory of the model lies.

@@ -19,8 +19,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use super::user::{self, FileId};
-use crate::kernel::emulated::lock;
 use crate::kernel::emulated::memory::physical::Memory;
+use crate::kernel::emulated::sync::lock;
 use crate::kernel::{EventWait, Node};
 
 /// What a successful RM_MAP_MEMORY leaves for `mmap`.

@@ -6,12 +6,13 @@ use nvkernel_sys::host;
 use nvkernel_sys::rm::*;
 use nvkernel_sys::status::RmStatus;
 
+use super::Driver;
 use super::descriptors::{Descriptor, MapContext};
 use super::objects::{Client, CpuMapping, Kind, RmResult};
 use crate::kernel::Node;
 use crate::kernel::emulated::memory::address_space::{MapRequest, Owner};
 use crate::kernel::emulated::memory::physical::{Location, Memory};
-use crate::kernel::emulated::{Shared, lock};
+use crate::kernel::emulated::sync::lock;
 
 /// Where BAR1 and host memory lie on the bus.
 const BAR1_BASE: u64 = 0x2000_0000_0000;
@@ -41,12 +42,12 @@ fn map_flags(location: Location) -> u32 {
 /// `NV_ERR_GPU_IS_LOST` if the GPU above `handle` is.
 pub(crate) fn check_present(client: &Client, handle: u32) -> RmResult<()> {
     match client.gpu_of(handle) {
-        Some(gpu) if gpu.is_lost() => Err(RmStatus::NV_ERR_GPU_IS_LOST),
+        Some(gpu) if gpu.signals.is_lost() => Err(RmStatus::NV_ERR_GPU_IS_LOST),
         _ => Ok(()),
     }
 }
 
-impl Shared {
+impl Driver {
     pub(crate) fn map_memory(
         &self,
         descriptor: &Descriptor,
@@ -63,7 +64,7 @@ impl Shared {
         }
         let (memory, registers_of) = match &client.get(params.hMemory)?.kind {
             Kind::Memory { memory, .. } => (memory.clone(), None),
-            Kind::Usermode => (gpu.usermode_registers(), Some(gpu.index)),
+            Kind::Usermode => (gpu.signals.usermode_registers(), Some(gpu.index())),
             _ => return Err(RmStatus::NV_ERR_INVALID_OBJECT_HANDLE),
         };
         let end = params.offset.checked_add(params.length).filter(|&end| end <= memory.size());
@@ -77,7 +78,7 @@ impl Shared {
         let target = self.descriptors.get(args.fd).ok_or(RmStatus::NV_ERR_INVALID_ARGUMENT)?;
         let node = match memory.location() {
             Location::Sysmem => Node::Control,
-            Location::Vidmem | Location::Registers => Node::Gpu(gpu.index as u32),
+            Location::Vidmem | Location::Registers => Node::Gpu(gpu.index() as u32),
         };
         if target.node() != node {
             return Err(RmStatus::NV_ERR_INVALID_ARGUMENT);

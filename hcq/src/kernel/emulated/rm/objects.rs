@@ -273,13 +273,17 @@ impl Client {
                 space.unmap_where(|o| o.client == client && o.window == handle);
             }
             Kind::VaSpace(space) => space.unmap_where(|_| true),
-            Kind::Channel(channel) => channel.gpu().remove_channel(channel),
+            Kind::Channel(channel) => {
+                if let Some(gpu) = &gpu {
+                    gpu.remove_channel(channel);
+                }
+            }
             Kind::EngineObject(channel) => channel.remove_object(handle),
-            Kind::Event(gpu) => gpu.events.remove(self.handle, handle),
+            Kind::Event(gpu) => gpu.signals.events.remove(self.handle, handle),
             Kind::Subdevice => {
                 debug_assert_eq!(object.class, NV20_SUBDEVICE_0);
                 if let Some(gpu) = &gpu {
-                    gpu.events.forget_source(self.handle, handle);
+                    gpu.signals.events.forget_source(self.handle, handle);
                 }
             }
             _ => {}
