@@ -3,8 +3,8 @@
 //! The model answers the same ioctl bytes as the driver, with the driver's sizes, handles, parents and status
 //! codes, for any driver release and for the GPUs of [`GpuModel`]. Channels execute: a doorbell wakes the
 //! thread of an engine, which fetches ring entries and push buffers through the channel's address space, obeys
-//! semaphores, copies memory and raises interrupts. What nobody mapped is a fault that stops the channel, with
-//! an Xid in its error notifier.
+//! semaphores, copies memory and raises interrupts. An access to an address that is not mapped is a fault that
+//! stops the channel, with an Xid in its error notifier.
 //!
 //! | room | in the machine |
 //! | --- | --- |
@@ -110,8 +110,8 @@ impl Builder {
     }
 
     /// As [`with_engine_factory`](Self::with_engine_factory), for engines that lack something of their class.
-    /// Whoever drives them reads it with [`KernelInterface::engine_limits`], so that work beyond it is refused by
-    /// name instead of failing in the engine.
+    /// A driver of these engines reads the limits with [`KernelInterface::engine_limits`] and refuses work beyond
+    /// them by name, before it fails in the engine.
     pub fn with_limited_engine_factory<F, L>(mut self, kind: EngineKind, limits: L, make: F) -> Self
     where
         F: Fn(EngineType, u32) -> Box<dyn Engine> + Send + Sync + 'static,

@@ -36,14 +36,18 @@ impl Faults {
         self.plan.lose_doorbells(count);
     }
 
-    /// Keeps an engine of GPU `gpu` from launching anything until [`resume`](Self::resume).
+    /// Keeps an engine of GPU `gpu` from launching anything until [`resume`](Self::resume). Freeing
+    /// the channel does not end it. An engine that hangs in one launch is [`LaunchFault::Hang`].
     pub fn stall(&self, gpu: usize, engine: EngineType) {
         self.plan.edit(gpu, engine, |plan| plan.stalled = true);
     }
 
-    /// Ends a [`stall`](Self::stall).
+    /// Ends a [`stall`](Self::stall), and the [`LaunchFault::Hang`] that an engine is in.
     pub fn resume(&self, gpu: usize, engine: EngineType) {
-        self.plan.edit(gpu, engine, |plan| plan.stalled = false);
+        self.plan.edit(gpu, engine, |plan| {
+            plan.stalled = false;
+            plan.resumed += 1;
+        });
     }
 
     /// Makes the channels of an engine pass over semaphores that are not reached, from now on: what a driver would see

@@ -1,4 +1,5 @@
-//! [`Driver`]: what the driver knows. The room holds its calls: device nodes, ioctls, and the objects that handles name.
+//! [`Driver`]: what the driver knows. The room holds its calls: device nodes, ioctls, and the objects that handles
+//! name.
 
 use std::io;
 use std::sync::{Arc, Mutex};

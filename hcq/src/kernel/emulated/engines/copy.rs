@@ -16,7 +16,7 @@ const GOB_HEIGHT: u64 = 8;
 const GOB_BYTES: u64 = GOB_WIDTH * GOB_HEIGHT;
 /// Bytes that are contiguous within a GOB.
 const SECTOR_BYTES: u64 = 16;
-/// Bytes that are moved at a time, whatever the parameters say.
+/// Bytes that are moved at a time. The parameters of a launch do not change it.
 const CHUNK_BYTES: u64 = 64 << 10;
 /// More than any GPU moves before the driver's context switch timeout ends it.
 const LAUNCH_LIMIT: u64 = 256 << 30;

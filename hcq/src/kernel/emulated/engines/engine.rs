@@ -67,7 +67,8 @@ impl<'a> EngineContext<'a> {
     }
 
     /// The error that the engine is to report of the work that it launches, instead of doing it
-    /// ([`LaunchFault::Status`](crate::kernel::emulated::LaunchFault::Status)). An engine with a status asks once for each launch.
+    /// ([`LaunchFault::Status`](crate::kernel::emulated::LaunchFault::Status)). An engine with a status asks once for
+    /// each launch.
     pub fn take_error_status(&self) -> Option<u32> {
         self.error_status.take()
     }

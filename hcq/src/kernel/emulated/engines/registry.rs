@@ -80,7 +80,7 @@ const ENGINE_CLASSES: &[EngineClass] = &[
         engine: EngineKind::Nvdec,
         engines: &[EngineKind::Nvdec],
         parameters: Parameters::Bsp,
-        // Semaphores are the same whatever decodes.
+        // Semaphores are the same for every decoder that is attached.
         make: |class, attached| Box::new(VideoDecoder::new(class, attached)),
     },
     EngineClass {

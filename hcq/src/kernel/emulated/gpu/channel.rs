@@ -32,6 +32,8 @@ pub(crate) struct Notifier {
 /// Memory that a channel itself reads and writes.
 #[derive(Clone, Debug)]
 pub(crate) struct ChannelMemory {
+    /// The instance block. The model keeps what lies in it in `Channel` and [`Execution`].
+    pub(crate) _instance: Arc<Memory>,
     /// What USERD lies in, and where.
     pub(crate) userd: (Arc<Memory>, u64),
     pub(crate) notifier: Option<Notifier>,
@@ -165,13 +167,20 @@ impl Channel {
         *lock(&self.mmu_fault)
     }
 
-    pub(crate) fn add_object(&self, handle: u32, engine: Box<dyn Engine>) {
-        self.execution().objects.push(EngineObject { handle, engine });
+    /// Adds an engine object, whose state is switched in and out through `context`.
+    pub(crate) fn add_object(&self, handle: u32, engine: Box<dyn Engine>, context: Arc<Memory>) {
+        self.execution().objects.push(EngineObject { handle, engine, _context: context });
     }
 
-    /// Removes an engine object. What the engine is doing for the channel is abandoned.
+    /// Removes an engine object. What the engine is doing for the channel is abandoned; a channel that has not executed
+    /// all that was submitted then is off its runlist, as the driver isolates it, so that it does not go on
+    /// without the object.
     pub(crate) fn remove_object(&self, handle: u32) {
-        self.evict().remove_object(handle);
+        let mut execution = self.evict();
+        execution.remove_object(handle);
+        if execution.is_unfinished() {
+            self.set_scheduled(false);
+        }
     }
 
     /// The engine, for this channel; waits until no other thread has it.
@@ -238,9 +247,10 @@ impl Channel {
         lock(&self.memory).take();
     }
 
-    /// Stops the channel without a fault, as `NVA06F_CTRL_CMD_STOP_CHANNEL` and RESET_CHANNEL do.
-    pub(crate) fn halt(&self, xid: Xid) {
-        self.die(xid, "stopped by its owner");
+    /// Stops the channel without a fault of its own and resets its engine, as `NV906F_CTRL_CMD_RESET_CHANNEL` does.
+    pub(crate) fn reset(&self) {
+        self.die(Xid(43), "stopped by its owner");
+        self.leave_engine();
     }
 
     /// Whether the host may take the next step.

@@ -1,9 +1,12 @@
 //! [`Execution`]: how far the host has come with a channel, and the engine objects that it hands methods to.
 
+use std::sync::Arc;
+
 use nvkernel_sys::host;
 
 use super::host_methods::HostState;
 use crate::kernel::emulated::engines::engine::Engine;
+use crate::kernel::emulated::memory::physical::Memory;
 
 /// A run of data words that one method header announced.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +36,8 @@ pub(crate) struct Segment {
 pub(crate) struct EngineObject {
     pub(crate) handle: u32,
     pub(crate) engine: Box<dyn Engine>,
+    /// GPU memory for the state of the engine while another channel has it. The model keeps the state in `engine`.
+    pub(crate) _context: Arc<Memory>,
 }
 
 /// Everything that executing a channel changes. A thread that holds it has the engine.
@@ -44,6 +49,8 @@ pub(crate) struct Execution {
     pub(crate) segment: Option<Segment>,
     pub(crate) run: Option<Run>,
     pub(crate) host: HostState,
+    /// The last launch was given up.
+    pub(crate) abandoned: bool,
     pub(crate) objects: Vec<EngineObject>,
     /// Handle of the object bound to each subchannel.
     pub(crate) subchannels: [Option<u32>; host::NUMBER_OF_SUBCHANNELS as usize],
@@ -59,9 +66,16 @@ impl Execution {
             segment: None,
             run: None,
             host: HostState::new(wide_addresses),
+            abandoned: false,
             objects: Vec::new(),
             subchannels: Default::default(),
         }
+    }
+
+    /// Whether something that was submitted is not executed, as far as the host has seen submissions.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        let within = self.segment.as_ref().is_some_and(|s| s.at < s.words.len() || s.left > 0);
+        self.abandoned || within || self.get != self.put || self.host.is_waiting()
     }
 
     /// Removes an engine object.

@@ -51,6 +51,10 @@ pub enum LaunchFault {
     },
     /// The engine itself fails.
     Engine,
+    /// The engine hangs: the launch neither ends nor fails, and nothing else runs on the engine. It ends when the
+    /// channel is freed or reset, which resets the engine: what is launched there is given up, and the engine's
+    /// other channels go on. After [`Faults::resume`](crate::kernel::emulated::Faults::resume) it goes on as usual.
+    Hang,
     /// The engine gives the work up and reports this error in the status that its class has; the channel goes on.
     /// Of video engines this is `error_status` of the picture. One that reports no status stops its channel.
     Status(u32),
@@ -69,6 +73,8 @@ struct Planned {
 pub(crate) struct EnginePlan {
     /// Nothing is launched.
     pub(crate) stalled: bool,
+    /// How often a stalled or hanging engine was told to go on.
+    pub(crate) resumed: u32,
     /// Acquires do not wait.
     pub(crate) hasty: bool,
     /// How much longer each launch takes.
@@ -170,8 +176,9 @@ impl FaultPlan {
         let Some(plan) = engines.get_mut(&(gpu, engine)) else { return Ok(None) };
         let mut delay = plan.delay;
         let fault = plan.due();
+        let hang = (fault == Some(LaunchFault::Hang)).then_some(plan.resumed);
         loop {
-            let stalled = engines.get(&(gpu, engine)).is_some_and(|p| p.stalled);
+            let stalled = engines.get(&(gpu, engine)).is_some_and(|p| p.stalled || hang == Some(p.resumed));
             if cancelled() || (!stalled && delay.is_zero()) {
                 break;
             }
@@ -183,7 +190,7 @@ impl FaultPlan {
             }
         }
         match fault {
-            None => Ok(None),
+            None | Some(LaunchFault::Hang) => Ok(None),
             Some(LaunchFault::Status(status)) => Ok(Some(status)),
             Some(LaunchFault::Mmu { address }) => {
                 Err(MmuFault { address, access: Access::Read, kind: FaultKind::Pte }.into())
@@ -212,6 +219,27 @@ mod tests {
         let plan = FaultPlan::default();
         lock(&plan.engines).insert((0, EngineType(9)), EnginePlan { stalled: true, ..Default::default() });
         assert_eq!(plan.before_launch(0, EngineType(9), || true), Ok(None));
+    }
+
+    #[test]
+    fn a_hang_strikes_one_launch_and_ends_when_resumed() {
+        let (plan, engine) = (FaultPlan::default(), EngineType(9));
+        plan.edit(0, engine, |p| p.faults.push((1, LaunchFault::Hang)));
+        assert_eq!(plan.before_launch(0, engine, || false), Ok(None), "not yet");
+        let looks = AtomicU32::new(0);
+        let hung = plan.before_launch(0, engine, || looks.fetch_add(1, Ordering::Relaxed) == 5);
+        assert_eq!((hung, looks.into_inner()), (Ok(None), 6), "it hangs until cancelled");
+        assert_eq!(plan.before_launch(0, engine, || false), Ok(None), "it strikes once");
+
+        plan.edit(0, engine, |p| p.faults.push((0, LaunchFault::Hang)));
+        std::thread::scope(|scope| {
+            let launch = scope.spawn(|| plan.before_launch(0, engine, || false));
+            while !lock(&plan.engines)[&(0, engine)].faults.is_empty() {
+                std::thread::yield_now();
+            }
+            plan.edit(0, engine, |p| p.resumed += 1);
+            assert_eq!(launch.join().unwrap(), Ok(None));
+        });
     }
 
     #[test]

@@ -200,9 +200,11 @@ impl Pbdma<'_> {
             Halt::Pbdma(format!("method {address:#06x} on subchannel {subchannel}, which has no object"))
         })?;
         let mut error_status = None;
-        if object.engine.launches(address, value) {
+        let launches = object.engine.launches(address, value);
+        if launches {
             error_status = self.channel.before_launch()?;
-            if self.port.is_cancelled() {
+            self.execution.abandoned = self.port.is_cancelled();
+            if self.execution.abandoned {
                 return Ok(Step::Done);
             }
         }
@@ -210,6 +212,9 @@ impl Pbdma<'_> {
         // A model that panics must not take the other channels of its engine along.
         catch_unwind(AssertUnwindSafe(|| object.engine.method(&context, address, value)))
             .unwrap_or_else(|_| Err(EngineFault::Exception("the engine model panicked".into())))?;
+        if launches {
+            self.execution.abandoned = self.port.is_cancelled();
+        }
         match context.take_error_status() {
             // The engine has no status to report the error in: the channel stops, so that the fault is seen.
             Some(status) => Err(EngineFault::Exception(format!("injected error {status:#x}")).into()),

@@ -1,4 +1,4 @@
-//! [`Signals`]: what a GPU tells everybody about: its clock, interrupts, released semaphores, its loss, its log.
+//! [`Signals`]: what a GPU announces: its clock, interrupts, released semaphores, its loss, its log.
 //!
 //! Engines and channels hold the signals and not the GPU. [`Port`] is all that executing a channel reaches.
 

@@ -1,7 +1,7 @@
 //! Physical memory of the model: what CPU mappings, engines and page tables all refer to.
 //!
-//! A [`Pool`] is one memory file as large as the memory that it stands for, mapped whole. Pages that nobody
-//! touched take no memory of the host, so a pool of 140 GiB costs nothing. An allocation is a range of the
+//! A [`Pool`] is one memory file as large as the memory that it stands for, mapped whole. Pages that were
+//! never touched take no memory of the host, so a pool of 140 GiB costs nothing. An allocation is a range of the
 //! file; a CPU mapping of it is an ordinary shared `mmap` of that range, so both sides see the same bytes.
 //! Freed ranges are punched out of the file: the host gets its pages back and the next owner reads zeros, as
 //! it does from a driver that scrubs memory.

@@ -27,6 +27,12 @@ const VA_BASE: u64 = 1 << 20;
 /// `NV_MMU_PTE_KIND_GENERIC_MEMORY`, in which RM makes uncompressed memory on Turing and later.
 const PAGE_KIND_GENERIC: u32 = 6;
 
+/// GPU memory of a channel: its instance block (`NV_RAMIN_ALLOC_SIZE`, dev_ram.h).
+const INSTANCE_BYTES: u64 = 4 << 10;
+/// GPU memory of an engine object, for its state while another channel has the engine. A round figure: drivers do not
+/// say how much they take.
+const CONTEXT_BYTES: u64 = 64 << 10;
+
 /// The arguments of RM_ALLOC.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AllocRequest {
@@ -34,7 +40,7 @@ pub(crate) struct AllocRequest {
     pub(crate) parent: u32,
     pub(crate) handle: u32,
     pub(crate) class: u32,
-    /// User address of the parameters, 0 for none. Their size is the class's own, whatever the caller says.
+    /// User address of the parameters, 0 for none. Their size is the class's own, also if the caller gives another.
     pub(crate) params: u64,
 }
 
@@ -326,11 +332,13 @@ impl Driver {
         if !offset.is_multiple_of(host::USERD_SIZE as u64) || end.is_none_or(|end| end > userd.size()) {
             return Err(INVALID);
         }
+        let instance = gpu.vidmem.allocate(INSTANCE_BYTES, INSTANCE_BYTES);
+        let instance = instance.ok_or(RmStatus::NV_ERR_NO_MEMORY)?;
         let id = gpu.take_channel_id().ok_or(RmStatus::NV_ERR_INSUFFICIENT_RESOURCES)?;
         params.cid = id;
         self.answer(request, &params)?;
         let locked = gpu.model.per_runlist_channels.then_some(engine);
-        let memory = ChannelMemory { userd: (userd, offset), notifier };
+        let memory = ChannelMemory { _instance: instance, userd: (userd, offset), notifier };
         let setup = ChannelSetup {
             signals: gpu.signals.clone(),
             plan: gpu.plan.clone(),
@@ -371,6 +379,7 @@ impl Driver {
         if !registry::executes(chosen.kind(), request.class) {
             return Err(RmStatus::NV_ERR_INVALID_CLASS);
         }
+        let context = gpu.vidmem.allocate(CONTEXT_BYTES, CONTEXT_BYTES).ok_or(RmStatus::NV_ERR_NO_MEMORY)?;
         {
             let mut routing = lock(&channel.routing);
             if routing.locked.is_some_and(|locked| locked != chosen) {
@@ -380,8 +389,8 @@ impl Driver {
             routing.has_object = true;
         }
         channel.set_engine(chosen);
-        channel
-            .add_object(handle, registry::build(chosen, request.class, gpu.attached.factory(chosen.kind())));
+        let engine = registry::build(chosen, request.class, gpu.attached.factory(chosen.kind()));
+        channel.add_object(handle, engine, context);
         client.add(handle, request.parent, request.class, Kind::EngineObject(channel));
         Ok(handle)
     }

@@ -11,7 +11,7 @@ use nvkernel_sys::ctrl::{self, *};
 use nvkernel_sys::engine::EngineType;
 use nvkernel_sys::layout::RmStruct;
 use nvkernel_sys::rm::NvNotification;
-use nvkernel_sys::status::{RmStatus, Xid};
+use nvkernel_sys::status::RmStatus;
 
 use super::Driver;
 use super::descriptors::Descriptor;
@@ -375,7 +375,7 @@ impl Driver {
             }
             cmd if cmd == NV906F_CTRL_CMD_RESET_CHANNEL.id => {
                 self.typed(request, &NV906F_CTRL_CMD_RESET_CHANNEL, |_| {
-                    channel.halt(Xid(43));
+                    channel.reset();
                     Ok(())
                 })
             }

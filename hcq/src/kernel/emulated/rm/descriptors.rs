@@ -3,8 +3,8 @@
 //! What `open` returns is one end of a socket pair of which the model keeps the other. That makes it a real
 //! descriptor with the life of an open file: it can be polled, duplicated and passed on, and when the last
 //! copy is closed the model's end reports a hang-up. State hangs on the file (device and inode), so every
-//! duplicate of a descriptor shares it, as with a device node. Closed files are noticed at the next call into
-//! the model, whatever it is.
+//! duplicate of a descriptor shares it, as with a device node. Closed files are noticed at the next call of
+//! any kind into the model.
 
 use std::collections::HashMap;
 use std::io;
@@ -89,7 +89,7 @@ impl Descriptor {
     pub(crate) fn signal(&self) {
         let mut flag = lock(&self.flag);
         if !*flag {
-            // The socket is empty, so the byte fits; if the other end is closed nobody waits.
+            // The socket is empty, so the byte fits; if the other end is closed, no thread waits.
             *flag = user::send_byte(self.peer.as_fd());
         }
     }

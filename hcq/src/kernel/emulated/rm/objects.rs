@@ -95,7 +95,7 @@ impl Objects {
         }
     }
 
-    /// A client of anybody, as for duplicating: the process is the same.
+    /// A client of any session. Duplicating reads another client's objects; the process is the same.
     pub(crate) fn any_client(&self, handle: u32) -> RmResult<&Client> {
         self.clients.get(&handle).ok_or(RmStatus::NV_ERR_INVALID_CLIENT)
     }
@@ -253,6 +253,10 @@ impl Client {
 
     fn free_tree(&mut self, handle: u32) {
         let Some(object) = self.objects.get_mut(&handle) else { return };
+        if let Kind::Channel(channel) = &object.kind {
+            // Before what hangs on it goes, so that it does not go on without its objects.
+            channel.cancel();
+        }
         for child in std::mem::take(&mut object.children).into_iter().rev() {
             self.free_tree(child);
         }
