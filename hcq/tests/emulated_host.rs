@@ -392,14 +392,14 @@ fn a_later_launch_faults_and_a_slow_engine_takes_its_time() {
 #[test]
 fn channels_take_gpu_memory_until_they_are_freed() {
     let (kernel, raw) = machine();
-    let before = kernel.usage().vidmem;
+    let taken = || kernel.usage().channel_memory;
     let channel = RawChannel::copy(&raw, copy_engine(0), BASE);
-    let with_object = kernel.usage().vidmem;
+    let with_object = taken();
     raw.free(channel.object).unwrap();
-    let with_channel = kernel.usage().vidmem;
-    assert!(before < with_channel && with_channel < with_object, "{before} {with_channel} {with_object}");
+    let with_channel = taken();
+    assert!(0 < with_channel && with_channel < with_object, "{with_channel} {with_object}");
     raw.free(channel.channel).unwrap();
-    assert_eq!(kernel.usage().vidmem, before);
+    assert_eq!((taken(), kernel.usage().vidmem), (0, 0));
 
     // Without any left there is no channel.
     let all = GpuModel::h200().vidmem_mib << 20;

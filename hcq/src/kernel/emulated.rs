@@ -157,8 +157,10 @@ pub struct Usage {
     pub channels: usize,
     /// Mappings in GPU address spaces.
     pub mappings: usize,
-    /// Bytes of GPU memory allocated.
+    /// Bytes of GPU memory in memory objects.
     pub vidmem: u64,
+    /// Bytes of GPU memory that the driver takes for channels and their engine objects.
+    pub channel_memory: u64,
     /// Bytes of host memory allocated.
     pub sysmem: u64,
 }
@@ -204,7 +206,8 @@ impl EmulatedKernel {
             objects: objects.object_count(),
             channels: self.driver.gpus.iter().map(|gpu| gpu.channel_count()).sum(),
             mappings: objects.mapping_count(),
-            vidmem: self.driver.gpus.iter().map(|gpu| gpu.vidmem.used()).sum(),
+            vidmem: self.driver.gpus.iter().map(|gpu| gpu.vidmem.used() - gpu.vidmem.own()).sum(),
+            channel_memory: self.driver.gpus.iter().map(|gpu| gpu.vidmem.own()).sum(),
             sysmem: self.driver.sysmem.used(),
         }
     }

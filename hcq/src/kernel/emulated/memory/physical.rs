@@ -39,6 +39,8 @@ pub(crate) struct Pool {
     capacity: u64,
     free: Mutex<VaAllocator>,
     used: AtomicU64,
+    /// What the driver has of `used` for itself.
+    own: AtomicU64,
 }
 
 impl Pool {
@@ -54,6 +56,7 @@ impl Pool {
             capacity,
             free: Mutex::new(VaAllocator::new(0, capacity)),
             used: AtomicU64::new(0),
+            own: AtomicU64::new(0),
         }))
     }
 
@@ -62,15 +65,29 @@ impl Pool {
         let size = size.checked_next_multiple_of(page).filter(|&size| size > 0 && size <= self.capacity)?;
         let offset = lock(&self.free).allocate(size, page)?;
         self.used.fetch_add(size, Ordering::Relaxed);
-        Some(Arc::new(Memory { pool: self.clone(), offset, size, page }))
+        Some(Arc::new(Memory { pool: self.clone(), offset, size, page, own: false }))
+    }
+
+    /// The same, for the driver itself: memory that no object of a client stands for.
+    pub(crate) fn allocate_own(self: &Arc<Self>, size: u64, page: u64) -> Option<Arc<Memory>> {
+        let mut memory = self.allocate(size, page)?;
+        Arc::get_mut(&mut memory).expect("it was just made").own = true;
+        self.own.fetch_add(memory.size, Ordering::Relaxed);
+        Some(memory)
     }
 
     pub(crate) fn capacity(&self) -> u64 {
         self.capacity
     }
 
+    /// Bytes that are allocated.
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of them that the driver has for itself.
+    pub(crate) fn own(&self) -> u64 {
+        self.own.load(Ordering::Relaxed)
     }
 }
 
@@ -81,6 +98,8 @@ pub(crate) struct Memory {
     offset: u64,
     size: u64,
     page: u64,
+    /// The driver has it for itself.
+    own: bool,
 }
 
 impl Memory {
@@ -182,6 +201,9 @@ impl Drop for Memory {
             log::debug!("emulated memory is not cleared: {error}");
         }
         self.pool.used.fetch_sub(self.size, Ordering::Relaxed);
+        if self.own {
+            self.pool.own.fetch_sub(self.size, Ordering::Relaxed);
+        }
         lock(&self.pool.free).release(self.offset, self.size);
     }
 }
@@ -203,6 +225,12 @@ mod tests {
         let b = pool.allocate(1 << 20, 65536).unwrap();
         assert_eq!(b.load_u32(4), 0, "freed memory is cleared");
         assert!(pool.allocate(u64::MAX, 4096).is_none());
+        drop(b);
+        let (own, other) = (pool.allocate_own(4096, 4096).unwrap(), pool.allocate(8192, 4096).unwrap());
+        assert_eq!((pool.used(), pool.own()), (12288, 4096));
+        drop(own);
+        assert_eq!((pool.used(), pool.own()), (8192, 0));
+        drop(other);
     }
 
     #[test]

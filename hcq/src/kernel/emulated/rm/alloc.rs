@@ -332,7 +332,7 @@ impl Driver {
         if !offset.is_multiple_of(host::USERD_SIZE as u64) || end.is_none_or(|end| end > userd.size()) {
             return Err(INVALID);
         }
-        let instance = gpu.vidmem.allocate(INSTANCE_BYTES, INSTANCE_BYTES);
+        let instance = gpu.vidmem.allocate_own(INSTANCE_BYTES, INSTANCE_BYTES);
         let instance = instance.ok_or(RmStatus::NV_ERR_NO_MEMORY)?;
         let id = gpu.take_channel_id().ok_or(RmStatus::NV_ERR_INSUFFICIENT_RESOURCES)?;
         params.cid = id;
@@ -379,7 +379,8 @@ impl Driver {
         if !registry::executes(chosen.kind(), request.class) {
             return Err(RmStatus::NV_ERR_INVALID_CLASS);
         }
-        let context = gpu.vidmem.allocate(CONTEXT_BYTES, CONTEXT_BYTES).ok_or(RmStatus::NV_ERR_NO_MEMORY)?;
+        let context =
+            gpu.vidmem.allocate_own(CONTEXT_BYTES, CONTEXT_BYTES).ok_or(RmStatus::NV_ERR_NO_MEMORY)?;
         {
             let mut routing = lock(&channel.routing);
             if routing.locked.is_some_and(|locked| locked != chosen) {
