@@ -2,8 +2,8 @@
 //!
 //! Everything the crate asks of an operating system passes through [`KernelInterface`]: five calls, all in
 //! terms of file descriptors and ioctl bytes, and two questions about what is behind them. [`LinuxKernel`] is
-//! NVIDIA's kernel module; [`EmulatedKernel`](emulated::EmulatedKernel) answers the same bytes without a GPU.
-//! Nothing above knows which one runs.
+//! NVIDIA's kernel module; [`EmulatedKernel`](emulated::EmulatedKernel) answers the same bytes without a GPU
+//! (feature `emulated`, on by default). Nothing above knows which one runs.
 
 use std::any::Any;
 use std::fmt;
@@ -14,6 +14,7 @@ use std::time::Duration;
 use memmap2::MmapRaw;
 use nvkernel_sys::engine::EngineKind;
 
+#[cfg(feature = "emulated")]
 pub mod emulated;
 mod linux;
 mod trace;

@@ -79,7 +79,7 @@ impl Profiler {
     }
 
     /// Places for stamps that no submission uses.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "emulated"))]
     pub(crate) fn unused(&self) -> usize {
         self.lock().free.len()
     }

@@ -357,5 +357,5 @@ impl Drop for Ending {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "emulated"))]
 mod tests;

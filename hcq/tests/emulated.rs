@@ -479,6 +479,11 @@ fn free_memory_is_what_allocations_leave() {
     assert_eq!(before - device.free_memory().unwrap(), allocation_size(5 << 20, Placement::Vidmem));
     drop(buffer);
     assert_eq!(device.free_memory().unwrap(), before);
+    let queue = copy_queue(&device, 0);
+    let left = device.free_memory().unwrap();
+    assert!((4 << 10..1 << 20).contains(&(before - left)), "{} bytes of a queue", before - left);
+    drop(queue);
+    assert_eq!(device.free_memory().unwrap(), before);
 }
 
 fn video_queue(device: &Device) -> Arc<Queue> {

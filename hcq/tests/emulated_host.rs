@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use hcq::PushBuffer;
-use hcq::kernel::emulated::{EmulatedKernel, Usage};
+use hcq::kernel::emulated::{EmulatedKernel, GpuModel, LaunchFault, Usage};
 use hcq::kernel::{EventWait, KernelInterface};
 use nvkernel_sys::class::*;
 use nvkernel_sys::ctrl::{
@@ -16,6 +16,7 @@ use nvkernel_sys::engine::{EngineKind, EngineType, notification_action, notifier
 use nvkernel_sys::host::{self, sem_execute as e};
 use nvkernel_sys::layout::DriverVersion;
 use nvkernel_sys::rm::*;
+use nvkernel_sys::status::RmStatus;
 use proptest::prelude::*;
 use raw::{Block, ENTRIES, NOTIFIER, Raw, RawChannel, SCRATCH, USERD};
 use zerocopy::FromZeros;
@@ -298,6 +299,120 @@ fn a_channel_can_be_freed_while_its_engine_stands_still() {
     let again = RawChannel::copy(&raw, copy_engine(0), BASE + 0x200_0000);
     again.push(&raw, &words(|pb| semaphore(pb, again.scratch(), 1, e::OPERATION.of(1))));
     again.wait(SCRATCH, 1).unwrap();
+}
+
+/// Object, then a launch that does nothing, then a release of `value`.
+fn launch(channel: &RawChannel, value: u32) -> Vec<u32> {
+    let mut push = vec![0x2001_8000, HOPPER_DMA_COPY_A, 0x2001_80c0, 0];
+    push.extend(words(|pb| {
+        semaphore(pb, channel.scratch(), value.into(), e::OPERATION.of(e::OPERATION_RELEASE))
+    }));
+    push
+}
+
+/// A way to be rid of the work of a channel that hangs; the last argument has the other channel release a value.
+type Way<'a> = &'a dyn Fn(&Raw, &RawChannel, &dyn Fn(u32));
+
+/// RM_FREE of a channel whose engine hangs returns, and resets the engine: nothing more is executed of the channel, and
+/// another one on the engine goes on. The same goes for a driver that frees the engine object first, and for a reset.
+#[test]
+fn freeing_a_channel_whose_engine_hangs_sets_the_engine_free() {
+    let free_channel = |raw: &Raw, hung: &RawChannel, _: &dyn Fn(u32)| raw.free(hung.channel).unwrap();
+    let free_object = |raw: &Raw, hung: &RawChannel, run_other: &dyn Fn(u32)| {
+        raw.free(hung.object).unwrap();
+        // The engine's thread looks at all channels between the two calls.
+        hung.ring(raw);
+        run_other(6);
+        raw.free(hung.channel).unwrap();
+    };
+    let reset = |raw: &Raw, channel: &RawChannel, _: &dyn Fn(u32)| {
+        let mut params = ctrl::NV906F_CTRL_CMD_RESET_CHANNEL_PARAMS::new_zeroed();
+        raw.control(channel.channel, &ctrl::NV906F_CTRL_CMD_RESET_CHANNEL, &mut params).unwrap();
+    };
+    let ways: [(&str, Way<'_>, u32); 3] =
+        [("channel", &free_channel, 0), ("object first", &free_object, 0), ("reset", &reset, 43)];
+    for (name, way, xid) in ways {
+        let (kernel, raw) = machine();
+        let (other_client, engine) = (Raw::open(&kernel), copy_engine(0));
+        let hung = RawChannel::copy(&raw, engine, BASE);
+        let other = RawChannel::copy(&other_client, engine, BASE);
+        kernel.faults().fault_launch(0, engine, 1, LaunchFault::Hang);
+        hung.push(&raw, &launch(&hung, 1));
+        hung.wait(SCRATCH, 1).unwrap();
+        // The second launch hangs; there is more of the same push buffer and of the ring behind it.
+        hung.push(&raw, &[launch(&hung, 2), launch(&hung, 3)].concat());
+        hung.push(&raw, &launch(&hung, 4));
+        hung.wait(USERD + host::USERD_GP_GET as u64, 2).unwrap();
+        other.push(&other_client, &launch(&other, 5));
+        std::thread::sleep(Duration::from_millis(5));
+        assert_eq!((hung.block.load(SCRATCH), other.block.load(SCRATCH)), (1, 0), "{name}: the engine hangs");
+        let run_other = |value| {
+            other.push(&other_client, &launch(&other, value));
+            other.wait(SCRATCH, value).unwrap_or_else(|v| panic!("{name}: the engine still hangs at {v}"));
+        };
+        way(&raw, &hung, &run_other);
+        run_other(7);
+        assert_eq!(hung.block.load(SCRATCH), 1, "{name}: the channel went on");
+        assert_eq!(hung.block.load(NOTIFIER + 8), xid, "{name}");
+        assert_eq!(kernel.log().len(), usize::from(xid != 0), "{name}: {:?}", kernel.log());
+        assert_eq!(kernel.usage().channels, if xid == 0 { 1 } else { 2 }, "{name}");
+    }
+}
+
+#[test]
+fn a_hang_ends_when_the_engine_is_resumed() {
+    let (kernel, raw) = machine();
+    let channel = RawChannel::copy(&raw, copy_engine(0), BASE);
+    kernel.faults().fault_next_launch(0, copy_engine(0), LaunchFault::Hang);
+    channel.push(&raw, &launch(&channel, 1));
+    std::thread::sleep(Duration::from_millis(5));
+    assert_eq!(channel.block.load(SCRATCH), 0);
+    kernel.faults().resume(0, copy_engine(0));
+    channel.wait(SCRATCH, 1).unwrap();
+}
+
+#[test]
+fn a_later_launch_faults_and_a_slow_engine_takes_its_time() {
+    let (kernel, raw) = machine();
+    let (engine, delay) = (copy_engine(0), Duration::from_millis(20));
+    let channel = RawChannel::copy(&raw, engine, BASE);
+    kernel.faults().slow_down(0, engine, delay);
+    kernel.faults().fault_launch(0, engine, 2, LaunchFault::Mmu { address: 0x77_0000_0000 });
+    let start = std::time::Instant::now();
+    for value in 1..4 {
+        channel.push(&raw, &launch(&channel, value));
+    }
+    assert_eq!(channel.wait_fault(), 31);
+    assert!(start.elapsed() >= 3 * delay, "each launch takes longer, also the one that faults");
+    assert_eq!(channel.block.load(SCRATCH), 2, "two launches succeeded");
+    assert!(kernel.log()[0].contains("0x7700000000"), "{:?}", kernel.log());
+}
+
+/// The driver's account of GPU memory: a channel takes its instance block and the context of its engine object.
+#[test]
+fn channels_take_gpu_memory_until_they_are_freed() {
+    let (kernel, raw) = machine();
+    let taken = || kernel.usage().channel_memory;
+    let channel = RawChannel::copy(&raw, copy_engine(0), BASE);
+    let with_object = taken();
+    raw.free(channel.object).unwrap();
+    let with_channel = taken();
+    assert!(0 < with_channel && with_channel < with_object, "{with_channel} {with_object}");
+    raw.free(channel.channel).unwrap();
+    assert_eq!((taken(), kernel.usage().vidmem), (0, 0));
+
+    // Without any left there is no channel.
+    let all = GpuModel::h200().vidmem_mib << 20;
+    let huge_pages = all - all % (2 << 20);
+    let _most = raw.memory(NV01_MEMORY_LOCAL_USER, huge_pages).unwrap();
+    let rest = raw.memory(NV01_MEMORY_LOCAL_USER, all - huge_pages).unwrap();
+    let block = Block::new(&raw, BASE + 0x100_0000);
+    let mut params = block.channel_params(&raw, copy_engine(0));
+    let no_memory = RmStatus::NV_ERR_NO_MEMORY.0;
+    assert_eq!(raw.alloc(raw.device, 0, HOPPER_CHANNEL_GPFIFO_A, &mut params), Err(no_memory));
+    raw.free(rest).unwrap();
+    raw.alloc(raw.device, 0, HOPPER_CHANNEL_GPFIFO_A, &mut params).unwrap();
+    assert_eq!(kernel.usage().channels, 1, "the call that failed took no channel");
 }
 
 proptest! {

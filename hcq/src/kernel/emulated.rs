@@ -3,18 +3,15 @@
 //! The model answers the same ioctl bytes as the driver, with the driver's sizes, handles, parents and status
 //! codes, for any driver release and for the GPUs of [`GpuModel`]. Channels execute: a doorbell wakes the
 //! thread of an engine, which fetches ring entries and push buffers through the channel's address space, obeys
-//! semaphores, copies memory and raises interrupts. What nobody mapped is a fault that stops the channel, with
-//! an Xid in its error notifier.
+//! semaphores, copies memory and raises interrupts. An access to an address that is not mapped is a fault that
+//! stops the channel, with an Xid in its error notifier.
 //!
-//! | here | in the machine |
+//! | room | in the machine |
 //! | --- | --- |
-//! | `descriptors`, `ioctls` | device nodes and the escape handler |
-//! | `objects`, `alloc`, `control`, `maps` | the resource manager |
-//! | `memory`, `address_space` | memory and MMU |
-//! | `gpu`, `runlist`, `channel`, `host` | the host: doorbell, runlists, PBDMA |
-//! | `engine`, `copy`, `video` | engines; pictures are decoded by whatever is attached |
-//! | `event` | interrupts and OS events |
-//! | `faults` | bad luck |
+//! | `rm` | the driver: device nodes, the escape handler, the resource manager |
+//! | `gpu` | the host: doorbell, runlists, PBDMA; interrupts and OS events; what goes wrong |
+//! | `engines` | engines; pictures are decoded by what is attached |
+//! | `memory` | memory and MMU |
 //!
 //! Strictness is the point. Where hardware would misbehave silently (a method on a subchannel without an
 //! object, a misaligned semaphore), the model stops the channel and says why in its [log](EmulatedKernel::log).
@@ -30,53 +27,41 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use memmap2::MmapRaw;
 use nvkernel_sys::engine::{EngineKind, EngineType};
-use nvkernel_sys::layout::{Abi, DriverVersion};
+use nvkernel_sys::layout::DriverVersion;
 
 use super::{EventWait, KernelInterface, Node};
 
-mod address_space;
-mod alloc;
-mod channel;
-mod control;
-mod copy;
-mod descriptors;
-mod engine;
-mod event;
+mod engines;
 mod faults;
 mod gpu;
-mod host;
-mod ioctls;
-mod maps;
 mod memory;
 mod model;
-mod objects;
-mod runlist;
-mod user;
-mod video;
+mod rm;
+mod sync;
 
-pub use address_space::{Access, AddressSpace, FaultKind, MmuFault, Tlb};
-pub use engine::{Engine, EngineContext, EngineFault, SemaphoreRecord};
-pub use faults::{Call, Failure, Faults, LaunchFault};
+pub use engines::engine::{Engine, EngineContext};
+pub use engines::fault::EngineFault;
+pub use faults::Faults;
+pub use gpu::fault_plan::{Call, Failure, LaunchFault};
+pub use memory::address_space::{Access, AddressSpace, FaultKind, MmuFault, Tlb};
+pub use memory::semaphore::SemaphoreRecord;
 pub use model::GpuModel;
 
-use descriptors::Descriptors;
-use gpu::{Attached, Attachment, Gpu, Limits};
-use memory::{Location, Pool};
-use objects::Objects;
+use engines::registry::{Attached, Attachment, Limits};
+use gpu::Gpu;
+use gpu::fault_plan::FaultPlan;
+use memory::physical::{Location, Pool};
+use rm::Driver;
+use sync::lock;
 
 /// The release that is posed as unless another one is asked for.
 const DEFAULT_VERSION: DriverVersion = DriverVersion::new(580, 159, 4);
 const DEFAULT_SYSMEM: u64 = 64 << 30;
-
-/// Locks a mutex; a panic elsewhere leaves state that is still consistent enough to be looked at.
-fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// What the machine is made of; see [`EmulatedKernel::builder`].
 pub struct Builder {
@@ -125,8 +110,8 @@ impl Builder {
     }
 
     /// As [`with_engine_factory`](Self::with_engine_factory), for engines that lack something of their class.
-    /// Whoever drives them reads it with [`KernelInterface::engine_limits`], so that work beyond it is refused by
-    /// name instead of failing in the engine.
+    /// A driver of these engines reads the limits with [`KernelInterface::engine_limits`] and refuses work beyond
+    /// them by name, before it fails in the engine.
     pub fn with_limited_engine_factory<F, L>(mut self, kind: EngineKind, limits: L, make: F) -> Self
     where
         F: Fn(EngineType, u32) -> Box<dyn Engine> + Send + Sync + 'static,
@@ -146,22 +131,15 @@ impl Builder {
         if self.gpus.is_empty() {
             self.gpus.push(GpuModel::h200());
         }
-        let plan = Arc::new(faults::Plan::default());
-        let attached = Attached(Arc::new(self.factories));
+        let plan = Arc::new(FaultPlan::default());
+        let attached = Attached::new(self.factories);
         let gpus = self.gpus.into_iter().enumerate();
         let gpus = gpus.map(|(i, model)| Gpu::new(i, model, plan.clone(), attached.clone()));
+        let gpus = gpus.collect::<io::Result<_>>()?;
+        let sysmem = Pool::new(Location::Sysmem, self.sysmem)?;
         Ok(EmulatedKernel {
-            shared: Arc::new(Shared {
-                version: self.version,
-                abi: Abi::for_version(self.version),
-                gpus: gpus.collect::<io::Result<_>>()?,
-                attached,
-                sysmem: Pool::new(Location::Sysmem, self.sysmem)?,
-                descriptors: Descriptors::new()?,
-                objects: Mutex::default(),
-                usermode_maps: Mutex::default(),
-                plan,
-            }),
+            driver: Arc::new(Driver::new(self.version, gpus, attached, sysmem, plan)?),
+            usermode_maps: Arc::default(),
         })
     }
 }
@@ -179,55 +157,12 @@ pub struct Usage {
     pub channels: usize,
     /// Mappings in GPU address spaces.
     pub mappings: usize,
-    /// Bytes of GPU memory allocated.
+    /// Bytes of GPU memory in memory objects.
     pub vidmem: u64,
+    /// Bytes of GPU memory that the driver takes for channels and their engine objects.
+    pub channel_memory: u64,
     /// Bytes of host memory allocated.
     pub sysmem: u64,
-}
-
-/// The state behind the calls.
-#[derive(Debug)]
-struct Shared {
-    version: DriverVersion,
-    abi: Abi,
-    gpus: Vec<Arc<Gpu>>,
-    attached: Attached,
-    sysmem: Arc<Pool>,
-    descriptors: Descriptors,
-    objects: Mutex<Objects>,
-    /// Where usermode registers were mapped, and of which GPU. A mapping that is gone leaves its entry until
-    /// another one takes the address.
-    usermode_maps: Mutex<Vec<(usize, usize)>>,
-    plan: Arc<faults::Plan>,
-}
-
-impl Shared {
-    /// Frees what hung on descriptors that were closed.
-    fn reap(&self) {
-        let closed = self.descriptors.reap();
-        if !closed.is_empty() {
-            let mut objects = lock(&self.objects);
-            for descriptor in &closed {
-                objects.free_session(descriptor.id());
-            }
-        }
-    }
-
-    fn lose_gpu(&self, index: usize) {
-        if let Some(gpu) = self.gpus.get(index) {
-            gpu.lose();
-            self.descriptors.hang_up_events(index);
-        }
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        for gpu in &self.gpus {
-            gpu.shut_down();
-        }
-        lock(&self.objects).clear();
-    }
 }
 
 /// NVIDIA's kernel driver with its GPUs, as a model. Clones are the same machine.
@@ -235,7 +170,10 @@ impl Drop for Shared {
 /// Everything a client allocated goes when its control descriptor is closed, however that happens.
 #[derive(Clone, Debug)]
 pub struct EmulatedKernel {
-    shared: Arc<Shared>,
+    driver: Arc<Driver>,
+    /// Where usermode registers were mapped, and of which GPU. A mapping that is gone leaves its entry until
+    /// another one takes the address.
+    usermode_maps: Arc<Mutex<Vec<(usize, usize)>>>,
 }
 
 impl EmulatedKernel {
@@ -255,21 +193,22 @@ impl EmulatedKernel {
 
     /// Things to go wrong.
     pub fn faults(&self) -> Faults {
-        Faults { plan: self.shared.plan.clone(), kernel: Arc::downgrade(&self.shared) }
+        Faults::new(self.driver.plan.clone(), Arc::downgrade(&self.driver))
     }
 
     /// What clients hold. All zero once everything is dropped.
     pub fn usage(&self) -> Usage {
-        self.shared.reap();
-        let objects = lock(&self.shared.objects);
+        self.driver.reap();
+        let objects = lock(&self.driver.objects);
         Usage {
-            descriptors: self.shared.descriptors.count(),
+            descriptors: self.driver.descriptors.count(),
             clients: objects.client_count(),
             objects: objects.object_count(),
-            channels: self.shared.gpus.iter().map(|gpu| gpu.channel_count()).sum(),
+            channels: self.driver.gpus.iter().map(|gpu| gpu.channel_count()).sum(),
             mappings: objects.mapping_count(),
-            vidmem: self.shared.gpus.iter().map(|gpu| gpu.vidmem.used()).sum(),
-            sysmem: self.shared.sysmem.used(),
+            vidmem: self.driver.gpus.iter().map(|gpu| gpu.vidmem.used() - gpu.vidmem.own()).sum(),
+            channel_memory: self.driver.gpus.iter().map(|gpu| gpu.vidmem.own()).sum(),
+            sysmem: self.driver.sysmem.used(),
         }
     }
 
@@ -281,7 +220,7 @@ impl EmulatedKernel {
     /// What the driver would have written to the kernel log, the last lines per GPU: channels that stopped, and
     /// why.
     pub fn log(&self) -> Vec<String> {
-        self.shared.gpus.iter().flat_map(|gpu| gpu.log_lines()).collect()
+        self.driver.gpus.iter().flat_map(|gpu| gpu.signals.log_lines()).collect()
     }
 }
 
@@ -291,37 +230,37 @@ impl KernelInterface for EmulatedKernel {
     }
 
     fn engine_limits(&self, kind: EngineKind) -> Option<&(dyn Any + Send + Sync)> {
-        self.shared.attached.limits(kind)
+        self.driver.attached.limits(kind)
     }
 
     fn open(&self, node: Node) -> io::Result<OwnedFd> {
-        self.shared.reap();
-        self.shared.plan.fail_plain(Call::Open)?;
+        self.driver.reap();
+        self.driver.plan.fail_plain(Call::Open)?;
         if let Node::Gpu(minor) = node {
-            let gpu = self.shared.gpus.get(minor as usize);
+            let gpu = self.driver.gpus.get(minor as usize);
             let gpu = gpu.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?;
-            if gpu.is_lost() {
+            if gpu.signals.is_lost() {
                 return Err(io::Error::from_raw_os_error(libc::ENODEV));
             }
         }
-        self.shared.descriptors.open(node)
+        self.driver.descriptors.open(node)
     }
 
     unsafe fn ioctl(&self, fd: BorrowedFd<'_>, request: u32, arg: &mut [u8]) -> io::Result<()> {
-        self.shared.ioctl(fd, request, arg)
+        self.driver.ioctl(fd, request, arg)
     }
 
     fn map(&self, fd: BorrowedFd<'_>, length: usize) -> io::Result<MmapRaw> {
-        self.shared.reap();
-        self.shared.plan.fail_plain(Call::Mmap)?;
-        let descriptor = self.shared.descriptors.get(fd.as_raw_fd());
+        self.driver.reap();
+        self.driver.plan.fail_plain(Call::Mmap)?;
+        let descriptor = self.driver.descriptors.get(fd.as_raw_fd());
         let descriptor = descriptor.ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))?;
-        let context = self.shared.mapping_of(&descriptor, length);
+        let context = self.driver.mapping_of(&descriptor, length);
         let context = context.ok_or_else(|| io::Error::from_raw_os_error(libc::ENXIO))?;
         let map = context.memory.map(context.offset, length)?;
         if let Some(gpu) = context.registers_of {
             let address = map.as_ptr() as usize;
-            let mut maps = lock(&self.shared.usermode_maps);
+            let mut maps = lock(&self.usermode_maps);
             maps.retain(|&(at, _)| at != address);
             maps.push((address, gpu));
         }
@@ -331,13 +270,13 @@ impl KernelInterface for EmulatedKernel {
     fn ring_doorbell(&self, usermode: &MmapRaw, token: u32) {
         fence(Ordering::SeqCst);
         let address = usermode.as_ptr() as usize;
-        let gpu = lock(&self.shared.usermode_maps).iter().find(|(at, _)| *at == address).map(|&(_, gpu)| gpu);
+        let gpu = lock(&self.usermode_maps).iter().find(|(at, _)| *at == address).map(|&(_, gpu)| gpu);
         if let Some(gpu) = gpu {
-            self.shared.gpus[gpu].doorbell(token);
+            self.driver.gpus[gpu].doorbell(token);
         }
     }
 
     fn wait_event(&self, fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<EventWait> {
-        self.shared.descriptors.wait(fd, timeout)
+        self.driver.descriptors.wait(fd, timeout)
     }
 }

@@ -86,5 +86,5 @@ impl Seats {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "emulated"))]
 mod tests;

@@ -243,6 +243,8 @@ impl Block {
 pub struct RawChannel {
     pub block: Block,
     pub channel: u32,
+    /// Its copy object.
+    pub object: u32,
     pub token: u32,
     usermode: MmapRaw,
     put: std::cell::Cell<u32>,
@@ -267,7 +269,7 @@ impl RawChannel {
         let channel = raw.alloc(parent, 0, HOPPER_CHANNEL_GPFIFO_A, &mut params).unwrap();
         let mut params = NVB0B5_ALLOCATION_PARAMETERS::new_zeroed();
         (params.version, params.engineType) = (1, engine.0);
-        raw.alloc(channel, 0, HOPPER_DMA_COPY_A, &mut params).unwrap();
+        let object = raw.alloc(channel, 0, HOPPER_DMA_COPY_A, &mut params).unwrap();
         let mut bind = NVA06F_CTRL_BIND_PARAMS::new_zeroed();
         bind.engineType = engine.0;
         raw.control(channel, &ctrl::NVA06F_CTRL_CMD_BIND, &mut bind).unwrap();
@@ -278,9 +280,10 @@ impl RawChannel {
         raw.control(channel, &ctrl::NVC36F_CTRL_CMD_GPFIFO_GET_WORK_SUBMIT_TOKEN, &mut token).unwrap();
         let token = token.workSubmitToken;
         assert_eq!(block.load(NOTIFIER + 16 + 8), token, "slot 1 of the notifier");
-        let object = raw.alloc_plain(raw.subdevice, 0, TURING_USERMODE_A).unwrap();
-        let usermode = raw.map(Node::Gpu(0), object, host::USERMODE_SIZE as u64);
-        RawChannel { block, channel, token, usermode, put: Default::default(), pushed: Default::default() }
+        let registers = raw.alloc_plain(raw.subdevice, 0, TURING_USERMODE_A).unwrap();
+        let usermode = raw.map(Node::Gpu(0), registers, host::USERMODE_SIZE as u64);
+        let (put, pushed) = Default::default();
+        RawChannel { block, channel, object, token, usermode, put, pushed }
     }
 
     /// Writes ring entry and GPPut.

@@ -1,169 +1,98 @@
-//! [`Gpu`]: the parts of one modelled GPU that objects, channels and engines share.
+//! [`Gpu`]: the parts of one modelled GPU. The room holds its host: channels, runlists, signals, planned faults.
 
-use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use nvkernel_sys::engine::{EngineKind, EngineType};
-use nvkernel_sys::host;
+use nvkernel_sys::engine::EngineType;
 use nvkernel_sys::status::RmStatus;
 
-use super::channel::Channel;
-use super::engine::Factory;
-use super::event::Events;
-use super::faults::Plan;
-use super::lock;
-use super::memory::{Location, Memory, Pool};
+use super::engines::registry::Attached;
+use super::memory::physical::{Location, Pool};
 use super::model::GpuModel;
-use super::runlist::Runlist;
+use super::sync::lock;
+use channel::Channel;
+use fault_plan::FaultPlan;
+use runlist::Runlist;
+use signals::Signals;
+
+pub(crate) mod channel;
+pub(crate) mod event;
+pub(crate) mod execution;
+pub(crate) mod fault_plan;
+pub(crate) mod halt;
+pub(crate) mod host_methods;
+pub(crate) mod pbdma;
+pub(crate) mod runlist;
+pub(crate) mod signals;
+pub(crate) mod wake;
 
 const MIB: u64 = 1 << 20;
 /// Channels of a GPU: the token has 12 bits for them.
 const MAX_CHANNELS: u32 = 2048;
-const LOG_LINES: usize = 256;
-/// How old the clock in the usermode registers may get while nothing else happens.
-const TICK: Duration = Duration::from_millis(1);
 
-/// What engines lack, as whoever attached them put it.
-pub(super) type Limits = Box<dyn Any + Send + Sync>;
-
-/// Engines attached to all engines of a kind.
-pub(super) struct Attachment {
-    pub(super) kind: EngineKind,
-    pub(super) make: Factory,
-    pub(super) limits: Option<Limits>,
-}
-
-/// Everything attached to a machine; of two for the same kind, the later.
-#[derive(Clone)]
-pub(super) struct Attached(pub(super) Arc<Vec<Attachment>>);
-
-impl Attached {
-    fn of(&self, kind: EngineKind) -> Option<&Attachment> {
-        self.0.iter().rev().find(|attachment| attachment.kind == kind)
-    }
-
-    pub(super) fn limits(&self, kind: EngineKind) -> Option<&(dyn Any + Send + Sync)> {
-        self.of(kind)?.limits.as_deref()
-    }
-}
-
-impl std::fmt::Debug for Attached {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|attachment| attachment.kind)).finish()
-    }
-}
-
+/// One GPU, for the resource manager. Channels and engines know its [`Signals`] and nothing else of it.
 #[derive(Debug)]
-pub(super) struct Gpu {
-    pub(super) index: usize,
-    pub(super) model: GpuModel,
-    pub(super) vidmem: Arc<Pool>,
-    pub(super) events: Events,
-    pub(super) plan: Arc<Plan>,
-    attached: Attached,
-    /// The usermode register window.
-    registers: Arc<Memory>,
-    ticking: AtomicBool,
-    started: Instant,
-    started_ns: u64,
+pub(crate) struct Gpu {
+    pub(crate) model: GpuModel,
+    pub(crate) vidmem: Arc<Pool>,
+    pub(crate) signals: Arc<Signals>,
+    pub(crate) plan: Arc<FaultPlan>,
+    /// Engine models that a program attached.
+    pub(crate) attached: Attached,
     runlists: RwLock<BTreeMap<EngineType, Arc<Runlist>>>,
     doorbells: Mutex<HashMap<u32, Weak<Channel>>>,
     channel_ids: Mutex<BTreeSet<u32>>,
     bar1_used: AtomicU64,
-    lost: AtomicBool,
-    log: Mutex<VecDeque<String>>,
 }
 
 impl Gpu {
-    pub(super) fn new(
+    pub(crate) fn new(
         index: usize,
         model: GpuModel,
-        plan: Arc<Plan>,
+        plan: Arc<FaultPlan>,
         attached: Attached,
     ) -> io::Result<Arc<Gpu>> {
-        let vidmem = Pool::new(Location::Vidmem, model.vidmem_mib * MIB)?;
-        let window = host::USERMODE_SIZE as u64;
-        let registers = Pool::new(Location::Registers, window)?;
-        let registers = registers.allocate(window, 4096).expect("the pool is as large as the window");
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let gpu = Gpu {
-            index,
+        Ok(Arc::new(Gpu {
+            vidmem: Pool::new(Location::Vidmem, model.vidmem_mib * MIB)?,
             model,
-            vidmem,
-            events: Events::default(),
+            signals: Signals::new(index)?,
             plan,
             attached,
-            registers,
-            ticking: AtomicBool::new(false),
-            started: Instant::now(),
-            started_ns: since_epoch.as_nanos() as u64,
             runlists: RwLock::default(),
             doorbells: Mutex::default(),
             channel_ids: Mutex::default(),
             bar1_used: AtomicU64::new(0),
-            lost: AtomicBool::new(false),
-            log: Mutex::default(),
-        };
-        gpu.timestamp();
-        Ok(Arc::new(gpu))
+        }))
+    }
+
+    /// Position in the machine; the minor number of the device node.
+    pub(crate) fn index(&self) -> usize {
+        self.signals.gpu
     }
 
     /// The driver's identifier: the PCI address as one number.
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         u32::from(self.bus()) << 8
     }
 
     /// PCI bus number.
-    pub(super) fn bus(&self) -> u8 {
-        0x40 + self.index as u8
-    }
-
-    pub(super) fn factory(&self, kind: EngineKind) -> Option<&Factory> {
-        self.attached.of(kind).map(|attachment| &attachment.make)
-    }
-
-    /// The clock (PTIMER) in nanoseconds; every look refreshes the registers that user space reads.
-    pub(super) fn timestamp(&self) -> u64 {
-        // PTIMER counts in steps of 32 ns.
-        let now = (self.started_ns + self.started.elapsed().as_nanos() as u64) & !31;
-        self.registers.store_u64(host::USERMODE_TIME_0 as u64, now);
-        now
-    }
-
-    /// The usermode registers, for a mapping. From now on a thread keeps the clock in them going: reads of a
-    /// memory page cannot be trapped as reads of a register are.
-    pub(super) fn usermode_registers(self: &Arc<Self>) -> Arc<Memory> {
-        if !self.ticking.swap(true, Ordering::Relaxed) {
-            let gpu = Arc::downgrade(self);
-            let tick = move || {
-                while let Some(gpu) = gpu.upgrade() {
-                    gpu.timestamp();
-                    drop(gpu);
-                    std::thread::sleep(TICK);
-                }
-            };
-            let thread = std::thread::Builder::new().name(format!("gpu{}-ptimer", self.index)).spawn(tick);
-            if let Err(error) = thread {
-                log::warn!("the emulated clock stands still between calls: {error}");
-            }
-        }
-        self.registers.clone()
+    pub(crate) fn bus(&self) -> u8 {
+        0x40 + self.index() as u8
     }
 
     /// The runlist of an engine, with its thread, made on first use.
-    pub(super) fn runlist(&self, engine: EngineType) -> Result<Arc<Runlist>, RmStatus> {
+    pub(crate) fn runlist(&self, engine: EngineType) -> Result<Arc<Runlist>, RmStatus> {
         let mut runlists = self.runlists.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(runlist) = runlists.get(&engine) {
             return Ok(runlist.clone());
         }
-        let runlist = Runlist::start(self.index, engine).map_err(|error| {
+        let runlist = Runlist::start(self.index(), engine).map_err(|error| {
             log::warn!("no thread for emulated {engine}: {error}");
             RmStatus::NV_ERR_INSUFFICIENT_RESOURCES
         })?;
+        self.signals.add_runlist(runlist.wake().clone());
         runlists.insert(engine, runlist.clone());
         Ok(runlist)
     }
@@ -172,34 +101,27 @@ impl Gpu {
         self.runlists.read().unwrap_or_else(PoisonError::into_inner).get(&engine).cloned()
     }
 
-    /// Lets every channel that waits for a semaphore look again.
-    pub(super) fn semaphore_released(&self) {
-        for runlist in self.runlists.read().unwrap_or_else(PoisonError::into_inner).values() {
-            runlist.semaphore_released();
-        }
-    }
-
     /// A work-submit token arrived at the doorbell. Tokens of no channel are dropped, as hardware does.
-    pub(super) fn doorbell(&self, token: u32) {
+    pub(crate) fn doorbell(&self, token: u32) {
         if self.plan.loses_doorbell() {
             return;
         }
-        self.timestamp();
+        self.signals.timestamp();
         let channel = lock(&self.doorbells).get(&token).and_then(Weak::upgrade);
         if let Some(channel) = channel {
             channel.ring();
             if let Some(runlist) = self.existing_runlist(channel.engine()) {
-                runlist.wake();
+                runlist.wake().wake();
             }
         }
     }
 
-    pub(super) fn listen(&self, token: u32, channel: &Arc<Channel>) {
+    pub(crate) fn listen(&self, token: u32, channel: &Arc<Channel>) {
         lock(&self.doorbells).insert(token, Arc::downgrade(channel));
     }
 
     /// Takes a channel off its engine. Returns when the engine has let go of it.
-    pub(super) fn remove_channel(&self, channel: &Arc<Channel>) {
+    pub(crate) fn remove_channel(&self, channel: &Arc<Channel>) {
         channel.cancel();
         lock(&self.doorbells).retain(|_, c| !std::ptr::eq(c.as_ptr(), Arc::as_ptr(channel)));
         if let Some(runlist) = self.existing_runlist(channel.engine()) {
@@ -210,54 +132,30 @@ impl Gpu {
         lock(&self.channel_ids).remove(&channel.id());
     }
 
-    pub(super) fn take_channel_id(&self) -> Option<u32> {
+    pub(crate) fn take_channel_id(&self) -> Option<u32> {
         let mut ids = lock(&self.channel_ids);
         let id = (0..MAX_CHANNELS).find(|id| !ids.contains(id))?;
         ids.insert(id);
         Some(id)
     }
 
-    pub(super) fn channel_count(&self) -> usize {
+    pub(crate) fn channel_count(&self) -> usize {
         lock(&self.channel_ids).len()
     }
 
     /// Takes `length` bytes of BAR1; `false` if it has not that much left.
-    pub(super) fn take_bar1(&self, length: u64) -> bool {
+    pub(crate) fn take_bar1(&self, length: u64) -> bool {
         let limit = self.model.bar1_mib * MIB;
         let take = |used: u64| used.checked_add(length).filter(|&used| used <= limit);
         self.bar1_used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
-    pub(super) fn release_bar1(&self, length: u64) {
+    pub(crate) fn release_bar1(&self, length: u64) {
         self.bar1_used.fetch_sub(length, Ordering::Relaxed);
     }
 
-    pub(super) fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Acquire)
-    }
-
-    pub(super) fn lose(&self) {
-        self.lost.store(true, Ordering::Release);
-        self.log("Xid 79: GPU has fallen off the bus".into());
-    }
-
-    /// Adds a line to the kernel log.
-    pub(super) fn log(&self, line: String) {
-        let line = format!("emulated GPU {}: {line}", self.index);
-        log::debug!("{line}");
-        let mut lines = lock(&self.log);
-        if lines.len() == LOG_LINES {
-            lines.pop_front();
-        }
-        lines.push_back(line);
-    }
-
-    pub(super) fn log_lines(&self) -> Vec<String> {
-        lock(&self.log).iter().cloned().collect()
-    }
-
     /// Ends every thread; channels are forgotten.
-    pub(super) fn shut_down(&self) {
+    pub(crate) fn shut_down(&self) {
         let runlists = std::mem::take(&mut *self.runlists.write().unwrap_or_else(PoisonError::into_inner));
         for runlist in runlists.values() {
             runlist.stop();

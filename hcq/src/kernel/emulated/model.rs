@@ -6,6 +6,8 @@
 use nvkernel_sys::class::*;
 use nvkernel_sys::engine::{EngineKind, EngineType};
 
+use super::engines::registry;
+
 /// A GPU to be posed as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GpuModel {
@@ -307,20 +309,7 @@ impl GpuModel {
 
     /// Classes of one engine, in the order of the class list.
     pub fn engine_classes(&self, engine: EngineType) -> Vec<u32> {
-        let kinds: &[ClassKind] = match engine.kind() {
-            // The graphics runlist is shared with a copy engine.
-            Graphics => &[ClassKind::Compute, ClassKind::Copy],
-            Copy | EngineKind::DecompressingCopy => &[ClassKind::Copy],
-            Nvdec => &[ClassKind::VideoDecoder],
-            Nvjpg => &[ClassKind::Nvjpg],
-            Ofa => &[ClassKind::Ofa],
-            _ => &[],
-        };
-        self.classes
-            .iter()
-            .copied()
-            .filter(|&id| class(id).is_some_and(|c| kinds.contains(&c.kind)))
-            .collect()
+        self.classes.iter().copied().filter(|&id| registry::executes(engine.kind(), id)).collect()
     }
 
     /// The first engine of a kind.

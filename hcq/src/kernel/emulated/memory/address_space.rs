@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::memory::Memory;
+use super::physical::Memory;
 
 /// What an engine wanted to do with an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,10 +78,10 @@ impl fmt::Display for MmuFault {
 
 /// Who made a mapping: memory and window handles of one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Owner {
-    pub(super) client: u32,
-    pub(super) window: u32,
-    pub(super) memory: u32,
+pub(crate) struct Owner {
+    pub(crate) client: u32,
+    pub(crate) window: u32,
+    pub(crate) memory: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -97,13 +97,13 @@ struct Mapping {
 
 /// What is to be mapped, and how.
 #[derive(Clone, Debug)]
-pub(super) struct MapRequest {
-    pub(super) memory: Arc<Memory>,
-    pub(super) offset: u64,
-    pub(super) length: u64,
-    pub(super) readable: bool,
-    pub(super) writable: bool,
-    pub(super) owner: Owner,
+pub(crate) struct MapRequest {
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    pub(crate) owner: Owner,
 }
 
 /// A GPU address space. Engines read and write memory through it; what is not mapped faults.
@@ -118,7 +118,7 @@ pub struct AddressSpace {
 }
 
 impl AddressSpace {
-    pub(super) fn new(limit: u64) -> Arc<AddressSpace> {
+    pub(crate) fn new(limit: u64) -> Arc<AddressSpace> {
         Arc::new(AddressSpace { mappings: RwLock::default(), generation: AtomicU64::new(0), limit })
     }
 
@@ -130,7 +130,7 @@ impl AddressSpace {
     }
 
     /// Maps at `address`; `false` if something is mapped there or the space ends before.
-    pub(super) fn map_at(&self, address: u64, request: MapRequest) -> bool {
+    pub(crate) fn map_at(&self, address: u64, request: MapRequest) -> bool {
         let Some(end) = address.checked_add(request.length).filter(|&end| end <= self.limit) else {
             return false;
         };
@@ -145,7 +145,7 @@ impl AddressSpace {
     }
 
     /// Maps at the lowest free address in `base..=last` that is aligned to `alignment`.
-    pub(super) fn map_anywhere(
+    pub(crate) fn map_anywhere(
         &self,
         base: u64,
         last: u64,
@@ -173,7 +173,7 @@ impl AddressSpace {
     }
 
     /// Undoes the mapping that starts at `address` and was made for `owner`.
-    pub(super) fn unmap(&self, address: u64, owner: Owner) -> bool {
+    pub(crate) fn unmap(&self, address: u64, owner: Owner) -> bool {
         self.edit(|mappings| {
             let found = mappings.get(&address).is_some_and(|m| m.owner == owner);
             if found {
@@ -184,11 +184,11 @@ impl AddressSpace {
     }
 
     /// Undoes every mapping whose owner is chosen.
-    pub(super) fn unmap_where(&self, chosen: impl Fn(Owner) -> bool) {
+    pub(crate) fn unmap_where(&self, chosen: impl Fn(Owner) -> bool) {
         self.edit(|mappings| mappings.retain(|_, m| !chosen(m.owner)));
     }
 
-    pub(super) fn mapping_count(&self) -> usize {
+    pub(crate) fn mapping_count(&self) -> usize {
         self.mappings.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
@@ -258,7 +258,7 @@ impl AddressSpace {
     }
 
     /// Replaces the word at `address`, a multiple of 4, by a function of it, atomically.
-    pub(super) fn update_u32(&self, address: u64, f: impl Fn(u32) -> u32) -> Result<(), MmuFault> {
+    pub(crate) fn update_u32(&self, address: u64, f: impl Fn(u32) -> u32) -> Result<(), MmuFault> {
         let entry = self.translate(address & !3, Access::Write)?;
         entry.memory.update_u32(entry.offset_of(address & !3), f);
         Ok(())
@@ -374,7 +374,7 @@ impl Tlb<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::memory::{Location, Pool};
+    use super::super::physical::{Location, Pool};
     use super::*;
 
     fn request(pool: &Arc<Pool>, length: u64, handle: u32) -> MapRequest {

@@ -3,18 +3,19 @@
 use nvkernel_sys::engine::notifiers;
 use nvkernel_sys::host::{self, sem_execute};
 
-use super::channel::{Channel, Halt, Step};
-use super::engine::SemaphoreRecord;
+use super::halt::Halt;
+use super::signals::Port;
+use crate::kernel::emulated::memory::semaphore::{SemaphoreRecord, reduction};
 
 /// Fields of SEMAPHORED, the operation of the 32-bit semaphore methods (cl906f.h).
 mod semaphored {
-    pub(super) const ACQUIRE: u32 = 1;
-    pub(super) const RELEASE: u32 = 2;
-    pub(super) const ACQ_GEQ: u32 = 4;
-    pub(super) const ACQ_AND: u32 = 8;
-    pub(super) const REDUCTION: u32 = 16;
-    pub(super) const ACQUIRE_SWITCH: u32 = 1 << 12;
-    pub(super) const RELEASE_SIZE_4BYTE: u32 = 1 << 24;
+    pub(crate) const ACQUIRE: u32 = 1;
+    pub(crate) const RELEASE: u32 = 2;
+    pub(crate) const ACQ_GEQ: u32 = 4;
+    pub(crate) const ACQ_AND: u32 = 8;
+    pub(crate) const REDUCTION: u32 = 16;
+    pub(crate) const ACQUIRE_SWITCH: u32 = 1 << 12;
+    pub(crate) const RELEASE_SIZE_4BYTE: u32 = 1 << 24;
 }
 
 /// When an acquire is satisfied.
@@ -54,9 +55,23 @@ struct Acquire {
     switch: bool,
 }
 
+/// What came of one step of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Done,
+    Empty,
+    Yield,
+    /// An acquire is not satisfied; whether others may run meanwhile.
+    Blocked {
+        switch: bool,
+    },
+}
+
 /// State that host methods set.
-#[derive(Debug, Default)]
-pub(super) struct HostState {
+#[derive(Debug)]
+pub(crate) struct HostState {
+    /// Semaphores may lie above 2^40.
+    wide_addresses: bool,
     address_low: u32,
     address_high: u32,
     payload_low: u32,
@@ -67,26 +82,41 @@ pub(super) struct HostState {
 }
 
 impl HostState {
-    pub(super) fn is_waiting(&self) -> bool {
-        self.waiting.is_some()
-    }
-
-    /// Looks at the semaphore of a pending acquire again.
-    pub(super) fn retry(&mut self, channel: &Channel) -> Result<Step, Halt> {
-        match self.waiting {
-            None => Ok(Step::Done),
-            Some(acquire) => self.acquire(channel, acquire),
+    /// The state of a new channel; `wide_addresses` says whether its semaphores may lie above 2^40.
+    pub(crate) fn new(wide_addresses: bool) -> HostState {
+        HostState {
+            wide_addresses,
+            address_low: 0,
+            address_high: 0,
+            payload_low: 0,
+            payload_high: 0,
+            legacy: [0; 3],
+            waiting: None,
         }
     }
 
-    fn acquire(&mut self, channel: &Channel, acquire: Acquire) -> Result<Step, Halt> {
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// Gives up a pending acquire, as if it were satisfied.
+    pub(crate) fn pass(&mut self) {
+        self.waiting = None;
+    }
+
+    /// Looks at the semaphore of a pending acquire again.
+    pub(crate) fn retry(&mut self, port: Port<'_>) -> Result<Step, Halt> {
+        match self.waiting {
+            None => Ok(Step::Done),
+            Some(acquire) => self.acquire(port, acquire),
+        }
+    }
+
+    fn acquire(&mut self, port: Port<'_>, acquire: Acquire) -> Result<Step, Halt> {
         let Acquire { address, payload, condition, wide, switch } = acquire;
-        let value = if wide {
-            channel.space().load_u64(address)?
-        } else {
-            u64::from(channel.space().load_u32(address)?)
-        };
-        if condition.holds(value, payload, wide) || channel.skips_acquires() {
+        let value =
+            if wide { port.space.load_u64(address)? } else { u64::from(port.space.load_u32(address)?) };
+        if condition.holds(value, payload, wide) {
             self.waiting = None;
             return Ok(Step::Done);
         }
@@ -94,7 +124,7 @@ impl HostState {
         Ok(Step::Blocked { switch })
     }
 
-    pub(super) fn method(&mut self, channel: &Channel, address: u32, value: u32) -> Result<Step, Halt> {
+    pub(crate) fn method(&mut self, port: Port<'_>, address: u32, value: u32) -> Result<Step, Halt> {
         match address {
             host::NOP
             | host::FB_FLUSH
@@ -107,19 +137,16 @@ impl HostState {
             host::SEMAPHOREA => self.legacy[0] = value,
             host::SEMAPHOREB => self.legacy[1] = value,
             host::SEMAPHOREC => self.legacy[2] = value,
-            host::SEMAPHORED => return self.legacy_semaphore(channel, value),
+            host::SEMAPHORED => return self.legacy_semaphore(port, value),
             host::NON_STALL_INTERRUPT => {
-                channel.raise_interrupt();
-                channel.gpu().events.raise_nonstall(notifiers::FIFO_EVENT_MTHD);
-            }
-            host::SET_REFERENCE => {
-                channel.store_userd(std::mem::offset_of!(host::Nvc36fControl, Reference), value);
+                port.raise_interrupt();
+                port.signals.events.raise_nonstall(notifiers::FIFO_EVENT_MTHD);
             }
             host::SEM_ADDR_LO => self.address_low = value,
             host::SEM_ADDR_HI => self.address_high = value,
             host::SEM_PAYLOAD_LO => self.payload_low = value,
             host::SEM_PAYLOAD_HI => self.payload_high = value,
-            host::SEM_EXECUTE => return self.semaphore(channel, value),
+            host::SEM_EXECUTE => return self.semaphore(port, value),
             host::YIELD => return Ok(Step::Yield),
             _ => {
                 let name = host::method_name(address);
@@ -129,9 +156,9 @@ impl HostState {
         Ok(Step::Done)
     }
 
-    fn semaphore(&mut self, channel: &Channel, execute: u32) -> Result<Step, Halt> {
+    fn semaphore(&mut self, port: Port<'_>, execute: u32) -> Result<Step, Halt> {
         use sem_execute::*;
-        let high = self.address_high & if channel.has_wide_addresses() { 0x1ff_ffff } else { 0xff };
+        let high = self.address_high & if self.wide_addresses { 0x1ff_ffff } else { 0xff };
         let address = u64::from(high) << 32 | u64::from(self.address_low);
         let wide = PAYLOAD_SIZE.get(execute) == PAYLOAD_SIZE_64BIT;
         let payload = match wide {
@@ -154,23 +181,23 @@ impl HostState {
                     (true, false) => SemaphoreRecord::Stamped,
                     (true, true) => SemaphoreRecord::StampedDoubleWord,
                 };
-                channel.release(address, payload, record)?;
+                port.release(address, payload, record)?;
                 return Ok(Step::Done);
             }
             OPERATION_REDUCTION if !wide => {
                 let signed = REDUCTION_FORMAT.get(execute) == REDUCTION_FORMAT_SIGNED;
                 let reduction = reduction(REDUCTION.get(execute), signed)
                     .ok_or_else(|| Halt::Pbdma(format!("SEM_EXECUTE {execute:#x} has no known reduction")))?;
-                channel.reduce(address, |old| reduction(old, payload as u32))?;
+                port.reduce(address, |old| reduction(old, payload as u32))?;
                 return Ok(Step::Done);
             }
             _ => return Err(Halt::Pbdma(format!("SEM_EXECUTE {execute:#x} has no known operation"))),
         };
         let switch = ACQUIRE_SWITCH_TSG.get(execute) == ACQUIRE_SWITCH_TSG_EN;
-        self.acquire(channel, Acquire { address, payload, condition, wide, switch })
+        self.acquire(port, Acquire { address, payload, condition, wide, switch })
     }
 
-    fn legacy_semaphore(&mut self, channel: &Channel, execute: u32) -> Result<Step, Halt> {
+    fn legacy_semaphore(&mut self, port: Port<'_>, execute: u32) -> Result<Step, Halt> {
         let [high, low, payload] = self.legacy;
         let address = u64::from(high & 0xff) << 32 | u64::from(low & !3);
         let condition = match execute & 0x1f {
@@ -182,39 +209,20 @@ impl HostState {
                     0 => SemaphoreRecord::Stamped,
                     _ => SemaphoreRecord::Word,
                 };
-                channel.release(address, payload.into(), record)?;
+                port.release(address, payload.into(), record)?;
                 return Ok(Step::Done);
             }
             semaphored::REDUCTION => {
                 let reduction = reduction(execute >> 27 & 0xf, execute >> 31 == 0)
                     .ok_or_else(|| Halt::Pbdma(format!("SEMAPHORED {execute:#x} has no known reduction")))?;
-                channel.reduce(address, |old| reduction(old, payload))?;
+                port.reduce(address, |old| reduction(old, payload))?;
                 return Ok(Step::Done);
             }
             _ => return Err(Halt::Pbdma(format!("SEMAPHORED {execute:#x} has no known operation"))),
         };
         let switch = execute & semaphored::ACQUIRE_SWITCH != 0;
-        self.acquire(channel, Acquire { address, payload: payload.into(), condition, wide: false, switch })
+        self.acquire(port, Acquire { address, payload: payload.into(), condition, wide: false, switch })
     }
-}
-
-/// A reduction by its number, the same in host and copy classes: old value and payload to new value.
-pub(super) fn reduction(number: u32, signed: bool) -> Option<fn(u32, u32) -> u32> {
-    use sem_execute::*;
-    Some(match (number, signed) {
-        (REDUCTION_IMIN, true) => |old, new| (old as i32).min(new as i32) as u32,
-        (REDUCTION_IMIN, false) => |old, new| old.min(new),
-        (REDUCTION_IMAX, true) => |old, new| (old as i32).max(new as i32) as u32,
-        (REDUCTION_IMAX, false) => |old, new| old.max(new),
-        (REDUCTION_IXOR, _) => |old, new| old ^ new,
-        (REDUCTION_IAND, _) => |old, new| old & new,
-        (REDUCTION_IOR, _) => |old, new| old | new,
-        (REDUCTION_IADD, _) => |old, new| old.wrapping_add(new),
-        // Counting up to the payload and from there to zero, and back.
-        (REDUCTION_INC, _) => |old, new| if old >= new { 0 } else { old + 1 },
-        (REDUCTION_DEC, _) => |old, new| if old == 0 || old > new { new } else { old - 1 },
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -257,16 +265,5 @@ mod tests {
             prop_assert!(geq(payload.wrapping_add(step), payload));
             prop_assert_eq!(Condition::Equal.holds(value.into(), payload.into(), false), value == payload);
         }
-    }
-
-    #[test]
-    fn reductions() {
-        let run = |number, signed, old, new| reduction(number, signed).unwrap()(old, new);
-        assert_eq!(run(sem_execute::REDUCTION_IMIN, true, 1, u32::MAX), u32::MAX);
-        assert_eq!(run(sem_execute::REDUCTION_IMIN, false, 1, u32::MAX), 1);
-        assert_eq!(run(sem_execute::REDUCTION_IADD, true, u32::MAX, 2), 1);
-        assert_eq!(run(sem_execute::REDUCTION_INC, true, 4, 4), 0);
-        assert_eq!(run(sem_execute::REDUCTION_DEC, true, 0, 4), 4);
-        assert!(reduction(9, false).is_none());
     }
 }

@@ -6,12 +6,13 @@ use nvkernel_sys::host;
 use nvkernel_sys::rm::*;
 use nvkernel_sys::status::RmStatus;
 
-use super::address_space::{MapRequest, Owner};
+use super::Driver;
 use super::descriptors::{Descriptor, MapContext};
-use super::memory::{Location, Memory};
 use super::objects::{Client, CpuMapping, Kind, RmResult};
-use super::{Shared, lock};
 use crate::kernel::Node;
+use crate::kernel::emulated::memory::address_space::{MapRequest, Owner};
+use crate::kernel::emulated::memory::physical::{Location, Memory};
+use crate::kernel::emulated::sync::lock;
 
 /// Where BAR1 and host memory lie on the bus.
 const BAR1_BASE: u64 = 0x2000_0000_0000;
@@ -39,15 +40,15 @@ fn map_flags(location: Location) -> u32 {
 }
 
 /// `NV_ERR_GPU_IS_LOST` if the GPU above `handle` is.
-pub(super) fn check_present(client: &Client, handle: u32) -> RmResult<()> {
+pub(crate) fn check_present(client: &Client, handle: u32) -> RmResult<()> {
     match client.gpu_of(handle) {
-        Some(gpu) if gpu.is_lost() => Err(RmStatus::NV_ERR_GPU_IS_LOST),
+        Some(gpu) if gpu.signals.is_lost() => Err(RmStatus::NV_ERR_GPU_IS_LOST),
         _ => Ok(()),
     }
 }
 
-impl Shared {
-    pub(super) fn map_memory(
+impl Driver {
+    pub(crate) fn map_memory(
         &self,
         descriptor: &Descriptor,
         args: &mut nv_ioctl_nvos33_parameters_with_fd,
@@ -63,7 +64,7 @@ impl Shared {
         }
         let (memory, registers_of) = match &client.get(params.hMemory)?.kind {
             Kind::Memory { memory, .. } => (memory.clone(), None),
-            Kind::Usermode => (gpu.usermode_registers(), Some(gpu.index)),
+            Kind::Usermode => (gpu.signals.usermode_registers(), Some(gpu.index())),
             _ => return Err(RmStatus::NV_ERR_INVALID_OBJECT_HANDLE),
         };
         let end = params.offset.checked_add(params.length).filter(|&end| end <= memory.size());
@@ -77,7 +78,7 @@ impl Shared {
         let target = self.descriptors.get(args.fd).ok_or(RmStatus::NV_ERR_INVALID_ARGUMENT)?;
         let node = match memory.location() {
             Location::Sysmem => Node::Control,
-            Location::Vidmem | Location::Registers => Node::Gpu(gpu.index as u32),
+            Location::Vidmem | Location::Registers => Node::Gpu(gpu.index() as u32),
         };
         if target.node() != node {
             return Err(RmStatus::NV_ERR_INVALID_ARGUMENT);
@@ -102,7 +103,7 @@ impl Shared {
         Ok(())
     }
 
-    pub(super) fn unmap_memory(&self, descriptor: &Descriptor, args: &NVOS34_PARAMETERS) -> RmResult<()> {
+    pub(crate) fn unmap_memory(&self, descriptor: &Descriptor, args: &NVOS34_PARAMETERS) -> RmResult<()> {
         let mut objects = lock(&self.objects);
         let client = objects.client(args.hClient, descriptor.session())?;
         let gpu = client.gpu_of(args.hDevice).ok_or(RmStatus::NV_ERR_INVALID_DEVICE)?.clone();
@@ -118,7 +119,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn map_dma(&self, descriptor: &Descriptor, args: &mut NVOS46_PARAMETERS) -> RmResult<()> {
+    pub(crate) fn map_dma(&self, descriptor: &Descriptor, args: &mut NVOS46_PARAMETERS) -> RmResult<()> {
         use nvos46_flags::*;
         let mut objects = lock(&self.objects);
         let client = objects.client(args.hClient, descriptor.session())?;
@@ -176,7 +177,7 @@ impl Shared {
         Ok(())
     }
 
-    pub(super) fn unmap_dma(&self, descriptor: &Descriptor, args: &NVOS47_PARAMETERS) -> RmResult<()> {
+    pub(crate) fn unmap_dma(&self, descriptor: &Descriptor, args: &NVOS47_PARAMETERS) -> RmResult<()> {
         let mut objects = lock(&self.objects);
         let client = objects.client(args.hClient, descriptor.session())?;
         client.device_of(args.hDevice).ok_or(RmStatus::NV_ERR_INVALID_DEVICE)?;
@@ -187,7 +188,7 @@ impl Shared {
         if space.unmap(args.dmaOffset, owner) { Ok(()) } else { Err(RmStatus::NV_ERR_OBJECT_NOT_FOUND) }
     }
 
-    pub(super) fn dup_object(&self, descriptor: &Descriptor, args: &mut NVOS55_PARAMETERS) -> RmResult<()> {
+    pub(crate) fn dup_object(&self, descriptor: &Descriptor, args: &mut NVOS55_PARAMETERS) -> RmResult<()> {
         let mut objects = lock(&self.objects);
         let source = objects.any_client(args.hClientSrc)?.get(args.hObjectSrc)?;
         let Kind::Memory { memory, .. } = &source.kind else {
@@ -200,7 +201,7 @@ impl Shared {
     }
 
     /// The memory that `fd` may map, checked as `mmap` of a device file is.
-    pub(super) fn mapping_of(&self, descriptor: &Arc<Descriptor>, length: usize) -> Option<MapContext> {
+    pub(crate) fn mapping_of(&self, descriptor: &Arc<Descriptor>, length: usize) -> Option<MapContext> {
         let context = lock(&descriptor.state).mapping.clone()?;
         let length = length as u64;
         let fits = match context.memory.location() {
@@ -213,7 +214,7 @@ impl Shared {
 }
 
 /// Adds a memory object under a device.
-pub(super) fn add_memory(
+pub(crate) fn add_memory(
     client: &mut Client,
     parent: u32,
     handle: u32,

@@ -11,13 +11,13 @@ use nvkernel_sys::status::RmStatus;
 
 /// Which file a descriptor number refers to: device and inode, the same for every duplicate of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct FileId {
+pub(crate) struct FileId {
     device: u64,
     inode: u64,
 }
 
 /// The file behind descriptor number `fd`; `None` if no such descriptor is open.
-pub(super) fn file_id(fd: i32) -> Option<FileId> {
+pub(crate) fn file_id(fd: i32) -> Option<FileId> {
     let mut stat = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: fstat takes any number and fails on those that are not open; it writes the whole struct when it
     // succeeds, and nothing is read otherwise.
@@ -31,7 +31,7 @@ pub(super) fn file_id(fd: i32) -> Option<FileId> {
 }
 
 /// Sends one byte through a socket; whether it went. Never blocks, and raises no `SIGPIPE` in a host program.
-pub(super) fn send_byte(socket: BorrowedFd<'_>) -> bool {
+pub(crate) fn send_byte(socket: BorrowedFd<'_>) -> bool {
     let byte = 1u8;
     let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
     // SAFETY: the pointer is to one live byte, and the descriptor is open for the length of the borrow.
@@ -39,7 +39,7 @@ pub(super) fn send_byte(socket: BorrowedFd<'_>) -> bool {
 }
 
 /// Copies `into.len()` bytes from user address `from`.
-pub(super) fn copy_in(from: u64, into: &mut [u8]) -> Result<(), RmStatus> {
+pub(crate) fn copy_in(from: u64, into: &mut [u8]) -> Result<(), RmStatus> {
     check(from, into.len())?;
     // SAFETY: the caller of the ioctl vouches for every pointer in its argument (contract of
     // `KernelInterface::ioctl`) for the size that the driver uses, which is `into.len()` here; `into` is
@@ -49,7 +49,7 @@ pub(super) fn copy_in(from: u64, into: &mut [u8]) -> Result<(), RmStatus> {
 }
 
 /// Copies `bytes` to user address `to`.
-pub(super) fn copy_out(to: u64, bytes: &[u8]) -> Result<(), RmStatus> {
+pub(crate) fn copy_out(to: u64, bytes: &[u8]) -> Result<(), RmStatus> {
     check(to, bytes.len())?;
     // SAFETY: as in `copy_in`; the caller holds no reference to the target while the ioctl runs.
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to as *mut u8, bytes.len()) }
@@ -57,7 +57,7 @@ pub(super) fn copy_out(to: u64, bytes: &[u8]) -> Result<(), RmStatus> {
 }
 
 /// Copies `words` to user address `to`.
-pub(super) fn copy_words_out(to: u64, words: &[u32]) -> Result<(), RmStatus> {
+pub(crate) fn copy_words_out(to: u64, words: &[u32]) -> Result<(), RmStatus> {
     copy_out(to, zerocopy::IntoBytes::as_bytes(words))
 }
 

@@ -1,25 +1,25 @@
-//! Events: who is woken by which notifier of a GPU.
+//! Events: which listeners a notifier of a GPU wakes.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use nvkernel_sys::engine::notification_action;
 
-use super::descriptors::Descriptor;
-use super::lock;
+use crate::kernel::emulated::sync::lock;
 
 /// An `NV01_EVENT_OS_EVENT` object.
-pub(super) struct Listener {
-    pub(super) client: u32,
-    pub(super) handle: u32,
+pub(crate) struct Listener {
+    pub(crate) client: u32,
+    pub(crate) handle: u32,
     /// Object that the event comes from.
-    pub(super) source: u32,
+    pub(crate) source: u32,
     /// Notifier index, without flags.
-    pub(super) index: u32,
+    pub(crate) index: u32,
     /// Listens to non-stalling interrupts, which need no arming.
-    pub(super) nonstall: bool,
-    pub(super) descriptor: Arc<Descriptor>,
+    pub(crate) nonstall: bool,
+    /// Makes the descriptor of the event readable.
+    pub(crate) signal: Box<dyn Fn() + Send + Sync>,
 }
 
 impl fmt::Debug for Listener {
@@ -29,10 +29,10 @@ impl fmt::Debug for Listener {
     }
 }
 
-/// All events of a GPU. Interrupts are broadcast: whoever listens to an engine is woken by each of them,
-/// whichever channel caused it.
+/// All events of a GPU. Interrupts are broadcast: each interrupt of an engine wakes all that listen to the engine,
+/// also if a channel of another client caused it.
 #[derive(Debug, Default)]
-pub(super) struct Events {
+pub(crate) struct Events {
     inner: Mutex<Inner>,
 }
 
@@ -44,41 +44,41 @@ struct Inner {
 }
 
 impl Events {
-    pub(super) fn add(&self, listener: Listener) {
+    pub(crate) fn add(&self, listener: Listener) {
         lock(&self.inner).listeners.push(listener);
     }
 
-    pub(super) fn remove(&self, client: u32, handle: u32) {
+    pub(crate) fn remove(&self, client: u32, handle: u32) {
         lock(&self.inner).listeners.retain(|l| (l.client, l.handle) != (client, handle));
     }
 
     /// Forgets what a source object had armed.
-    pub(super) fn forget_source(&self, client: u32, source: u32) {
+    pub(crate) fn forget_source(&self, client: u32, source: u32) {
         lock(&self.inner).actions.retain(|&(c, s, _), _| (c, s) != (client, source));
     }
 
-    pub(super) fn set_action(&self, client: u32, source: u32, index: u32, action: u32) {
+    pub(crate) fn set_action(&self, client: u32, source: u32, index: u32, action: u32) {
         lock(&self.inner).actions.insert((client, source, index), action);
     }
 
     /// A non-stalling interrupt with notifier `index`.
-    pub(super) fn raise_nonstall(&self, index: u32) {
+    pub(crate) fn raise_nonstall(&self, index: u32) {
         for listener in &lock(&self.inner).listeners {
             if listener.nonstall && listener.index == index {
-                listener.descriptor.signal();
+                (listener.signal)();
             }
         }
     }
 
-    /// An ordinary event with notifier `index`, for those who armed it.
-    pub(super) fn raise(&self, index: u32) {
+    /// An ordinary event with notifier `index`, for listeners whose source armed it.
+    pub(crate) fn raise(&self, index: u32) {
         let inner = &mut *lock(&self.inner);
         for listener in inner.listeners.iter().filter(|l| !l.nonstall && l.index == index) {
             let key = (listener.client, listener.source, index);
             match inner.actions.get(&key) {
-                Some(&notification_action::REPEAT) => listener.descriptor.signal(),
+                Some(&notification_action::REPEAT) => (listener.signal)(),
                 Some(&notification_action::SINGLE) => {
-                    listener.descriptor.signal();
+                    (listener.signal)();
                     inner.actions.insert(key, notification_action::DISABLE);
                 }
                 _ => {}
@@ -87,10 +87,10 @@ impl Events {
     }
 
     /// Something was written through a notifier object that events may hang on.
-    pub(super) fn raise_source(&self, client: u32, source: u32) {
+    pub(crate) fn raise_source(&self, client: u32, source: u32) {
         for listener in &lock(&self.inner).listeners {
             if (listener.client, listener.source) == (client, source) {
-                listener.descriptor.signal();
+                (listener.signal)();
             }
         }
     }

@@ -3,13 +3,15 @@
 use nvkernel_sys::class::*;
 use nvkernel_sys::video::{self, execute, semaphore_d};
 
-use super::engine::{Engine, EngineContext, EngineFault, SemaphoreRecord};
+use super::engine::{Engine, EngineContext};
+use super::fault::EngineFault;
+use crate::kernel::emulated::memory::semaphore::SemaphoreRecord;
 
 /// Classes of the Turing line: no two-word semaphores, no 64-bit payloads.
 const NARROW_SEMAPHORES: &[u32] = &[NVB8B0_VIDEO_DECODER, NVC6B0_VIDEO_DECODER, NVC4B0_VIDEO_DECODER];
 
 /// An object of a video decoder class.
-pub(super) struct VideoDecoder {
+pub(crate) struct VideoDecoder {
     class: u32,
     /// What decodes pictures. Without one, state methods are accepted and EXECUTE faults.
     attached: Option<Box<dyn Engine>>,
@@ -20,7 +22,7 @@ pub(super) struct VideoDecoder {
 }
 
 impl VideoDecoder {
-    pub(super) fn new(class: u32, attached: Option<Box<dyn Engine>>) -> VideoDecoder {
+    pub(crate) fn new(class: u32, attached: Option<Box<dyn Engine>>) -> VideoDecoder {
         VideoDecoder { class, attached, semaphore: [0; 3], payload: [0; 2] }
     }
 

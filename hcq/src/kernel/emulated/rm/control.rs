@@ -11,22 +11,24 @@ use nvkernel_sys::ctrl::{self, *};
 use nvkernel_sys::engine::EngineType;
 use nvkernel_sys::layout::RmStruct;
 use nvkernel_sys::rm::NvNotification;
-use nvkernel_sys::status::{RmStatus, Xid};
+use nvkernel_sys::status::RmStatus;
 
-use super::channel::{Channel, Notifier};
+use super::Driver;
 use super::descriptors::Descriptor;
-use super::gpu::Gpu;
 use super::maps::{add_memory, check_present};
-use super::memory::{Location, Memory};
 use super::objects::{Kind, Objects, RmResult};
-use super::{Shared, lock, user};
+use super::user;
 use crate::kernel::Node;
+use crate::kernel::emulated::gpu::Gpu;
+use crate::kernel::emulated::gpu::channel::{Channel, Notifier};
+use crate::kernel::emulated::memory::physical::{Location, Memory};
+use crate::kernel::emulated::sync::lock;
 
 /// Indices of `NV2080_CTRL_FB_INFO` (ctrl2080fb.h), sizes in KiB.
 mod fb_info {
-    pub(super) const RAM_SIZE: u32 = 0x7;
-    pub(super) const TOTAL_RAM_SIZE: u32 = 0x8;
-    pub(super) use nvkernel_sys::ctrl::NV2080_CTRL_FB_INFO_INDEX_HEAP_FREE as HEAP_FREE;
+    pub(crate) const RAM_SIZE: u32 = 0x7;
+    pub(crate) const TOTAL_RAM_SIZE: u32 = 0x8;
+    pub(crate) use nvkernel_sys::ctrl::NV2080_CTRL_FB_INFO_INDEX_HEAP_FREE as HEAP_FREE;
 }
 
 /// Bits of `sliStatus` (`NV0000_CTRL_SLI_STATUS`, ctrl0000gpu.h): a single GPU of a kind that is not linked.
@@ -43,18 +45,18 @@ const PREEMPT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The arguments of RM_CONTROL.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ControlRequest {
-    pub(super) client: u32,
-    pub(super) object: u32,
-    pub(super) cmd: u32,
+pub(crate) struct ControlRequest {
+    pub(crate) client: u32,
+    pub(crate) object: u32,
+    pub(crate) cmd: u32,
     /// User address of the parameters.
-    pub(super) params: u64,
+    pub(crate) params: u64,
     /// Bytes of them, as the caller declares.
-    pub(super) size: usize,
+    pub(crate) size: usize,
 }
 
-impl Shared {
-    pub(super) fn control(&self, descriptor: &Arc<Descriptor>, request: ControlRequest) -> RmResult<()> {
+impl Driver {
+    pub(crate) fn control(&self, descriptor: &Arc<Descriptor>, request: ControlRequest) -> RmResult<()> {
         let mut objects = lock(&self.objects);
         let client = objects.client(request.client, descriptor.session())?;
         if request.object == request.client {
@@ -66,10 +68,10 @@ impl Shared {
         match &object.kind {
             Kind::Device { gpu, .. } => self.device_control(gpu, &request),
             Kind::Subdevice => self.subdevice_control(gpu, &request),
-            Kind::Channel(channel) => self.channel_control(channel, &request),
+            Kind::Channel(channel) => self.channel_control(gpu, channel, &request),
             Kind::Group(group) => {
                 let channels: Vec<_> = lock(&group.channels).iter().filter_map(|c| c.upgrade()).collect();
-                self.group_control(&channels, &request)
+                self.group_control(gpu, &channels, &request)
             }
             Kind::Memory { memory, .. } => self.memory_control(memory, &request),
             _ => Err(RmStatus::NV_ERR_NOT_SUPPORTED),
@@ -116,9 +118,9 @@ impl Shared {
             cmd if cmd == NV0000_CTRL_CMD_GPU_GET_ID_INFO_V2.id => {
                 self.typed(request, &NV0000_CTRL_CMD_GPU_GET_ID_INFO_V2, |p| {
                     let gpu = gpu(p.gpuId)?;
-                    p.deviceInstance = gpu.index as u32;
+                    p.deviceInstance = gpu.index() as u32;
                     p.subDeviceInstance = 0;
-                    p.gpuInstance = gpu.index as u32;
+                    p.gpuInstance = gpu.index() as u32;
                     p.sliStatus = SLI_GPU_NOT_SUPPORTED | SLI_INVALID_GPU_COUNT;
                     p.boardId = gpu.id();
                     p.numaId = -1;
@@ -256,7 +258,7 @@ impl Shared {
                     // The SHA-1 form is 16 bytes, made of what tells GPUs of one model apart.
                     let mut uuid = *b"emulated-gpu\0\0\0\0";
                     uuid[12..14].copy_from_slice(&gpu.model.pci_device_id.to_be_bytes());
-                    uuid[15] = gpu.index as u8;
+                    uuid[15] = gpu.index() as u8;
                     p.data.fill(0);
                     if p.flags & NV2080_GPU_CMD_GPU_GET_GID_FLAGS_FORMAT_BINARY != 0 {
                         p.data[..16].copy_from_slice(&uuid);
@@ -271,13 +273,13 @@ impl Shared {
             }
             cmd if cmd == NV2080_CTRL_CMD_EVENT_SET_NOTIFICATION.id => {
                 self.typed(request, &NV2080_CTRL_CMD_EVENT_SET_NOTIFICATION, |p| {
-                    gpu.events.set_action(request.client, request.object, p.event, p.action);
+                    gpu.signals.events.set_action(request.client, request.object, p.event, p.action);
                     Ok(())
                 })
             }
             cmd if cmd == NV2080_CTRL_CMD_TIMER_GET_TIME.id => {
                 self.typed(request, &NV2080_CTRL_CMD_TIMER_GET_TIME, |p| {
-                    p.time_nsec = gpu.timestamp();
+                    p.time_nsec = gpu.signals.timestamp();
                     Ok(())
                 })
             }
@@ -319,11 +321,11 @@ impl Shared {
         })
     }
 
-    fn group_control(&self, channels: &[Arc<Channel>], request: &ControlRequest) -> RmResult<()> {
+    fn group_control(&self, gpu: &Gpu, channels: &[Arc<Channel>], request: &ControlRequest) -> RmResult<()> {
         match request.cmd {
             cmd if cmd == NVA06C_CTRL_CMD_GPFIFO_SCHEDULE.id => {
                 self.typed(request, &NVA06C_CTRL_CMD_GPFIFO_SCHEDULE, |p| {
-                    channels.iter().try_for_each(|channel| schedule(channel, p.bEnable != 0))
+                    channels.iter().try_for_each(|channel| schedule(gpu, channel, p.bEnable != 0))
                 })
             }
             cmd if cmd == NVA06C_CTRL_CMD_SET_TIMESLICE.id => {
@@ -340,17 +342,19 @@ impl Shared {
         }
     }
 
-    fn channel_control(&self, channel: &Arc<Channel>, request: &ControlRequest) -> RmResult<()> {
+    fn channel_control(&self, gpu: &Gpu, channel: &Arc<Channel>, request: &ControlRequest) -> RmResult<()> {
         match request.cmd {
             cmd if cmd == NVA06F_CTRL_CMD_BIND.id => {
-                self.typed(request, &NVA06F_CTRL_CMD_BIND, |p| bind(channel, EngineType(p.engineType)))
+                self.typed(request, &NVA06F_CTRL_CMD_BIND, |p| bind(gpu, channel, EngineType(p.engineType)))
             }
             cmd if cmd == NVA06F_CTRL_CMD_GPFIFO_SCHEDULE.id => {
-                self.typed(request, &NVA06F_CTRL_CMD_GPFIFO_SCHEDULE, |p| schedule(channel, p.bEnable != 0))
+                self.typed(request, &NVA06F_CTRL_CMD_GPFIFO_SCHEDULE, |p| {
+                    schedule(gpu, channel, p.bEnable != 0)
+                })
             }
             cmd if cmd == NVC36F_CTRL_CMD_GPFIFO_GET_WORK_SUBMIT_TOKEN.id => {
                 self.typed(request, &NVC36F_CTRL_CMD_GPFIFO_GET_WORK_SUBMIT_TOKEN, |p| {
-                    p.workSubmitToken = work_submit_token(channel)?;
+                    p.workSubmitToken = work_submit_token(gpu, channel)?;
                     Ok(())
                 })
             }
@@ -371,7 +375,7 @@ impl Shared {
             }
             cmd if cmd == NV906F_CTRL_CMD_RESET_CHANNEL.id => {
                 self.typed(request, &NV906F_CTRL_CMD_RESET_CHANNEL, |_| {
-                    channel.halt(Xid(43));
+                    channel.reset();
                     Ok(())
                 })
             }
@@ -429,8 +433,8 @@ fn uuid_text(uuid: &[u8; 16]) -> String {
     format!("GPU-{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
-fn bind(channel: &Channel, engine: EngineType) -> RmResult<()> {
-    if !channel.gpu().model.engines.contains(&engine) {
+fn bind(gpu: &Gpu, channel: &Channel, engine: EngineType) -> RmResult<()> {
+    if !gpu.model.engines.contains(&engine) {
         return Err(RmStatus::NV_ERR_INVALID_ARGUMENT);
     }
     let mut routing = lock(&channel.routing);
@@ -443,12 +447,12 @@ fn bind(channel: &Channel, engine: EngineType) -> RmResult<()> {
     Ok(())
 }
 
-fn schedule(channel: &Arc<Channel>, enable: bool) -> RmResult<()> {
+fn schedule(gpu: &Gpu, channel: &Arc<Channel>, enable: bool) -> RmResult<()> {
     let mut routing = lock(&channel.routing);
     let engine = routing.locked.ok_or(RmStatus::NV_ERR_INVALID_STATE)?;
     routing.scheduled = enable;
     channel.set_scheduled(enable);
-    let runlist = channel.gpu().runlist(engine)?;
+    let runlist = gpu.runlist(engine)?;
     if enable {
         runlist.add(channel);
     } else {
@@ -464,8 +468,7 @@ fn slot(notifier: &Notifier, index: u32) -> Option<u64> {
     (at + size <= notifier.memory.size()).then_some(at)
 }
 
-fn work_submit_token(channel: &Arc<Channel>) -> RmResult<u32> {
-    let gpu = channel.gpu();
+fn work_submit_token(gpu: &Gpu, channel: &Arc<Channel>) -> RmResult<u32> {
     let routing = *lock(&channel.routing);
     let ready = gpu.model.per_runlist_channels || (routing.has_object && routing.bound);
     let engine = routing.locked.filter(|_| ready).ok_or(RmStatus::NV_ERR_INVALID_STATE)?;

@@ -15,17 +15,18 @@ use nvkernel_sys::rm::*;
 use nvkernel_sys::status::RmStatus;
 use zerocopy::{FromBytes, IntoBytes};
 
+use super::Driver;
 use super::alloc::AllocRequest;
 use super::control::ControlRequest;
 use super::descriptors::{Descriptor, OsEvent};
-use super::faults::{Call, Failure};
 use super::objects::RmResult;
-use super::{Shared, lock};
+use crate::kernel::emulated::gpu::fault_plan::{Call, Failure};
+use crate::kernel::emulated::sync::lock;
 
 /// PCI vendor id of NVIDIA.
 const VENDOR: u16 = 0x10de;
 
-pub(super) fn einval<T>() -> io::Result<T> {
+pub(crate) fn einval<T>() -> io::Result<T> {
     Err(io::Error::from_raw_os_error(libc::EINVAL))
 }
 
@@ -39,9 +40,9 @@ fn check_node(is_control: bool, class: u32) -> io::Result<()> {
     if is_control || class == NV01_EVENT_OS_EVENT { Ok(()) } else { einval() }
 }
 
-impl Shared {
+impl Driver {
     /// One ioctl. `request` is the full number, `arg` the argument.
-    pub(super) fn ioctl(&self, fd: BorrowedFd<'_>, request: u32, arg: &mut [u8]) -> io::Result<()> {
+    pub(crate) fn ioctl(&self, fd: BorrowedFd<'_>, request: u32, arg: &mut [u8]) -> io::Result<()> {
         self.reap();
         let Some(descriptor) = self.descriptors.get(fd.as_raw_fd()) else {
             return Err(io::Error::from_raw_os_error(libc::ENODEV));
@@ -62,7 +63,7 @@ impl Shared {
             _ => {}
         }
         for gpu in &self.gpus {
-            gpu.timestamp();
+            gpu.signals.timestamp();
         }
         match nr {
             NV_ESC_CHECK_VERSION_STR => self.with(arg, nr, |args| self.check_version(args)),
@@ -229,7 +230,7 @@ impl Shared {
             card.gpu_id = gpu.id();
             card.reg_size = 16 << 20;
             card.fb_size = gpu.model.bar1_mib << 20;
-            card.minor_number = gpu.index as u32;
+            card.minor_number = gpu.index() as u32;
             bytes.copy_from_slice(card.as_bytes());
         }
         Ok(())
@@ -257,7 +258,7 @@ impl Shared {
         if named.id() != descriptor.id() {
             return Err(RmStatus::NV_ERR_INVALID_ARGUMENT);
         }
-        let gpu = lock(&self.objects).any_client(args.hClient)?.gpu_of(args.hDevice).map(|gpu| gpu.index);
+        let gpu = lock(&self.objects).any_client(args.hClient)?.gpu_of(args.hDevice).map(|gpu| gpu.index());
         let mut state = lock(&descriptor.state);
         if state.has_event_of(args.hClient) {
             return Err(RmStatus::NV_ERR_INVALID_ARGUMENT);

@@ -3,9 +3,10 @@
 use nvkernel_sys::class::HOPPER_DMA_COPY_A;
 use nvkernel_sys::copy::{self, block_size, launch_dma, origin, set_remap_components};
 
-use super::address_space::Tlb;
-use super::engine::{Engine, EngineContext, EngineFault, SemaphoreRecord};
-use super::host;
+use super::engine::{Engine, EngineContext};
+use super::fault::EngineFault;
+use crate::kernel::emulated::memory::address_space::Tlb;
+use crate::kernel::emulated::memory::semaphore::{SemaphoreRecord, reduction};
 
 /// Bytes of a line of a GOB.
 const GOB_WIDTH: u64 = 64;
@@ -15,7 +16,7 @@ const GOB_HEIGHT: u64 = 8;
 const GOB_BYTES: u64 = GOB_WIDTH * GOB_HEIGHT;
 /// Bytes that are contiguous within a GOB.
 const SECTOR_BYTES: u64 = 16;
-/// Bytes that are moved at a time, whatever the parameters say.
+/// Bytes that are moved at a time. The parameters of a launch do not change it.
 const CHUNK_BYTES: u64 = 64 << 10;
 /// More than any GPU moves before the driver's context switch timeout ends it.
 const LAUNCH_LIMIT: u64 = 256 << 30;
@@ -27,13 +28,13 @@ fn exception<T>(message: String) -> Result<T, EngineFault> {
 }
 
 /// An object of a copy engine class.
-pub(super) struct CopyEngine {
+pub(crate) struct CopyEngine {
     class: u32,
     registers: Box<[u32; REGISTER_END / 4]>,
 }
 
 impl CopyEngine {
-    pub(super) fn new(class: u32) -> CopyEngine {
+    pub(crate) fn new(class: u32) -> CopyEngine {
         CopyEngine { class, registers: Box::new([0; REGISTER_END / 4]) }
     }
 
@@ -80,7 +81,7 @@ impl CopyEngine {
         let kind = SEMAPHORE_TYPE.get(launch);
         if kind != SEMAPHORE_TYPE_NONE && SEMAPHORE_REDUCTION_ENABLE.get(launch) == 1 {
             let signed = SEMAPHORE_REDUCTION_SIGN.get(launch) == SEMAPHORE_REDUCTION_SIGN_SIGNED;
-            return match host::reduction(SEMAPHORE_REDUCTION.get(launch), signed) {
+            return match reduction(SEMAPHORE_REDUCTION.get(launch), signed) {
                 Some(f) if !wide => context.reduce(address, |old| f(old, low)),
                 _ => exception(format!("LAUNCH_DMA {launch:#x} with an unknown semaphore reduction")),
             };

@@ -9,35 +9,43 @@ use nvkernel_sys::layout::RmStruct;
 use nvkernel_sys::rm::*;
 use nvkernel_sys::status::RmStatus;
 
-use super::address_space::AddressSpace;
-use super::channel::{Channel, ChannelMemory, ChannelSetup, Group, Notifier, Routing};
+use super::Driver;
 use super::descriptors::Descriptor;
-use super::engine;
-use super::event::Listener;
-use super::gpu::Gpu;
 use super::maps::{add_memory, check_present};
-use super::memory::Memory;
 use super::objects::{Client, Kind, RmResult, is_root_class};
-use super::{Shared, lock, user};
+use super::user;
+use crate::kernel::emulated::engines::registry::{self, Parameters};
+use crate::kernel::emulated::gpu::Gpu;
+use crate::kernel::emulated::gpu::channel::{Channel, ChannelMemory, ChannelSetup, Group, Notifier, Routing};
+use crate::kernel::emulated::gpu::event::Listener;
+use crate::kernel::emulated::memory::address_space::AddressSpace;
+use crate::kernel::emulated::memory::physical::Memory;
+use crate::kernel::emulated::sync::lock;
 
 /// RM keeps the first MiB of an address space that it sizes itself.
 const VA_BASE: u64 = 1 << 20;
 /// `NV_MMU_PTE_KIND_GENERIC_MEMORY`, in which RM makes uncompressed memory on Turing and later.
 const PAGE_KIND_GENERIC: u32 = 6;
 
+/// GPU memory of a channel: its instance block (`NV_RAMIN_ALLOC_SIZE`, dev_ram.h).
+const INSTANCE_BYTES: u64 = 4 << 10;
+/// GPU memory of an engine object, for its state while another channel has the engine. A round figure: drivers do not
+/// say how much they take.
+const CONTEXT_BYTES: u64 = 64 << 10;
+
 /// The arguments of RM_ALLOC.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct AllocRequest {
-    pub(super) root: u32,
-    pub(super) parent: u32,
-    pub(super) handle: u32,
-    pub(super) class: u32,
-    /// User address of the parameters, 0 for none. Their size is the class's own, whatever the caller says.
-    pub(super) params: u64,
+pub(crate) struct AllocRequest {
+    pub(crate) root: u32,
+    pub(crate) parent: u32,
+    pub(crate) handle: u32,
+    pub(crate) class: u32,
+    /// User address of the parameters, 0 for none. Their size is the class's own, also if the caller gives another.
+    pub(crate) params: u64,
 }
 
-impl Shared {
-    pub(super) fn alloc(&self, descriptor: &Arc<Descriptor>, request: AllocRequest) -> RmResult<u32> {
+impl Driver {
+    pub(crate) fn alloc(&self, descriptor: &Arc<Descriptor>, request: AllocRequest) -> RmResult<u32> {
         let mut objects = lock(&self.objects);
         if is_root_class(request.class) {
             return objects.add_client(request.handle, descriptor.session());
@@ -74,14 +82,7 @@ impl Shared {
             id => match class::class(id).map(|c| c.kind) {
                 Some(ClassKind::Channel) => self.alloc_channel(client, handle, &request),
                 Some(ClassKind::Usermode) => self.alloc_usermode(client, handle, &request),
-                Some(
-                    ClassKind::Copy
-                    | ClassKind::Compute
-                    | ClassKind::VideoDecoder
-                    | ClassKind::Nvjpg
-                    | ClassKind::Ofa,
-                ) => self.alloc_engine_object(client, handle, &request),
-                _ => Err(RmStatus::NV_ERR_INVALID_CLASS),
+                _ => self.alloc_engine_object(client, handle, &request),
             },
         }
     }
@@ -114,7 +115,7 @@ impl Shared {
         }
         let params = self.required::<NV0080_ALLOC_PARAMETERS>(request)?;
         let gpu = self.gpus.get(params.deviceId as usize).ok_or(RmStatus::NV_ERR_INVALID_DEVICE)?;
-        if gpu.is_lost() {
+        if gpu.signals.is_lost() {
             return Err(RmStatus::NV_ERR_GPU_IS_LOST);
         }
         self.answer(request, &params)?;
@@ -280,13 +281,13 @@ impl Shared {
             .ok_or(RmStatus::NV_ERR_INVALID_EVENT)?;
         const FLAGS: u32 =
             NV01_EVENT_NONSTALL_INTR | NV01_EVENT_WITHOUT_EVENT_DATA | NV01_EVENT_SUBDEVICE_SPECIFIC;
-        gpu.events.add(Listener {
+        gpu.signals.events.add(Listener {
             client: request.root,
             handle,
             source: params.hSrcResource,
             index: params.notifyIndex & !FLAGS,
             nonstall: params.notifyIndex & NV01_EVENT_NONSTALL_INTR != 0,
-            descriptor,
+            signal: Box::new(move || descriptor.signal()),
         });
         client.add(handle, request.parent, request.class, Kind::Event(gpu));
         Ok(handle)
@@ -331,13 +332,16 @@ impl Shared {
         if !offset.is_multiple_of(host::USERD_SIZE as u64) || end.is_none_or(|end| end > userd.size()) {
             return Err(INVALID);
         }
+        let instance = gpu.vidmem.allocate_own(INSTANCE_BYTES, INSTANCE_BYTES);
+        let instance = instance.ok_or(RmStatus::NV_ERR_NO_MEMORY)?;
         let id = gpu.take_channel_id().ok_or(RmStatus::NV_ERR_INSUFFICIENT_RESOURCES)?;
         params.cid = id;
         self.answer(request, &params)?;
         let locked = gpu.model.per_runlist_channels.then_some(engine);
-        let memory = ChannelMemory { userd: (userd, offset), notifier };
+        let memory = ChannelMemory { _instance: instance, userd: (userd, offset), notifier };
         let setup = ChannelSetup {
-            gpu,
+            signals: gpu.signals.clone(),
+            plan: gpu.plan.clone(),
             id,
             class: request.class,
             space,
@@ -352,28 +356,31 @@ impl Shared {
     }
 
     fn alloc_engine_object(&self, client: &mut Client, handle: u32, request: &AllocRequest) -> RmResult<u32> {
+        let class = registry::engine_class(request.class).ok_or(RmStatus::NV_ERR_INVALID_CLASS)?;
         let Kind::Channel(channel) = &client.parent(request.parent)?.kind else {
             return Err(RmStatus::NV_ERR_INVALID_OBJECT_PARENT);
         };
         let channel = channel.clone();
-        let gpu = channel.gpu();
-        let chosen = match class::class(request.class).map(|c| c.kind) {
+        let gpu = &client.gpu_of(request.parent).ok_or(RmStatus::NV_ERR_INVALID_OBJECT_PARENT)?.clone();
+        let chosen = match class.parameters {
             _ if gpu.model.per_runlist_channels => channel.engine(),
-            Some(ClassKind::VideoDecoder) => {
-                self.media_engine::<NV_BSP_ALLOCATION_PARAMETERS>(gpu, EngineKind::Nvdec, request)?
+            Parameters::None => gpu.model.first_engine(class.engine).ok_or(RmStatus::NV_ERR_INVALID_CLASS)?,
+            Parameters::Copy => self.copy_engine(gpu, &channel, request)?,
+            Parameters::Bsp => {
+                self.media_engine::<NV_BSP_ALLOCATION_PARAMETERS>(gpu, class.engine, request)?
             }
-            Some(ClassKind::Nvjpg) => {
-                self.media_engine::<NV_NVJPG_ALLOCATION_PARAMETERS>(gpu, EngineKind::Nvjpg, request)?
+            Parameters::Nvjpg => {
+                self.media_engine::<NV_NVJPG_ALLOCATION_PARAMETERS>(gpu, class.engine, request)?
             }
-            Some(ClassKind::Ofa) => {
-                self.media_engine::<NV_OFA_ALLOCATION_PARAMETERS>(gpu, EngineKind::Ofa, request)?
+            Parameters::Ofa => {
+                self.media_engine::<NV_OFA_ALLOCATION_PARAMETERS>(gpu, class.engine, request)?
             }
-            Some(ClassKind::Copy) => self.copy_engine(gpu, &channel, request)?,
-            _ => gpu.model.first_engine(EngineKind::Graphics).ok_or(RmStatus::NV_ERR_INVALID_CLASS)?,
         };
-        if !gpu.model.engine_classes(chosen).contains(&request.class) {
+        if !registry::executes(chosen.kind(), request.class) {
             return Err(RmStatus::NV_ERR_INVALID_CLASS);
         }
+        let context =
+            gpu.vidmem.allocate_own(CONTEXT_BYTES, CONTEXT_BYTES).ok_or(RmStatus::NV_ERR_NO_MEMORY)?;
         {
             let mut routing = lock(&channel.routing);
             if routing.locked.is_some_and(|locked| locked != chosen) {
@@ -383,7 +390,8 @@ impl Shared {
             routing.has_object = true;
         }
         channel.set_engine(chosen);
-        channel.add_object(handle, engine::build(chosen, request.class, gpu.factory(chosen.kind())));
+        let engine = registry::build(chosen, request.class, gpu.attached.factory(chosen.kind()));
+        channel.add_object(handle, engine, context);
         client.add(handle, request.parent, request.class, Kind::EngineObject(channel));
         Ok(handle)
     }

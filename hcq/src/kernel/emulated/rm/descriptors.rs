@@ -3,8 +3,8 @@
 //! What `open` returns is one end of a socket pair of which the model keeps the other. That makes it a real
 //! descriptor with the life of an open file: it can be polled, duplicated and passed on, and when the last
 //! copy is closed the model's end reports a hang-up. State hangs on the file (device and inode), so every
-//! duplicate of a descriptor shares it, as with a device node. Closed files are noticed at the next call into
-//! the model, whatever it is.
+//! duplicate of a descriptor shares it, as with a device node. Closed files are noticed at the next call of
+//! any kind into the model.
 
 use std::collections::HashMap;
 use std::io;
@@ -18,78 +18,78 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
-use super::lock;
-use super::memory::Memory;
 use super::user::{self, FileId};
+use crate::kernel::emulated::memory::physical::Memory;
+use crate::kernel::emulated::sync::lock;
 use crate::kernel::{EventWait, Node};
 
 /// What a successful RM_MAP_MEMORY leaves for `mmap`.
 #[derive(Clone, Debug)]
-pub(super) struct MapContext {
-    pub(super) memory: Arc<Memory>,
-    pub(super) offset: u64,
-    pub(super) length: u64,
+pub(crate) struct MapContext {
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
     /// GPU whose registers these are.
-    pub(super) registers_of: Option<usize>,
+    pub(crate) registers_of: Option<usize>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct DescriptorState {
+pub(crate) struct DescriptorState {
     /// The control descriptor that this one was registered to.
-    pub(super) linked: Option<u64>,
+    pub(crate) linked: Option<u64>,
     /// The one mapping that a descriptor can carry.
-    pub(super) mapping: Option<MapContext>,
+    pub(crate) mapping: Option<MapContext>,
     /// Memory exported into the descriptor.
-    pub(super) export: Option<Arc<Memory>>,
+    pub(crate) export: Option<Arc<Memory>>,
     /// OS events that were attached to it.
-    pub(super) os_events: Vec<OsEvent>,
+    pub(crate) os_events: Vec<OsEvent>,
 }
 
 /// An attached OS event: one per client, of the GPU that the client named.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct OsEvent {
-    pub(super) client: u32,
-    pub(super) gpu: Option<usize>,
+pub(crate) struct OsEvent {
+    pub(crate) client: u32,
+    pub(crate) gpu: Option<usize>,
 }
 
 impl DescriptorState {
     /// Whether `client` attached an OS event.
-    pub(super) fn has_event_of(&self, client: u32) -> bool {
+    pub(crate) fn has_event_of(&self, client: u32) -> bool {
         self.os_events.iter().any(|event| event.client == client)
     }
 }
 
 /// One open file.
 #[derive(Debug)]
-pub(super) struct Descriptor {
+pub(crate) struct Descriptor {
     id: u64,
     file: FileId,
     node: Node,
     peer: UnixStream,
     /// The sticky event flag; while it is set, exactly one byte is in the socket.
     flag: Mutex<bool>,
-    pub(super) state: Mutex<DescriptorState>,
+    pub(crate) state: Mutex<DescriptorState>,
 }
 
 impl Descriptor {
-    pub(super) fn id(&self) -> u64 {
+    pub(crate) fn id(&self) -> u64 {
         self.id
     }
 
-    pub(super) fn node(&self) -> Node {
+    pub(crate) fn node(&self) -> Node {
         self.node
     }
 
     /// The descriptor whose clients this one speaks for.
-    pub(super) fn session(&self) -> u64 {
+    pub(crate) fn session(&self) -> u64 {
         lock(&self.state).linked.unwrap_or(self.id)
     }
 
     /// Raises the event flag.
-    pub(super) fn signal(&self) {
+    pub(crate) fn signal(&self) {
         let mut flag = lock(&self.flag);
         if !*flag {
-            // The socket is empty, so the byte fits; if the other end is closed nobody waits.
+            // The socket is empty, so the byte fits; if the other end is closed, no thread waits.
             *flag = user::send_byte(self.peer.as_fd());
         }
     }
@@ -112,7 +112,7 @@ impl Descriptor {
 
 /// All open files.
 #[derive(Debug)]
-pub(super) struct Descriptors {
+pub(crate) struct Descriptors {
     table: Mutex<Table>,
     closed: Epoll,
 }
@@ -126,11 +126,11 @@ struct Table {
 }
 
 impl Descriptors {
-    pub(super) fn new() -> io::Result<Descriptors> {
+    pub(crate) fn new() -> io::Result<Descriptors> {
         Ok(Descriptors { table: Mutex::default(), closed: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)? })
     }
 
-    pub(super) fn open(&self, node: Node) -> io::Result<OwnedFd> {
+    pub(crate) fn open(&self, node: Node) -> io::Result<OwnedFd> {
         let (user, peer) = UnixStream::pair()?;
         peer.set_nonblocking(true)?;
         let file = user::file_id(user.as_raw_fd()).expect("it was just opened");
@@ -146,14 +146,14 @@ impl Descriptors {
     }
 
     /// The open file behind a descriptor number of the caller.
-    pub(super) fn get(&self, fd: i32) -> Option<Arc<Descriptor>> {
+    pub(crate) fn get(&self, fd: i32) -> Option<Arc<Descriptor>> {
         let file = user::file_id(fd)?;
         let table = lock(&self.table);
         table.by_file.get(&file).and_then(|id| table.open.get(id)).cloned()
     }
 
     /// Takes the descriptors that were closed since the last call out of the table.
-    pub(super) fn reap(&self) -> Vec<Arc<Descriptor>> {
+    pub(crate) fn reap(&self) -> Vec<Arc<Descriptor>> {
         let mut gone = Vec::new();
         let mut events = [EpollEvent::empty(); 32];
         // Each round takes what it saw out of the set, so the loop ends.
@@ -176,7 +176,7 @@ impl Descriptors {
     }
 
     /// Hangs up the descriptors of a lost GPU: those of its node, and those that its events were attached to.
-    pub(super) fn hang_up_events(&self, gpu: usize) {
+    pub(crate) fn hang_up_events(&self, gpu: usize) {
         let mut table = lock(&self.table);
         let attached = |d: &Descriptor| {
             d.node == Node::Gpu(gpu as u32) || lock(&d.state).os_events.iter().any(|e| e.gpu == Some(gpu))
@@ -189,12 +189,12 @@ impl Descriptors {
         }
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         lock(&self.table).open.len()
     }
 
     /// See [`KernelInterface::wait_event`](crate::kernel::KernelInterface::wait_event).
-    pub(super) fn wait(&self, fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<EventWait> {
+    pub(crate) fn wait(&self, fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<EventWait> {
         let descriptor = self.get(fd.as_raw_fd());
         let start = Instant::now();
         loop {

@@ -1,0 +1,7 @@
+//! What executes methods behind the host.
+
+pub(crate) mod copy;
+pub(crate) mod engine;
+pub(crate) mod fault;
+pub(crate) mod registry;
+pub(crate) mod video;
