@@ -1,6 +1,5 @@
 //! [`Channel`]: a GPFIFO that one engine executes, with its ring, doorbell token and error notifier.
 
-use std::fmt;
 use std::sync::Arc;
 
 use nvkernel_sys::class;
@@ -13,6 +12,7 @@ use zerocopy::FromZeros;
 
 use crate::device::{Device, DeviceInner};
 use crate::error::{Error, Result};
+use crate::fault::{ChannelFault, MmuFault};
 use crate::memory::DeviceBuffer;
 use crate::rm::{RmObject, text_of};
 
@@ -20,36 +20,6 @@ use crate::rm::{RmObject, text_of};
 pub(crate) const NOTIFIER_BYTES: u64 = 4096;
 /// Offset of the 16-bit status within notifier slot 0 (`NvNotification`).
 const NOTIFIER_STATUS: usize = 14;
-
-/// Why a channel died, as its error notifier and the MMU tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChannelFault {
-    /// Xid code.
-    pub xid: Xid,
-    /// Notifier status word, 0xffff for every robust-channel error.
-    pub status: u16,
-    /// The access that the GPU's MMU refused, when that was the cause and the driver tells.
-    pub mmu: Option<MmuFault>,
-}
-
-/// A refused memory access (`NV906F_CTRL_CMD_GET_MMU_FAULT_INFO`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MmuFault {
-    /// GPU address of the access.
-    pub address: u64,
-    /// The driver's name for the kind of fault.
-    pub kind: String,
-}
-
-impl fmt::Display for ChannelFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.xid)?;
-        if let Some(mmu) = &self.mmu {
-            write!(f, ", {} at GPU address {:#x}", mmu.kind, mmu.address)?;
-        }
-        Ok(())
-    }
-}
 
 /// The memory that a channel needs, carved by its owner from one host-memory allocation.
 #[derive(Debug)]
@@ -62,9 +32,9 @@ pub(crate) struct ChannelMemory {
 
 /// A channel bound to one engine, scheduled and ready for work.
 #[derive(Debug)]
-pub struct Channel {
+pub(crate) struct Channel {
     // Field order is drop order: the engine object, the channel, its memory.
-    object: Arc<RmObject>,
+    _object: Arc<RmObject>,
     channel: Arc<RmObject>,
     memory: ChannelMemory,
     device: Arc<DeviceInner>,
@@ -130,22 +100,26 @@ impl Channel {
         channel.control(&ctrl::NVC36F_CTRL_CMD_GPFIFO_GET_WORK_SUBMIT_TOKEN, &mut params)?;
         let token = params.workSubmitToken;
 
-        Ok(Channel { object, channel, memory, device: inner.clone(), engine, engine_class, entries, token })
+        Ok(Channel {
+            _object: object,
+            channel,
+            memory,
+            device: inner.clone(),
+            engine,
+            engine_class,
+            entries,
+            token,
+        })
     }
 
     /// The engine that executes the channel.
-    pub fn engine(&self) -> EngineType {
+    pub(crate) fn engine(&self) -> EngineType {
         self.engine
     }
 
     /// Class of the engine object.
-    pub fn engine_class(&self) -> u32 {
+    pub(crate) fn engine_class(&self) -> u32 {
         self.engine_class
-    }
-
-    /// Handle of the engine object.
-    pub fn object_handle(&self) -> u32 {
-        self.object.handle()
     }
 
     /// Ring entries; one of them always stays free.
@@ -180,7 +154,7 @@ impl Channel {
     }
 
     /// What the error notifier says; `None` while the channel lives.
-    pub fn fault(&self) -> Option<ChannelFault> {
+    pub(crate) fn fault(&self) -> Option<ChannelFault> {
         let view = self.memory.notifier.view().ok()?;
         let status = self.notified();
         (status != 0).then(|| ChannelFault { xid: Xid(view.load(8)), status, mmu: self.mmu_fault() })

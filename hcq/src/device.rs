@@ -15,7 +15,8 @@ use zerocopy::FromZeros;
 
 use crate::error::{Error, Result};
 use crate::kernel::{EventWait, KernelInterface};
-use crate::memory::{Access, DeviceBuffer, Mapping, Placement, Remains, Seats};
+use crate::mapping::{Access, Mapping};
+use crate::memory::{DeviceBuffer, Placement, Remains, Seats};
 use crate::rm::{RmClient, RmObject, text_of};
 use crate::va::{VA_LIMIT, VaAllocator};
 

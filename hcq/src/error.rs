@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nvkernel_sys::status::RmStatus;
 
-use crate::channel::ChannelFault;
+use crate::fault::ChannelFault;
 
 /// The result of every fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

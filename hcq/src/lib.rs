@@ -13,14 +13,17 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
-pub mod channel;
+mod channel;
 #[allow(unsafe_code)]
 pub mod copy;
 pub mod device;
 mod error;
+mod fault;
 #[allow(unsafe_code)]
 pub mod kernel;
 pub mod load;
+#[allow(unsafe_code)]
+mod mapping;
 pub mod memory;
 pub mod profile;
 pub mod pushbuf;
@@ -31,14 +34,13 @@ pub mod rm;
 pub mod timeline;
 pub mod va;
 
-pub use channel::{Channel, ChannelFault, MmuFault};
 pub use copy::{BlockLinearPlane, CopyCommands, CopyQueue, PitchPlane};
 pub use device::{Chip, Device, GpuInfo, enumerate};
 pub use error::{Error, Result};
+pub use fault::{ChannelFault, MmuFault};
 pub use kernel::{KernelInterface, LinuxKernel, Node};
-pub use memory::{
-    DeviceBuffer, Input, InputMut, LINE, Placement, View, allocation_size, load_lines, prefetch,
-};
+pub use mapping::{LINE, prefetch};
+pub use memory::{DeviceBuffer, Input, InputMut, Placement, View, allocation_size, load_lines};
 pub use nvkernel_sys::engine::{EngineKind, EngineType};
 pub use nvkernel_sys::layout::DriverVersion;
 pub use profile::{Profiler, Span};

@@ -11,16 +11,14 @@ use zerocopy::FromZeros;
 
 use crate::device::{Device, DeviceInner};
 use crate::error::{Error, Result};
+use crate::mapping::{self, Access, LINE, Mapping};
 use crate::rm::RmObject;
 
 #[allow(unsafe_code)]
 mod input;
-#[allow(unsafe_code)]
-mod mapping;
 mod users;
 
 pub use input::{Input, InputMut};
-pub use mapping::{LINE, Mapping, prefetch};
 pub use users::MAX_QUEUES;
 use users::Users;
 pub(crate) use users::{Seat, Seats};
@@ -45,15 +43,6 @@ impl fmt::Display for Placement {
             Placement::Sysmem => "host memory",
         })
     }
-}
-
-/// What may be done to memory through its [`DeviceBuffer`]s.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// The host and the GPU read and write it.
-    ReadWrite,
-    /// They read it.
-    ReadOnly,
 }
 
 /// The pages that an allocation is made of.

@@ -8,9 +8,10 @@ use nvkernel_sys::engine::{EngineKind, EngineType};
 use nvkernel_sys::{copy, host, video};
 use zerocopy::IntoBytes;
 
-use crate::channel::{Channel, ChannelFault, ChannelMemory, NOTIFIER_BYTES};
+use crate::channel::{Channel, ChannelMemory, NOTIFIER_BYTES};
 use crate::device::{Device, DeviceInner};
 use crate::error::{Error, Result};
+use crate::fault::ChannelFault;
 use crate::memory::{DeviceBuffer, MAX_QUEUES, Placement, Seat};
 use crate::profile::Profiler;
 use crate::pushbuf::{PushBuffer, SET_OBJECT, SUBCHANNEL_ENGINE, SUBCHANNEL_HOST};
@@ -111,9 +112,9 @@ impl Queue {
         &self.timeline
     }
 
-    /// The channel below.
-    pub fn channel(&self) -> &Arc<Channel> {
-        &self.channel
+    /// Class of the engine's object.
+    pub fn class(&self) -> u32 {
+        self.channel.engine_class()
     }
 
     /// The last point submitted (value 0, which is always reached, before the first).

@@ -17,7 +17,7 @@ use zerocopy::FromZeros;
 
 use crate::error::{Error, Result};
 use crate::kernel::{KernelInterface, Node};
-use crate::memory::Mapping;
+use crate::mapping::Mapping;
 
 /// RM copies its own size of the parameter struct in and out of RM_ALLOC whatever the caller declares, so
 /// the buffer is larger than any of them.

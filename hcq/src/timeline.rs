@@ -11,9 +11,10 @@ use nvkernel_sys::engine::{EngineKind, EngineType};
 use nvkernel_sys::rm::{NV01_EVENT_NONSTALL_INTR, NV01_EVENT_WITHOUT_EVENT_DATA, NV0005_ALLOC_PARAMETERS};
 use zerocopy::FromZeros;
 
-use crate::channel::{Channel, ChannelFault};
+use crate::channel::Channel;
 use crate::device::DeviceInner;
 use crate::error::{Error, Result};
+use crate::fault::ChannelFault;
 use crate::kernel::EventWait;
 use crate::memory::DeviceBuffer;
 use crate::rm::RmObject;

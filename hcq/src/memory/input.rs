@@ -3,9 +3,10 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use super::{Access, DeviceBuffer, Placement};
+use super::{DeviceBuffer, Placement};
 use crate::device::Device;
 use crate::error::Result;
+use crate::mapping::Access;
 
 /// Host memory to be filled, of which no engine knows yet.
 ///
