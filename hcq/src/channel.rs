@@ -59,6 +59,7 @@ impl Channel {
         let view = memory.notifier.view()?;
         view.fill(0, NOTIFIER_BYTES as usize, 0);
         memory.userd.view()?.fill(0, USERD_SIZE, 0);
+        memory.ring.view()?;
 
         let mut params = NV_CHANNEL_ALLOC_PARAMS::new_zeroed();
         params.hObjectError = memory.notifier.memory_handle();
@@ -66,7 +67,7 @@ impl Channel {
         params.gpFifoEntries = entries;
         params.hVASpace = inner.vaspace.handle();
         params.hUserdMemory[0] = memory.userd.memory_handle();
-        params.userdOffset[0] = memory.userd.memory_offset();
+        params.userdOffset[0] = memory.userd.offset_in_allocation();
         params.engineType = engine.0;
         let channel_class = inner.pick_class("channel", class::CHANNEL_CLASSES)?;
         let channel = client.alloc(Some(&inner.device), channel_class, &mut params)?;
@@ -99,6 +100,7 @@ impl Channel {
         let mut params = NVC36F_CTRL_CMD_GPFIFO_GET_WORK_SUBMIT_TOKEN_PARAMS::new_zeroed();
         channel.control(&ctrl::NVC36F_CTRL_CMD_GPFIFO_GET_WORK_SUBMIT_TOKEN, &mut params)?;
         let token = params.workSubmitToken;
+        inner.usermode()?;
 
         Ok(Channel {
             _object: object,
@@ -127,17 +129,19 @@ impl Channel {
         self.entries
     }
 
-    /// Writes ring entry `put` and tells the GPU. The caller has made sure that the entry is free.
-    pub(crate) fn push(&self, put: u32, address: u64, words: usize) -> Result<()> {
+    /// Writes ring entry `put` and tells the GPU. The caller has made sure that the entry is free. There is no way back from
+    /// the first write on, so nothing here can fail.
+    pub(crate) fn push(&self, put: u32, address: u64, words: usize) {
         debug_assert!(address.is_multiple_of(4) && address >> 40 == 0);
         let low = gp_entry::GET.of((address >> 2) as u32 & 0x3fff_ffff);
         let high = gp_entry::GET_HI.of((address >> 32) as u32) | gp_entry::LENGTH.of(words as u32);
-        let ring = self.memory.ring.view()?;
+        let mapped = "mapped when the channel was made";
+        let ring = self.memory.ring.view().expect(mapped);
         let at = (put % self.entries) as usize * 8;
         ring.store(at, low);
         ring.store(at + 4, high);
-        self.memory.userd.view()?.store(USERD_GP_PUT, (put + 1) % self.entries);
-        self.device.ring_doorbell(self.token)
+        self.memory.userd.view().expect(mapped).store(USERD_GP_PUT, (put + 1) % self.entries);
+        self.device.ring_doorbell(self.device.usermode().expect(mapped), self.token);
     }
 
     /// The status that the error notifier has, 0 while the channel lives.

@@ -14,14 +14,20 @@ use nvkernel_sys::rm::*;
 use zerocopy::FromZeros;
 
 use crate::error::{Error, Result};
-use crate::kernel::{EventWait, KernelInterface};
+use crate::kernel::{EventWait, KernelInterface, UsermodeRegisters};
 use crate::mapping::{Access, Mapping};
-use crate::memory::{DeviceBuffer, Placement, Remains, Seats};
+use crate::memory::{DeviceBuffer, InputMut, Placement, Remains, Seats};
 use crate::rm::{RmClient, RmObject, text_of};
 use crate::va::{VA_LIMIT, VaAllocator};
 
+/// Bytes of addresses behind each allocation that nothing is mapped at, so that an engine which reaches too far faults
+/// instead of reading or writing what comes next: as far as a row of 64x64 blocks reaches in the widest picture, 8192 samples
+/// of two bytes.
+const GUARD: u64 = 1 << 20;
+
 /// A GPU as the driver lists it, before it is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GpuInfo {
     /// Position in the driver's list.
     pub index: usize,
@@ -45,6 +51,7 @@ impl GpuInfo {
 
 /// Chip architecture, implementation and revision (`NV2080_CTRL_CMD_MC_GET_ARCH_INFO`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Chip {
     /// Architecture number.
     pub architecture: u32,
@@ -89,7 +96,7 @@ pub struct Device {
 #[derive(Debug)]
 pub(crate) struct DeviceInner {
     // Field order is drop order: children of the device first.
-    usermode: OnceLock<(Mapping, Arc<RmObject>)>,
+    usermode: OnceLock<(UsermodeRegisters, Arc<RmObject>)>,
     pub(crate) window: Arc<RmObject>,
     pub(crate) vaspace: Arc<RmObject>,
     pub(crate) subdevice: Arc<RmObject>,
@@ -230,6 +237,21 @@ impl Device {
         DeviceBuffer::allocate(&self.inner, size, placement, Access::ReadWrite)
     }
 
+    /// Host memory for `length` bytes that engines read where they lie. Behind them are `slack` zero bytes, at least, which
+    /// are the device's alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rm`] if there is no memory or the driver refuses to map it.
+    pub fn allocate_input(&self, length: usize, slack: u64) -> Result<InputMut> {
+        InputMut::allocate(&self.inner, length, slack)
+    }
+
+    /// Whether `buffer` lies in the address space of this device.
+    pub fn owns(&self, buffer: &DeviceBuffer) -> bool {
+        Arc::ptr_eq(buffer.device(), &self.inner)
+    }
+
     /// Frees memory that nobody has any more and that no queue works with by now. Happens by itself when memory is
     /// allocated, and when a queue ends.
     pub fn reclaim(&self) {
@@ -266,7 +288,20 @@ impl Drop for DeviceInner {
     }
 }
 
+impl fmt::Display for DeviceInner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A GPU may be opened several times, with an address space each.
+        write!(f, "GPU {} opened as client {:#x}", self.info.pci_address(), self.client.root())
+    }
+}
+
 impl DeviceInner {
+    /// That `what` of this device cannot go to a queue of `wanted`.
+    #[cold]
+    pub(crate) fn is_other_than(&self, wanted: &DeviceInner, what: &'static str) -> Error {
+        Error::OtherDevice { what, given: self.to_string(), wanted: wanted.to_string() }
+    }
+
     pub(crate) fn classes(&self) -> Result<&[u32]> {
         if let Some(classes) = self.classes.get() {
             return Ok(classes);
@@ -307,11 +342,12 @@ impl DeviceInner {
 
     pub(crate) fn take_address(&self, size: u64, alignment: u64) -> Result<u64> {
         let mut va = self.va.lock().unwrap_or_else(PoisonError::into_inner);
-        va.allocate(size, alignment).ok_or(Error::AddressSpaceFull { size })
+        let taken = size.checked_add(GUARD).and_then(|taken| va.allocate(taken, alignment));
+        taken.ok_or(Error::AddressSpaceFull { size })
     }
 
     pub(crate) fn release_address(&self, address: u64, size: u64) {
-        self.va.lock().unwrap_or_else(PoisonError::into_inner).release(address, size);
+        self.va.lock().unwrap_or_else(PoisonError::into_inner).release(address, size + GUARD);
     }
 
     pub(crate) fn map_for_cpu(
@@ -332,14 +368,14 @@ impl DeviceInner {
     }
 
     /// The usermode object's registers: doorbell and clock.
-    pub(crate) fn usermode(&self) -> Result<&Mapping> {
+    pub(crate) fn usermode(&self) -> Result<&UsermodeRegisters> {
         if let Some((map, _)) = self.usermode.get() {
             return Ok(map);
         }
         let class = self.pick_class("usermode", class::USERMODE_CLASSES)?;
         let object = self.client.alloc_plain(&self.subdevice, class)?;
-        let map =
-            self.map_for_cpu(&object, Some(self.info.minor), host::USERMODE_SIZE, "the usermode registers")?;
+        let fd = self.client.mapping_fd(Some(self.info.minor))?;
+        let map = self.client.map_usermode(self.device.handle(), &object, fd.as_fd())?;
         Ok(&self.usermode.get_or_init(|| (map, object)).0)
     }
 
@@ -349,8 +385,7 @@ impl DeviceInner {
         matches!(state, Ok(EventWait::Lost))
     }
 
-    pub(crate) fn ring_doorbell(&self, token: u32) -> Result<()> {
-        self.client.kernel().ring_doorbell(self.usermode()?.raw(), token);
-        Ok(())
+    pub(crate) fn ring_doorbell(&self, usermode: &UsermodeRegisters, token: u32) {
+        self.client.kernel().ring_doorbell(usermode, token);
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use nvkernel_sys::engine::EngineType;
 use nvkernel_sys::status::RmStatus;
 
 use crate::fault::ChannelFault;
@@ -97,6 +98,33 @@ pub enum Error {
     /// A push buffer holds something that the validator does not accept.
     #[error("push buffer: {0}")]
     PushBuffer(String),
+    /// Memory or a sync point of one device was given to a queue of another one, whose engines know other addresses.
+    #[error("{what} of {given} was given to a queue of {wanted}")]
+    OtherDevice {
+        /// What was given: a buffer, a sync point, a profiler.
+        what: &'static str,
+        /// The device that it belongs to.
+        given: String,
+        /// The device of the queue.
+        wanted: String,
+    },
+    /// A command that writes to an [`Input`](crate::Input), which engines may only read.
+    #[error("{what} would write to {target}, which engines may only read")]
+    ReadOnly {
+        /// The command.
+        what: &'static str,
+        /// The memory.
+        target: String,
+    },
+    /// The queue has no room for another submission until the engine has finished one. A value rather than a wait, so that
+    /// the caller waits with no lock held ([`Queue::wait_for_room`](crate::Queue::wait_for_room)) and submits again.
+    #[error("the queue on {engine} is full; there is room when its timeline has reached {oldest}")]
+    QueueFull {
+        /// Engine of the queue.
+        engine: EngineType,
+        /// Value of the oldest submission that is not finished.
+        oldest: u64,
+    },
     /// A request that is larger than the queue can ever hold.
     #[error("{what} of {size} exceeds the limit of {limit}")]
     TooLarge {

@@ -6,6 +6,7 @@ use nvkernel_sys::status::Xid;
 
 /// Why a channel died, as its error notifier and the MMU tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ChannelFault {
     /// Xid code.
     pub xid: Xid,
@@ -17,6 +18,7 @@ pub struct ChannelFault {
 
 /// A refused memory access (`NV906F_CTRL_CMD_GET_MMU_FAULT_INFO`).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MmuFault {
     /// GPU address of the access.
     pub address: u64,

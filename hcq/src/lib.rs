@@ -5,7 +5,7 @@
 //! by an acquire in front of its own work, or on the host. The design is the one that tinygrad calls HCQ.
 //!
 //! No NVIDIA userspace library is loaded and `/dev/nvidia-uvm` is never opened: the resource manager owns the
-//! one address space, in which everything lies below 2^40 ([`va`]).
+//! one address space, in which everything lies below 2^40.
 //!
 //! What this crate asks of the operating system passes through [`kernel::KernelInterface`], which a model of
 //! a GPU implements as well ([`kernel::emulated`]).
@@ -32,7 +32,7 @@ pub mod queue;
 #[allow(unsafe_code)]
 pub mod rm;
 pub mod timeline;
-pub mod va;
+mod va;
 
 pub use copy::{BlockLinearPlane, CopyCommands, CopyQueue, PitchPlane};
 pub use device::{Chip, Device, GpuInfo, enumerate};

@@ -53,10 +53,6 @@ impl Mapping {
         self.map.len()
     }
 
-    pub(crate) fn raw(&self) -> &MmapRaw {
-        &self.map
-    }
-
     /// The name by which the resource manager undoes the mapping (`pLinearAddress`).
     pub(crate) fn linear(&self) -> u64 {
         self.linear

@@ -9,7 +9,7 @@ use nvkernel_sys::rm::{
 };
 use zerocopy::FromZeros;
 
-use crate::device::{Device, DeviceInner};
+use crate::device::DeviceInner;
 use crate::error::{Error, Result};
 use crate::mapping::{self, Access, LINE, Mapping};
 use crate::rm::RmObject;
@@ -212,9 +212,19 @@ impl DeviceBuffer {
         DeviceBuffer { allocation: self.allocation.clone(), offset: self.offset + offset, size }
     }
 
-    /// The whole of what was allocated at once, of which this buffer is a part. Says what is the same memory.
-    pub fn allocation(&self) -> DeviceBuffer {
-        DeviceBuffer { allocation: self.allocation.clone(), offset: 0, size: self.allocation.size }
+    /// Whether both are parts of what was allocated at once.
+    pub fn same_allocation(&self, other: &DeviceBuffer) -> bool {
+        Arc::ptr_eq(&self.allocation, &other.allocation)
+    }
+
+    /// Where the buffer begins within what was allocated at once, in bytes.
+    pub fn offset_in_allocation(&self) -> u64 {
+        self.offset
+    }
+
+    /// Whether engines may write to the memory.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.allocation.access == Access::ReadWrite
     }
 
     /// Whether nobody else has any part of the allocation, and no queue works with it.
@@ -230,9 +240,10 @@ impl DeviceBuffer {
         self.allocation.users.note(seat, value);
     }
 
-    /// Whether the memory is in the address space of `device`.
-    pub fn is_of(&self, device: &Device) -> bool {
-        Arc::ptr_eq(&self.allocation.device, device.inner())
+    /// The device in whose address space the memory is.
+    #[inline]
+    pub(crate) fn device(&self) -> &Arc<DeviceInner> {
+        &self.allocation.device
     }
 
     /// Whether `address..address + length` lies inside.
@@ -244,11 +255,6 @@ impl DeviceBuffer {
     /// Handle of the RM memory object.
     pub(crate) fn memory_handle(&self) -> u32 {
         self.allocation.memory.handle()
-    }
-
-    /// Offset of this buffer within its memory object.
-    pub(crate) fn memory_offset(&self) -> u64 {
-        self.offset
     }
 
     /// The CPU's view of the *whole allocation*, made on first use. GPU memory is write-combined: fast to

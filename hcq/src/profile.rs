@@ -34,6 +34,7 @@ struct State {
 
 /// When an engine worked on a submission, in nanoseconds of [`Device::timestamp`].
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Span {
     /// The submission, by the point that completes it.
     pub point: SyncPoint,
@@ -56,6 +57,11 @@ impl Profiler {
         let mut state = self.lock();
         state.collect();
         std::mem::take(&mut state.done)
+    }
+
+    /// The device whose queues may be profiled.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
     }
 
     /// Memory for the stamps of a submission: the first, and [`SEMAPHORE_BYTES`] behind it the second.

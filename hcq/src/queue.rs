@@ -54,6 +54,8 @@ struct State {
     /// Kept to be written into again: what goes before and behind the caller's commands.
     before: PushBuffer,
     behind: PushBuffer,
+    /// Which waits of the submission are acquires.
+    acquired: Vec<usize>,
     profiler: Option<Arc<Profiler>>,
 }
 
@@ -149,18 +151,38 @@ impl Queue {
     }
 
     /// Has the times of all further submissions collected, or no longer.
-    pub fn profile(&self, profiler: Option<Arc<Profiler>>) {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherDevice`] if the profiler is of another device.
+    pub fn profile(&self, profiler: Option<Arc<Profiler>>) -> Result<()> {
+        if let Some(profiler) = &profiler {
+            self.check_device("a profiler", profiler.device().inner())?;
+        }
         self.lock().profiler = profiler;
+        Ok(())
+    }
+
+    /// That what is given to the queue is of its own device: addresses, and values of semaphores, mean something else on
+    /// others.
+    #[inline]
+    fn check_device(&self, what: &'static str, given: &Arc<DeviceInner>) -> Result<()> {
+        let own = &self.ending.device;
+        if Arc::ptr_eq(given, own) { Ok(()) } else { Err(given.is_other_than(own, what)) }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Submits `commands` behind acquires of all `waits`, and returns the point that completes them.
+    /// Submits `commands` behind acquires of all `waits`, and returns the point that completes them. It never waits: a
+    /// full queue is [`Error::QueueFull`], after which the caller waits ([`wait_for_room`](Self::wait_for_room)) and submits
+    /// again. Where there is an error, nothing was submitted and nothing noted.
     ///
-    /// Blocks only while the ring is full, which takes hundreds of submissions that the engine has not
-    /// finished.
+    /// # Errors
+    ///
+    /// [`Error::ChannelFault`] if the channel is dead, [`Error::OtherDevice`] if a buffer or a wait is of another device,
+    /// [`Error::TooLarge`] for more commands than half of the push memory holds.
     ///
     /// # Safety
     ///
@@ -172,28 +194,34 @@ impl Queue {
         &self,
         waits: &[SyncPoint],
         commands: &PushBuffer,
-        buffers: impl IntoIterator<Item = &'a DeviceBuffer>,
+        buffers: impl IntoIterator<Item = &'a DeviceBuffer, IntoIter: Clone>,
     ) -> Result<SyncPoint> {
         if cfg!(debug_assertions) {
             for method in commands.decode() {
                 method?;
             }
         }
+        let buffers = buffers.into_iter();
+        for buffer in buffers.clone() {
+            self.check_device("a buffer", buffer.device())?;
+        }
+        for wait in waits {
+            self.check_device("a sync point", wait.timeline().device())?;
+        }
         self.check()?;
         let mut state = self.lock();
         let state = &mut *state;
         let value = state.submitted + 1;
-        let use_of = |buffer: &DeviceBuffer| buffer.used_until(&self.ending.seat, value);
-        buffers.into_iter().for_each(use_of);
         state.before.clear();
         if !state.bound {
             state.before.method(SUBCHANNEL_ENGINE, SET_OBJECT, self.channel.engine_class());
         }
-        for wait in waits {
+        state.acquired.clear();
+        for (index, wait) in waits.iter().enumerate() {
             // Work of the same queue is in order anyway.
             if !Arc::ptr_eq(wait.timeline(), &self.timeline) && !wait.is_reached() {
                 acquire(&mut state.before, wait);
-                use_of(wait.timeline().buffer());
+                state.acquired.push(index);
             }
         }
         state.behind.clear();
@@ -203,7 +231,6 @@ impl Queue {
             let address = stamps.gpu_address();
             release(&mut state.before, kind, address, value as u32, Wake::Nobody);
             release(&mut state.behind, kind, address + SEMAPHORE_BYTES, value as u32, Wake::Nobody);
-            use_of(stamps);
         }
         release(&mut state.behind, kind, self.timeline.gpu_address(), value as u32, Wake::Sleepers);
         let words = state.before.words().len() + commands.words().len() + state.behind.words().len();
@@ -215,28 +242,27 @@ impl Queue {
         let at = state.head % PUSH_BYTES;
         let start = if at + length > PUSH_BYTES { state.head + PUSH_BYTES - at } else { state.head };
         let end = start + length;
-        loop {
-            state.retire(self.timeline.reached());
-            match state.inflight.front() {
-                Some(oldest)
-                    if end > oldest.start + PUSH_BYTES
-                        || state.inflight.len() as u32 + 1 >= self.channel.entries() =>
-                {
-                    SyncPoint::new(&self.timeline, oldest.value).wait(RING_TIMEOUT)?;
-                }
-                _ => break,
-            }
+        state.retire(self.timeline.reached());
+        if let Some(oldest) = state.inflight.front()
+            && (end > oldest.start + PUSH_BYTES || state.inflight.len() as u32 + 1 >= self.channel.entries())
+        {
+            return Err(Error::QueueFull { engine: self.engine(), oldest: oldest.value });
         }
         let offset = start % PUSH_BYTES;
         let view = self.push.view()?;
+        // From here on nothing fails.
         let mut to = offset as usize;
         for part in [state.before.words(), commands.words(), state.behind.words()] {
             let bytes = part.as_bytes();
             view.copy_in(to, bytes);
             to += bytes.len();
         }
+        let use_of = |buffer: &DeviceBuffer| buffer.used_until(&self.ending.seat, value);
+        buffers.for_each(use_of);
+        state.acquired.iter().for_each(|&index| use_of(waits[index].timeline().buffer()));
+        stamps.iter().for_each(use_of);
         self.timeline.submitting(value, waits.iter().map(SyncPoint::timeline));
-        self.channel.push(state.put, self.push.gpu_address() + offset, length as usize / 4)?;
+        self.channel.push(state.put, self.push.gpu_address() + offset, length as usize / 4);
         state.bound = true;
         state.put = state.put.wrapping_add(1);
         state.head = end;
@@ -249,6 +275,20 @@ impl Queue {
             profiler.submitted(point.clone(), stamps);
         }
         Ok(point)
+    }
+
+    /// Waits until the engine has finished the oldest submission of those in flight, if there is one: a full queue has
+    /// room then.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SyncPoint::wait`].
+    pub fn wait_for_room(&self) -> Result<()> {
+        let oldest = self.lock().inflight.front().map(|oldest| oldest.value);
+        match oldest {
+            Some(oldest) => SyncPoint::new(&self.timeline, oldest).wait(RING_TIMEOUT),
+            None => Ok(()),
+        }
     }
 
     /// Submits nothing but the release: its point is reached, and its time stamp taken, when the engine comes

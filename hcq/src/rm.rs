@@ -7,7 +7,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use memmap2::MmapRaw;
 use nvkernel_sys::ctrl::{self, ControlCmd};
+use nvkernel_sys::host::USERMODE_SIZE;
 use nvkernel_sys::ioctl::*;
 use nvkernel_sys::layout::{Abi, DriverVersion, Match, RmStruct};
 use nvkernel_sys::rm::*;
@@ -16,7 +18,7 @@ use nvkernel_sys::{class, ioctl};
 use zerocopy::FromZeros;
 
 use crate::error::{Error, Result};
-use crate::kernel::{KernelInterface, Node};
+use crate::kernel::{KernelInterface, Node, UsermodeRegisters};
 use crate::mapping::Mapping;
 
 /// RM copies its own size of the parameter struct in and out of RM_ALLOC whatever the caller declares, so
@@ -353,6 +355,19 @@ impl RmClient {
         length: usize,
         what: &'static str,
     ) -> Result<Mapping> {
+        let (map, linear) = self.map_raw(device, memory, fd, length, what)?;
+        Ok(Mapping::new(map, linear))
+    }
+
+    /// A mapping, and what the resource manager calls it.
+    fn map_raw(
+        &self,
+        device: u32,
+        memory: u32,
+        fd: BorrowedFd<'_>,
+        length: usize,
+        what: &'static str,
+    ) -> Result<(MmapRaw, u64)> {
         let mut args = nv_ioctl_nvos33_parameters_with_fd::new_zeroed();
         args.params.hClient = self.root;
         args.params.hDevice = device;
@@ -362,7 +377,21 @@ impl RmClient {
         call(&*self.kernel, self.control.as_fd(), ioctl::NV_ESC_RM_MAP_MEMORY, "RM_MAP_MEMORY", &mut args)?;
         check(args.params.status, || format!("RM_MAP_MEMORY of {what}, object {memory:#x}"))?;
         let map = self.kernel.map(fd, length).map_err(|source| Error::Map { what, length, source })?;
-        Ok(Mapping::new(map, args.params.pLinearAddress))
+        Ok((map, args.params.pLinearAddress))
+    }
+
+    /// Maps the registers of a usermode object, as [`map_memory`](Self::map_memory) does memory.
+    pub(crate) fn map_usermode(
+        &self,
+        device: u32,
+        object: &RmObject,
+        fd: BorrowedFd<'_>,
+    ) -> Result<UsermodeRegisters> {
+        assert!(class::USERMODE_CLASSES.contains(&object.class), "not a usermode object");
+        let (length, what) = (USERMODE_SIZE, "the usermode registers");
+        let (map, _) = self.map_raw(device, object.handle, fd, length, what)?;
+        // SAFETY: it is the mapping of a usermode object, by its class.
+        Ok(unsafe { UsermodeRegisters::new(map) })
     }
 
     /// Tells the resource manager that a CPU mapping is about to go.

@@ -124,13 +124,19 @@ impl Timeline {
     }
 
     /// GPU address of the semaphore.
-    pub fn gpu_address(&self) -> u64 {
+    pub(crate) fn gpu_address(&self) -> u64 {
         self.semaphore.gpu_address()
     }
 
     /// The memory behind the semaphore, to be kept alive by those who acquire it.
-    pub fn buffer(&self) -> &DeviceBuffer {
+    pub(crate) fn buffer(&self) -> &DeviceBuffer {
         &self.semaphore
+    }
+
+    /// The device that the timeline belongs to.
+    #[inline]
+    pub(crate) fn device(&self) -> &Arc<DeviceInner> {
+        &self.device
     }
 
     /// The engine that releases the timeline.
@@ -138,7 +144,7 @@ impl Timeline {
         self.engine
     }
 
-    /// The highest value that was released so far. A dead timeline counts as having reached all it ever will,
+    /// The highest value that was released so far, never more than was submitted. A dead timeline counts as having reached all it ever will,
     /// so that nothing waits for it; only [`SyncPoint::wait`] tells the difference.
     #[inline]
     pub fn reached(&self) -> u64 {
@@ -150,6 +156,10 @@ impl Timeline {
             return seen;
         }
         let now = seen + u64::from(ahead);
+        // A value that no submission will release was written by something that went astray: it completes nothing.
+        if now > self.submitted.load(Ordering::Acquire) {
+            return seen;
+        }
         self.reached.fetch_max(now, Ordering::Release).max(now)
     }
 

@@ -47,9 +47,9 @@ fn what_profiling_adds() {
     fill(&copy, &target); // binds the class
     let (_, plain) = fill(&copy, &target);
     let profiler = Profiler::new(&device);
-    copy.queue().profile(Some(profiler.clone()));
+    copy.queue().profile(Some(profiler.clone())).unwrap();
     let (point, profiled) = fill(&copy, &target);
-    copy.queue().profile(None);
+    copy.queue().profile(None).unwrap();
     let (_, after) = fill(&copy, &target);
 
     let timeline = copy.timeline().gpu_address();
@@ -76,11 +76,28 @@ fn what_profiling_adds() {
     assert!(profiler.take().is_empty(), "it was taken");
 }
 
+/// A value that was never submitted completes nothing, whoever wrote it.
+#[test]
+fn a_semaphore_cannot_run_ahead_of_the_submissions() {
+    let (_device, copy, target) = setup();
+    let timeline = copy.timeline();
+    let set = |value| timeline.buffer().view().unwrap().store(0, value);
+    for forged in [1, 390, 0x7fff_ffff, 0x8000_0000, u32::MAX] {
+        set(forged);
+        assert_eq!(timeline.reached(), 0, "{forged:#x}");
+    }
+    set(0);
+    let (point, _) = fill(&copy, &target);
+    set(390);
+    assert_eq!(timeline.reached(), point.value());
+    assert!(!SyncPoint::new(timeline, 2).is_reached());
+}
+
 #[test]
 fn stamps_use_their_memory_again() {
     let (device, copy, target) = setup();
     let profiler = Profiler::new(&device);
-    copy.queue().profile(Some(profiler.clone()));
+    copy.queue().profile(Some(profiler.clone())).unwrap();
     for _ in 0..300 {
         fill(&copy, &target);
     }

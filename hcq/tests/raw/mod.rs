@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use hcq::kernel::emulated::EmulatedKernel;
-use hcq::kernel::{KernelInterface, Node};
+use hcq::kernel::{KernelInterface, Node, UsermodeRegisters};
 use memmap2::MmapRaw;
 use nvkernel_sys::class::*;
 use nvkernel_sys::ctrl::{self, ControlCmd, NVA06F_CTRL_BIND_PARAMS, NVA06F_CTRL_GPFIFO_SCHEDULE_PARAMS};
@@ -244,7 +244,7 @@ pub struct RawChannel {
     pub block: Block,
     pub channel: u32,
     pub token: u32,
-    usermode: MmapRaw,
+    usermode: UsermodeRegisters,
     put: std::cell::Cell<u32>,
     pushed: std::cell::Cell<u64>,
 }
@@ -279,7 +279,9 @@ impl RawChannel {
         let token = token.workSubmitToken;
         assert_eq!(block.load(NOTIFIER + 16 + 8), token, "slot 1 of the notifier");
         let object = raw.alloc_plain(raw.subdevice, 0, TURING_USERMODE_A).unwrap();
-        let usermode = raw.map(Node::Gpu(0), object, host::USERMODE_SIZE as u64);
+        let map = raw.map(Node::Gpu(0), object, host::USERMODE_SIZE as u64);
+        // SAFETY: `object` is a usermode object.
+        let usermode = unsafe { UsermodeRegisters::new(map) };
         RawChannel { block, channel, token, usermode, put: Default::default(), pushed: Default::default() }
     }
 

@@ -67,6 +67,8 @@ struct Planned {
 #[derive(Debug, Default)]
 struct EnginePlan {
     stalled: bool,
+    /// Launches that a stall lets pass.
+    allowed: u32,
     hasty: bool,
     delay: Duration,
     /// Launches to let pass before, and what befalls the one after them.
@@ -147,8 +149,15 @@ impl Plan {
         let Some(plan) = engines.get_mut(&(gpu, engine)) else { return Ok(None) };
         let mut delay = plan.delay;
         let fault = plan.due();
+        // Whether the launch is one of those that a stall lets pass.
+        let mut passed = false;
         loop {
-            let stalled = engines.get(&(gpu, engine)).is_some_and(|p| p.stalled);
+            let plan = engines.get_mut(&(gpu, engine)).filter(|plan| plan.stalled && !passed);
+            let stalled = plan.is_some_and(|plan| {
+                passed = plan.allowed > 0;
+                plan.allowed -= u32::from(passed);
+                !passed
+            });
             if cancelled() || (!stalled && delay.is_zero()) {
                 break;
             }
@@ -204,9 +213,14 @@ impl Faults {
         self.edit(gpu, engine, |plan| plan.stalled = true);
     }
 
+    /// Lets a stalled engine launch `count` times more.
+    pub fn let_launch(&self, gpu: usize, engine: EngineType, count: u32) {
+        self.edit(gpu, engine, |plan| plan.allowed += count);
+    }
+
     /// Ends a [`stall`](Self::stall).
     pub fn resume(&self, gpu: usize, engine: EngineType) {
-        self.edit(gpu, engine, |plan| plan.stalled = false);
+        self.edit(gpu, engine, |plan| (plan.stalled, plan.allowed) = (false, 0));
     }
 
     /// Makes the channels of an engine pass over semaphores that are not reached, from now on: what a driver would see
