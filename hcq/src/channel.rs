@@ -13,6 +13,7 @@ use zerocopy::FromZeros;
 use crate::device::{Device, DeviceInner};
 use crate::error::{Error, Result};
 use crate::fault::{ChannelFault, MmuFault};
+use crate::kernel::UsermodeRegisters;
 use crate::memory::DeviceBuffer;
 use crate::rm::{RmObject, text_of};
 
@@ -34,7 +35,7 @@ pub(crate) struct ChannelMemory {
 #[derive(Debug)]
 pub(crate) struct Channel {
     // Field order is drop order: the engine object, the channel, its memory.
-    _object: Arc<RmObject>,
+    object: Arc<RmObject>,
     channel: Arc<RmObject>,
     memory: ChannelMemory,
     device: Arc<DeviceInner>,
@@ -100,18 +101,8 @@ impl Channel {
         let mut params = NVC36F_CTRL_CMD_GPFIFO_GET_WORK_SUBMIT_TOKEN_PARAMS::new_zeroed();
         channel.control(&ctrl::NVC36F_CTRL_CMD_GPFIFO_GET_WORK_SUBMIT_TOKEN, &mut params)?;
         let token = params.workSubmitToken;
-        inner.usermode()?;
 
-        Ok(Channel {
-            _object: object,
-            channel,
-            memory,
-            device: inner.clone(),
-            engine,
-            engine_class,
-            entries,
-            token,
-        })
+        Ok(Channel { object, channel, memory, device: inner.clone(), engine, engine_class, entries, token })
     }
 
     /// The engine that executes the channel.
@@ -131,7 +122,7 @@ impl Channel {
 
     /// Writes ring entry `put` and tells the GPU. The caller has made sure that the entry is free. There is no way back from
     /// the first write on, so nothing here can fail.
-    pub(crate) fn push(&self, put: u32, address: u64, words: usize) {
+    pub(crate) fn push(&self, put: u32, address: u64, words: usize, doorbell: &UsermodeRegisters) {
         debug_assert!(address.is_multiple_of(4) && address >> 40 == 0);
         let low = gp_entry::GET.of((address >> 2) as u32 & 0x3fff_ffff);
         let high = gp_entry::GET_HI.of((address >> 32) as u32) | gp_entry::LENGTH.of(words as u32);
@@ -141,7 +132,7 @@ impl Channel {
         ring.store(at, low);
         ring.store(at + 4, high);
         self.memory.userd.view().expect(mapped).store(USERD_GP_PUT, (put + 1) % self.entries);
-        self.device.ring_doorbell(self.device.usermode().expect(mapped), self.token);
+        self.device.ring_doorbell(doorbell, self.token);
     }
 
     /// The status that the error notifier has, 0 while the channel lives.
@@ -162,6 +153,22 @@ impl Channel {
         let view = self.memory.notifier.view().ok()?;
         let status = self.notified();
         (status != 0).then(|| ChannelFault { xid: Xid(view.load(8)), status, mmu: self.mmu_fault() })
+    }
+
+    /// Takes the channel away from the engine, which executes, reads and writes nothing of it from then on. Does nothing once
+    /// that is done.
+    ///
+    /// # Errors
+    ///
+    /// What the resource manager says if it does not free the channel: then the engine may still be at work in it.
+    pub(crate) fn close(&self) -> Result<()> {
+        // The engine object goes with its channel, should it not go before.
+        if let Err(error) = self.object.free() {
+            log::warn!("{error}");
+        }
+        self.channel.free()?;
+        self.object.went_with_parent();
+        Ok(())
     }
 
     fn mmu_fault(&self) -> Option<MmuFault> {

@@ -80,6 +80,20 @@ pub enum Error {
         /// What its error notifier says.
         fault: ChannelFault,
     },
+    /// An engine made no progress, although what its next submission waits for is done. It need not be the engine that was
+    /// waited for: that one may wait for the stalled one. The queue that moves the timeline may be
+    /// [reset](crate::Queue::reset), so that what waits for it goes on.
+    #[error("{engine} stalled: no progress beyond timeline point {reached} within {standing:?}")]
+    Stalled {
+        /// Engine that stands still.
+        engine: EngineType,
+        /// Its timeline, by [`Timeline::id`](crate::Timeline::id): an engine may have several queues.
+        timeline: u64,
+        /// The last submission that it finished.
+        reached: u64,
+        /// For how long it is known to stand still.
+        standing: Duration,
+    },
     /// A timeline did not reach its point in time and its channel reports no fault.
     #[error("{engine} did not reach timeline point {point} within {waited:?} (it stands at {reached})")]
     Timeout {

@@ -47,4 +47,4 @@ pub use profile::{Profiler, Span};
 pub use pushbuf::{Method, PushBuffer};
 pub use queue::Queue;
 pub use rm::{RmClient, RmObject};
-pub use timeline::{SyncPoint, Timeline};
+pub use timeline::{Patience, SyncPoint, Timeline};

@@ -15,15 +15,16 @@ use crate::fault::ChannelFault;
 use crate::memory::{DeviceBuffer, MAX_QUEUES, Placement, Seat};
 use crate::profile::Profiler;
 use crate::pushbuf::{PushBuffer, SET_OBJECT, SUBCHANNEL_ENGINE, SUBCHANNEL_HOST};
-use crate::timeline::{SEMAPHORE_BYTES, SyncPoint, Timeline};
+use crate::timeline::{Patience, SEMAPHORE_BYTES, SyncPoint, Timeline};
 
 const RING_ENTRIES: u64 = 512;
 const PUSH_BYTES: u64 = 128 << 10;
 const PAGE: u64 = 4096;
 /// Bytes of push memory that are fetched ahead of the next submission: as many as that of a picture takes.
 const PREFETCHED: usize = 512;
-/// How long a full ring is waited for: longer than any engine takes for what the ring can hold.
-const RING_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an engine may stand still, with work before it, until it counts as stalled to a queue that has to wait: longer
+/// than any engine takes for a submission.
+const STALL: Duration = Duration::from_secs(10);
 
 /// A hardware command queue on one engine.
 ///
@@ -38,6 +39,8 @@ pub struct Queue {
     timeline: Arc<Timeline>,
     push: DeviceBuffer,
     state: Mutex<State>,
+    /// Held by the one who takes the channel down.
+    resetting: Mutex<()>,
     ending: Ending,
 }
 
@@ -51,6 +54,8 @@ struct State {
     inflight: VecDeque<InFlight>,
     /// Whether the engine class was bound to its subchannel.
     bound: bool,
+    /// Whether the channel was taken down, or is about to be.
+    ended: bool,
     /// Kept to be written into again: what goes before and behind the caller's commands.
     before: PushBuffer,
     behind: PushBuffer,
@@ -99,9 +104,10 @@ impl Queue {
         let seat = device.inner().seats.take(&timeline).ok_or_else(|| {
             Error::Unsupported(format!("a device has no more than {MAX_QUEUES} queues at a time"))
         })?;
-        let ending = Ending { device: device.inner().clone(), seat, submitted: 0 };
+        let ending = Ending { device: device.inner().clone(), seat, submitted: Some(0) };
         let (kind, state) = (engine.kind(), Mutex::default());
-        Ok(Arc::new(Queue { kind, channel, timeline, push, state, ending }))
+        let resetting = Mutex::default();
+        Ok(Arc::new(Queue { kind, channel, timeline, push, state, resetting, ending }))
     }
 
     /// The engine that executes the queue.
@@ -146,8 +152,35 @@ impl Queue {
         }
         match self.fault() {
             None => Ok(()),
-            Some(fault) => Err(Error::ChannelFault { engine: self.engine().to_string(), fault }),
+            Some(fault) => Err(self.dead(fault)),
         }
+    }
+
+    #[cold]
+    fn dead(&self, fault: ChannelFault) -> Error {
+        Error::ChannelFault { engine: self.engine().to_string(), fault }
+    }
+
+    /// Takes the channel down, whatever the engine is doing in it: for a queue that has [stalled](Error::Stalled) or is dead.
+    /// Once the engine can write no more, all that was submitted counts as reached, so that other queues go on, and memory
+    /// that only this queue used is freed. What was not finished is lost: waits for it, and further submissions, give
+    /// [`Error::ChannelFault`]. Any thread may call it, at any time, and several may; all return when it is done.
+    ///
+    /// # Errors
+    ///
+    /// That of the resource manager, should it not free the channel. Nothing counts as reached then, and no memory is freed,
+    /// for the engine may still write to it.
+    pub fn reset(&self) -> Result<()> {
+        let _resetting = self.resetting.lock().unwrap_or_else(PoisonError::into_inner);
+        // Submissions are made under this lock, so none comes after this.
+        self.lock().ended = true;
+        match self.channel.close() {
+            // A GPU that is gone writes nothing.
+            Err(error) if !self.ending.device.is_lost() => return Err(error),
+            _ => self.timeline.end(ChannelFault::reset()),
+        }
+        self.ending.device.reclaim();
+        Ok(())
     }
 
     /// Has the times of all further submissions collected, or no longer.
@@ -211,6 +244,9 @@ impl Queue {
         self.check()?;
         let mut state = self.lock();
         let state = &mut *state;
+        if state.ended {
+            return Err(self.dead(self.fault().unwrap_or_else(ChannelFault::reset)));
+        }
         let value = state.submitted + 1;
         state.before.clear();
         if !state.bound {
@@ -250,6 +286,7 @@ impl Queue {
         }
         let offset = start % PUSH_BYTES;
         let view = self.push.view()?;
+        let doorbell = self.ending.device.usermode()?;
         // From here on nothing fails.
         let mut to = offset as usize;
         for part in [state.before.words(), commands.words(), state.behind.words()] {
@@ -261,8 +298,8 @@ impl Queue {
         buffers.for_each(use_of);
         state.acquired.iter().for_each(|&index| use_of(waits[index].timeline().buffer()));
         stamps.iter().for_each(use_of);
-        self.timeline.submitting(value, waits.iter().map(SyncPoint::timeline));
-        self.channel.push(state.put, self.push.gpu_address() + offset, length as usize / 4);
+        self.timeline.submitting(value, state.acquired.iter().map(|&index| &waits[index]));
+        self.channel.push(state.put, self.push.gpu_address() + offset, length as usize / 4, doorbell);
         state.bound = true;
         state.put = state.put.wrapping_add(1);
         state.head = end;
@@ -282,11 +319,11 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// Those of [`SyncPoint::wait`].
+    /// [`Error::Stalled`] if nothing moves for ten seconds, and the others of [`SyncPoint::wait`].
     pub fn wait_for_room(&self) -> Result<()> {
         let oldest = self.lock().inflight.front().map(|oldest| oldest.value);
         match oldest {
-            Some(oldest) => SyncPoint::new(&self.timeline, oldest).wait(RING_TIMEOUT),
+            Some(oldest) => SyncPoint::new(&self.timeline, oldest).wait(Patience::WithoutProgress(STALL)),
             None => Ok(()),
         }
     }
@@ -372,14 +409,31 @@ fn acquire(pb: &mut PushBuffer, point: &SyncPoint) {
 }
 
 impl Drop for Queue {
-    /// Waits for what was submitted, so that no engine writes to memory that is about to be freed. A dead
-    /// channel ends the wait at once.
+    /// Waits for what was submitted, since others may want it, for as long as the engine makes progress; what has stalled is
+    /// taken down. Either way no engine writes to memory that is freed after this.
     fn drop(&mut self) {
         let last = self.last_point();
-        if let Err(error) = last.wait(RING_TIMEOUT) {
-            log::warn!("{error}");
+        if !last.is_reached() {
+            // Queues that end one after the other stand still at the same time.
+            self.ending.device.seats.observe();
+            match self.timeline.drain(last.value(), STALL) {
+                Ok(()) | Err(Error::ChannelFault { .. }) => {}
+                Err(error) => {
+                    log::warn!("{error}");
+                    if let Err(error) = self.reset() {
+                        log::warn!("{error}");
+                    }
+                }
+            }
         }
-        self.ending.submitted = last.value();
+        let closed = match self.channel.close() {
+            Err(error) => {
+                log::warn!("{error}");
+                self.ending.device.is_lost()
+            }
+            Ok(()) => last.is_reached(),
+        };
+        self.ending.submitted = closed.then_some(last.value());
     }
 }
 
@@ -388,12 +442,17 @@ impl Drop for Queue {
 struct Ending {
     device: Arc<DeviceInner>,
     seat: Seat,
-    submitted: u64,
+    /// `None` if the channel could not be freed: then its seat and the memory that it uses are the engine's until the device
+    /// is closed.
+    submitted: Option<u64>,
 }
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.device.seats.leave(&self.seat, self.submitted);
+        match self.submitted {
+            Some(submitted) => self.device.seats.leave(&self.seat, submitted),
+            None => self.device.seats.lose(&self.seat),
+        }
         self.device.reclaim();
     }
 }

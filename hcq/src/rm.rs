@@ -5,7 +5,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use memmap2::MmapRaw;
 use nvkernel_sys::ctrl::{self, ControlCmd};
@@ -219,7 +219,14 @@ impl RmClient {
     ) -> Result<Arc<RmObject>> {
         let parent_handle = parent.map_or(self.root, |p| p.handle);
         let handle = self.alloc_raw(parent_handle, self.new_handle(), class, params)?;
-        Ok(Arc::new(RmObject { client: self.clone(), parent: parent.cloned(), parent_handle, handle, class }))
+        Ok(Arc::new(RmObject {
+            client: self.clone(),
+            parent: parent.cloned(),
+            parent_handle,
+            handle,
+            class,
+            is_freed: AtomicBool::new(false),
+        }))
     }
 
     /// Issues a control command whose parameters hold no pointers. `params` is written back.
@@ -464,6 +471,7 @@ pub struct RmObject {
     parent_handle: u32,
     handle: u32,
     class: u32,
+    is_freed: AtomicBool,
 }
 
 impl RmObject {
@@ -487,6 +495,20 @@ impl RmObject {
         self.parent.as_ref()
     }
 
+    /// Frees the object now, with all below it, unless that was done. It can be tried again if the resource manager refuses.
+    pub(crate) fn free(&self) -> Result<()> {
+        if !self.is_freed.load(Ordering::Acquire) {
+            self.client.free(self.parent_handle, self.handle)?;
+            self.is_freed.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Notes that the object went with the one above.
+    pub(crate) fn went_with_parent(&self) {
+        self.is_freed.store(true, Ordering::Release);
+    }
+
     pub(crate) fn control<P: RmStruct>(&self, cmd: &ControlCmd<P>, params: &mut P) -> Result<()> {
         self.client.control(self.handle, cmd, params)
     }
@@ -494,7 +516,7 @@ impl RmObject {
 
 impl Drop for RmObject {
     fn drop(&mut self) {
-        if let Err(error) = self.client.free(self.parent_handle, self.handle) {
+        if let Err(error) = self.free() {
             log::warn!("{}: {error}", class::name_of(self.class));
         }
     }

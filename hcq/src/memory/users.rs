@@ -39,6 +39,8 @@ pub(crate) struct Seat {
 
 #[derive(Debug)]
 struct Place {
+    /// Whether an engine may be at work for good in what its queue was given: its channel could not be freed.
+    lost: bool,
     /// `None` if it is free.
     timeline: Option<Weak<Timeline>>,
     /// Submissions of those who had it before.
@@ -62,7 +64,7 @@ impl Seats {
             return None;
         }
         if number == places.len() {
-            places.push(Place { timeline: None, base: 0 });
+            places.push(Place { lost: false, timeline: None, base: 0 });
         }
         let place = &mut places[number];
         place.timeline = Some(Arc::downgrade(timeline));
@@ -71,18 +73,31 @@ impl Seats {
 
     /// Gives a seat back from which so much was submitted, all of which is over.
     pub(crate) fn leave(&self, seat: &Seat, submitted: u64) {
-        self.lock()[seat.number] = Place { timeline: None, base: seat.base + submitted };
+        self.lock()[seat.number] = Place { lost: false, timeline: None, base: seat.base + submitted };
+    }
+
+    /// Keeps a seat, and all memory that was used from it, from being used again.
+    pub(crate) fn lose(&self, seat: &Seat) {
+        self.lock()[seat.number].lost = true;
+    }
+
+    /// Has all queues with work in flight begin to count for how long they stand still.
+    pub(crate) fn observe(&self) {
+        // Not under the lock, as below.
+        let timelines: Vec<_> =
+            self.lock().iter().filter_map(|place| place.timeline.as_ref()?.upgrade()).collect();
+        timelines.iter().for_each(|timeline| timeline.observe());
     }
 
     /// Whether all work of `users` is over.
     pub(super) fn are_done_with(&self, users: &Users) -> bool {
         let working = |(place, stamp): (&Place, &AtomicU64)| {
             let value = stamp.load(Ordering::Relaxed).checked_sub(place.base).filter(|&value| value > 0)?;
-            Some((place.timeline.as_ref()?.upgrade()?, value))
+            Some((if place.lost { None } else { Some(place.timeline.as_ref()?.upgrade()?) }, value))
         };
         // Not asked under the lock: the last to let go of a timeline frees its memory.
         let working: Vec<_> = self.lock().iter().zip(&users.0).filter_map(working).collect();
-        working.iter().all(|(timeline, value)| timeline.reached() >= *value)
+        working.iter().all(|(timeline, value)| timeline.as_ref().is_some_and(|t| t.reached() >= *value))
     }
 }
 
