@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use nvkernel_sys::class;
 use nvkernel_sys::ctrl::{self, *};
-use nvkernel_sys::engine::{EngineKind, EngineType};
+use nvkernel_sys::engine::EngineType;
 use nvkernel_sys::host::{USERD_GP_PUT, USERD_SIZE, gp_entry};
 use nvkernel_sys::rm::*;
 use nvkernel_sys::status::Xid;
 use zerocopy::FromZeros;
 
-use crate::device::{Device, DeviceInner};
-use crate::error::{Error, Result};
+use crate::address_space::DeviceInner;
+use crate::engine::EngineRow;
+use crate::error::Result;
 use crate::fault::{ChannelFault, MmuFault};
 use crate::kernel::UsermodeRegisters;
 use crate::memory::DeviceBuffer;
@@ -48,13 +49,13 @@ pub(crate) struct Channel {
 impl Channel {
     /// Allocates a channel of its own group on `engine`, with an object of `engine_class` on it.
     pub(crate) fn new(
-        device: &Device,
+        device: &Arc<DeviceInner>,
+        row: &EngineRow,
         engine: EngineType,
         engine_class: u32,
         memory: ChannelMemory,
     ) -> Result<Channel> {
-        let inner = device.inner();
-        let client = &inner.client;
+        let client = &device.client;
         let entries = (memory.ring.size() / 8) as u32;
         assert!(entries.is_power_of_two(), "the ring has a power of two entries");
         let view = memory.notifier.view()?;
@@ -66,30 +67,14 @@ impl Channel {
         params.hObjectError = memory.notifier.memory_handle();
         params.gpFifoOffset = memory.ring.gpu_address();
         params.gpFifoEntries = entries;
-        params.hVASpace = inner.vaspace.handle();
+        params.hVASpace = device.vaspace.handle();
         params.hUserdMemory[0] = memory.userd.memory_handle();
         params.userdOffset[0] = memory.userd.offset_in_allocation();
         params.engineType = engine.0;
-        let channel_class = inner.pick_class("channel", class::CHANNEL_CLASSES)?;
-        let channel = client.alloc(Some(&inner.device), channel_class, &mut params)?;
+        let channel_class = device.pick_class("channel", class::CHANNEL_CLASSES)?;
+        let channel = client.alloc(Some(&device.device), channel_class, &mut params)?;
 
-        // Without these parameters RM takes the first engine of the class, and the channel cannot be bound
-        // to any other.
-        let object = match engine.kind() {
-            EngineKind::Nvdec => {
-                let mut params = NV_BSP_ALLOCATION_PARAMETERS::new_zeroed();
-                params.size = size_of::<NV_BSP_ALLOCATION_PARAMETERS>() as u32;
-                params.engineInstance = engine.instance();
-                client.alloc(Some(&channel), engine_class, &mut params)?
-            }
-            EngineKind::Copy => {
-                let mut params = NVB0B5_ALLOCATION_PARAMETERS::new_zeroed();
-                params.version = 1; // engineType holds an engine type, not a copy engine number
-                params.engineType = engine.0;
-                client.alloc(Some(&channel), engine_class, &mut params)?
-            }
-            _ => return Err(Error::Unsupported(format!("no channels are built for engines like {engine}"))),
-        };
+        let object = (row.object)(&channel, engine, engine_class)?;
 
         let mut params = NVA06F_CTRL_BIND_PARAMS::new_zeroed();
         params.engineType = engine.0;
@@ -102,7 +87,7 @@ impl Channel {
         channel.control(&ctrl::NVC36F_CTRL_CMD_GPFIFO_GET_WORK_SUBMIT_TOKEN, &mut params)?;
         let token = params.workSubmitToken;
 
-        Ok(Channel { object, channel, memory, device: inner.clone(), engine, engine_class, entries, token })
+        Ok(Channel { object, channel, memory, device: device.clone(), engine, engine_class, entries, token })
     }
 
     /// The engine that executes the channel.

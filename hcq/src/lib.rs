@@ -13,12 +13,17 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+mod address_space;
 mod channel;
 #[allow(unsafe_code)]
 pub mod copy;
-pub mod device;
+mod device;
+mod engine;
 mod error;
+mod event;
 mod fault;
+mod gpu;
+mod in_flight;
 #[allow(unsafe_code)]
 pub mod kernel;
 pub mod load;
@@ -34,13 +39,15 @@ pub mod rm;
 pub mod timeline;
 mod va;
 
+pub use address_space::Placement;
 pub use copy::{BlockLinearPlane, CopyCommands, CopyQueue, PitchPlane};
-pub use device::{Chip, Device, GpuInfo, enumerate};
+pub use device::Device;
 pub use error::{Error, Result};
 pub use fault::{ChannelFault, MmuFault};
+pub use gpu::{Chip, GpuInfo, enumerate};
 pub use kernel::{KernelInterface, LinuxKernel, Node};
 pub use mapping::{LINE, prefetch};
-pub use memory::{DeviceBuffer, Input, InputMut, Placement, View, allocation_size, load_lines};
+pub use memory::{DeviceBuffer, Input, InputMut, View, allocation_size, load_lines};
 pub use nvkernel_sys::engine::{EngineKind, EngineType};
 pub use nvkernel_sys::layout::DriverVersion;
 pub use profile::{Profiler, Span};

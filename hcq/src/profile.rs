@@ -7,9 +7,10 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::address_space::Placement;
 use crate::device::Device;
 use crate::error::Result;
-use crate::memory::{DeviceBuffer, Placement};
+use crate::memory::DeviceBuffer;
 use crate::timeline::{SEMAPHORE_BYTES, SyncPoint};
 
 /// Bytes of the stamps of one submission.

@@ -1,20 +1,22 @@
 //! [`Queue`]: a channel, the memory its push buffers lie in, and the timeline that it moves.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use nvkernel_sys::engine::{EngineKind, EngineType};
-use nvkernel_sys::{copy, host, video};
+use nvkernel_sys::engine::EngineType;
 use zerocopy::IntoBytes;
 
+use crate::address_space::{DeviceInner, Placement};
 use crate::channel::{Channel, ChannelMemory, NOTIFIER_BYTES};
-use crate::device::{Device, DeviceInner};
+use crate::device::Device;
+use crate::engine::{self, EngineRow, Wake};
 use crate::error::{Error, Result};
 use crate::fault::ChannelFault;
-use crate::memory::{DeviceBuffer, MAX_QUEUES, Placement, Seat};
+use crate::in_flight::{MAX_QUEUES, Progress, Slot};
+use crate::memory::DeviceBuffer;
 use crate::profile::Profiler;
-use crate::pushbuf::{PushBuffer, SET_OBJECT, SUBCHANNEL_ENGINE, SUBCHANNEL_HOST};
+use crate::pushbuf::{PushBuffer, SET_OBJECT};
 use crate::timeline::{Patience, SEMAPHORE_BYTES, SyncPoint, Timeline};
 
 const RING_ENTRIES: u64 = 512;
@@ -32,8 +34,7 @@ const STALL: Duration = Duration::from_secs(10);
 /// is complete and its writes are visible.
 #[derive(Debug)]
 pub struct Queue {
-    /// That of the engine.
-    kind: EngineKind,
+    row: &'static EngineRow,
     // Field order is drop order: the channel before what it works with.
     channel: Arc<Channel>,
     timeline: Arc<Timeline>,
@@ -51,7 +52,7 @@ struct State {
     put: u32,
     /// Bytes written to the push memory since the beginning, including what was skipped at its end.
     head: u64,
-    inflight: VecDeque<InFlight>,
+    inflight: VecDeque<Submitted>,
     /// Whether the engine class was bound to its subchannel.
     bound: bool,
     /// Whether the channel was taken down, or is about to be.
@@ -65,7 +66,7 @@ struct State {
 }
 
 #[derive(Debug)]
-struct InFlight {
+struct Submitted {
     value: u64,
     /// Where in the push memory the submission starts, counted like `State::head`.
     start: u64,
@@ -84,6 +85,7 @@ impl Queue {
         // One host-memory allocation carries everything that the CPU writes or polls: notifier, USERD,
         // semaphore, ring and push buffers.
         let total = NOTIFIER_BYTES + PAGE + RING_ENTRIES * 8 + PUSH_BYTES;
+        let row = EngineRow::of(engine)?;
         let block = device.allocate(total, Placement::Sysmem)?;
         let mut at = 0;
         let mut carve = |size: u64| {
@@ -98,16 +100,23 @@ impl Queue {
         let userd = page.slice(0, 512);
         let semaphore = page.slice(PAGE / 2, SEMAPHORE_BYTES);
 
-        let timeline = Timeline::new(device.inner(), engine, semaphore)?;
-        let channel = Arc::new(Channel::new(device, engine, class, ChannelMemory { notifier, userd, ring })?);
+        let timeline = Timeline::new(device.inner(), engine, row, semaphore)?;
+        let channel = Arc::new(Channel::new(
+            device.inner(),
+            row,
+            engine,
+            class,
+            ChannelMemory { notifier, userd, ring },
+        )?);
         timeline.watch(&channel);
-        let seat = device.inner().seats.take(&timeline).ok_or_else(|| {
+        let progress: Weak<dyn Progress> = Arc::downgrade(&timeline) as _;
+        let slot = device.inner().slots.take(progress).ok_or_else(|| {
             Error::Unsupported(format!("a device has no more than {MAX_QUEUES} queues at a time"))
         })?;
-        let ending = Ending { device: device.inner().clone(), seat, submitted: Some(0) };
-        let (kind, state) = (engine.kind(), Mutex::default());
+        let ending = Ending { device: device.inner().clone(), slot, submitted: Some(0) };
+        let state = Mutex::default();
         let resetting = Mutex::default();
-        Ok(Arc::new(Queue { kind, channel, timeline, push, state, resetting, ending }))
+        Ok(Arc::new(Queue { row, channel, timeline, push, state, resetting, ending }))
     }
 
     /// The engine that executes the queue.
@@ -250,25 +259,25 @@ impl Queue {
         let value = state.submitted + 1;
         state.before.clear();
         if !state.bound {
-            state.before.method(SUBCHANNEL_ENGINE, SET_OBJECT, self.channel.engine_class());
+            state.before.method(self.row.subchannel, SET_OBJECT, self.channel.engine_class());
         }
         state.acquired.clear();
         for (index, wait) in waits.iter().enumerate() {
             // Work of the same queue is in order anyway.
             if !Arc::ptr_eq(wait.timeline(), &self.timeline) && !wait.is_reached() {
-                acquire(&mut state.before, wait);
+                engine::acquire(&mut state.before, wait.timeline().gpu_address(), wait.value() as u32);
                 state.acquired.push(index);
             }
         }
         state.behind.clear();
-        let kind = self.kind;
+        let row = self.row;
         let stamps = state.profiler.as_ref().map(|profiler| profiler.stamps()).transpose()?;
         if let Some(stamps) = &stamps {
             let address = stamps.gpu_address();
-            release(&mut state.before, kind, address, value as u32, Wake::Nobody);
-            release(&mut state.behind, kind, address + SEMAPHORE_BYTES, value as u32, Wake::Nobody);
+            row.release(&mut state.before, address, value as u32, Wake::Nothing);
+            row.release(&mut state.behind, address + SEMAPHORE_BYTES, value as u32, Wake::Nothing);
         }
-        release(&mut state.behind, kind, self.timeline.gpu_address(), value as u32, Wake::Sleepers);
+        row.release(&mut state.behind, self.timeline.gpu_address(), value as u32, Wake::Sleepers);
         let words = state.before.words().len() + commands.words().len() + state.behind.words().len();
         let length = 4 * words as u64;
         if length > PUSH_BYTES / 2 {
@@ -294,7 +303,7 @@ impl Queue {
             view.copy_in(to, bytes);
             to += bytes.len();
         }
-        let use_of = |buffer: &DeviceBuffer| buffer.used_until(&self.ending.seat, value);
+        let use_of = |buffer: &DeviceBuffer| buffer.used_until(&self.ending.slot, value);
         buffers.for_each(use_of);
         state.acquired.iter().for_each(|&index| use_of(waits[index].timeline().buffer()));
         stamps.iter().for_each(use_of);
@@ -304,7 +313,7 @@ impl Queue {
         state.put = state.put.wrapping_add(1);
         state.head = end;
         state.submitted = value;
-        state.inflight.push_back(InFlight { value, start });
+        state.inflight.push_back(Submitted { value, start });
         let next = (end % PUSH_BYTES) as usize;
         view.prefetch_to_write(next, PREFETCHED.min(PUSH_BYTES as usize - next));
         let point = SyncPoint::new(&self.timeline, value);
@@ -340,74 +349,6 @@ impl Queue {
     }
 }
 
-/// Whom a release tells of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wake {
-    Nobody,
-    /// Those who sleep until then, by an interrupt, where the engine raises one that arrives.
-    Sleepers,
-}
-
-/// A release by the engine's own class, which orders it behind the engine's writes, with a time stamp.
-fn release(pb: &mut PushBuffer, kind: EngineKind, address: u64, payload: u32, wake: Wake) {
-    let (high, low) = ((address >> 32) as u32, address as u32);
-    match kind {
-        EngineKind::Nvdec => {
-            use video::semaphore_d as d;
-            pb.methods(SUBCHANNEL_ENGINE, video::SEMAPHORE_A, &[high, low, payload]);
-            pb.method(
-                SUBCHANNEL_ENGINE,
-                video::SEMAPHORE_D,
-                // No AWAKEN: it costs the engine a seventh of its speed, and its interrupt arrives nowhere.
-                d::STRUCTURE_SIZE.of(d::STRUCTURE_SIZE_FOUR) | d::OPERATION.of(d::OPERATION_RELEASE),
-            );
-        }
-        EngineKind::Copy => {
-            use copy::launch_dma as l;
-            let interrupt = match wake {
-                Wake::Nobody => l::INTERRUPT_TYPE_NONE,
-                Wake::Sleepers => l::INTERRUPT_TYPE_NON_BLOCKING,
-            };
-            pb.methods(SUBCHANNEL_ENGINE, copy::SET_SEMAPHORE_A, &[high, low, payload]);
-            pb.method(
-                SUBCHANNEL_ENGINE,
-                copy::LAUNCH_DMA,
-                l::FLUSH_ENABLE.of(1)
-                    | l::SEMAPHORE_TYPE.of(l::SEMAPHORE_TYPE_RELEASE_FOUR_WORD_SEMAPHORE)
-                    | l::INTERRUPT_TYPE.of(interrupt),
-            );
-        }
-        _ => {
-            use host::sem_execute as e;
-            pb.methods(SUBCHANNEL_HOST, host::SEM_ADDR_LO, &[low, high, payload, 0]);
-            pb.method(
-                SUBCHANNEL_HOST,
-                host::SEM_EXECUTE,
-                e::OPERATION.of(e::OPERATION_RELEASE) | e::RELEASE_WFI.of(1) | e::RELEASE_TIMESTAMP.of(1),
-            );
-            if wake == Wake::Sleepers {
-                pb.method(SUBCHANNEL_HOST, host::NON_STALL_INTERRUPT, 0);
-            }
-        }
-    }
-}
-
-/// Makes the channel wait until `point` is reached, and lets other channels run meanwhile.
-fn acquire(pb: &mut PushBuffer, point: &SyncPoint) {
-    use host::sem_execute as e;
-    let address = point.timeline().gpu_address();
-    pb.methods(
-        SUBCHANNEL_HOST,
-        host::SEM_ADDR_LO,
-        &[address as u32, (address >> 32) as u32, point.value() as u32, 0],
-    );
-    pb.method(
-        SUBCHANNEL_HOST,
-        host::SEM_EXECUTE,
-        e::OPERATION.of(e::OPERATION_ACQ_CIRC_GEQ) | e::ACQUIRE_SWITCH_TSG.of(1),
-    );
-}
-
 impl Drop for Queue {
     /// Waits for what was submitted, since others may want it, for as long as the engine makes progress; what has stalled is
     /// taken down. Either way no engine writes to memory that is freed after this.
@@ -415,7 +356,7 @@ impl Drop for Queue {
         let last = self.last_point();
         if !last.is_reached() {
             // Queues that end one after the other stand still at the same time.
-            self.ending.device.seats.observe();
+            self.ending.device.slots.observe();
             match self.timeline.drain(last.value(), STALL) {
                 Ok(()) | Err(Error::ChannelFault { .. }) => {}
                 Err(error) => {
@@ -437,12 +378,12 @@ impl Drop for Queue {
     }
 }
 
-/// Lets the next queue have the seat, once the channel is gone, and frees what the queue worked with.
+/// Lets the next queue have the slot, once the channel is gone, and frees what the queue worked with.
 #[derive(Debug)]
 struct Ending {
     device: Arc<DeviceInner>,
-    seat: Seat,
-    /// `None` if the channel could not be freed: then its seat and the memory that it uses are the engine's until the device
+    slot: Slot,
+    /// `None` if the channel could not be freed: then its slot and the memory that it uses are the engine's until the device
     /// is closed.
     submitted: Option<u64>,
 }
@@ -450,8 +391,8 @@ struct Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         match self.submitted {
-            Some(submitted) => self.device.seats.leave(&self.seat, submitted),
-            None => self.device.seats.lose(&self.seat),
+            Some(submitted) => self.device.slots.leave(&self.slot, submitted),
+            None => self.device.slots.lose(&self.slot),
         }
         self.device.reclaim();
     }

@@ -2,23 +2,21 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use nvkernel_sys::class;
-use nvkernel_sys::engine::{EngineKind, EngineType};
-use nvkernel_sys::rm::{NV01_EVENT_NONSTALL_INTR, NV01_EVENT_WITHOUT_EVENT_DATA, NV0005_ALLOC_PARAMETERS};
-use zerocopy::FromZeros;
+use nvkernel_sys::engine::EngineType;
 
+use crate::address_space::DeviceInner;
 use crate::channel::Channel;
-use crate::device::DeviceInner;
+use crate::engine::EngineRow;
 use crate::error::{Error, Result};
+use crate::event::OsEvent;
 use crate::fault::ChannelFault;
+use crate::in_flight::{MAX_QUEUES, Progress};
 use crate::kernel::EventWait;
-use crate::memory::{DeviceBuffer, MAX_QUEUES};
-use crate::rm::RmObject;
+use crate::memory::DeviceBuffer;
 
 /// Bytes of a semaphore record: payload at 0, time stamp in nanoseconds at 8.
 pub const SEMAPHORE_BYTES: u64 = 16;
@@ -43,6 +41,7 @@ pub struct Timeline {
     id: u64,
     semaphore: DeviceBuffer,
     engine: EngineType,
+    row: &'static EngineRow,
     /// Highest value seen in memory.
     reached: AtomicU64,
     event: OnceLock<Result<OsEvent>>,
@@ -159,17 +158,11 @@ struct Sleepers {
     polling: bool,
 }
 
-/// An OS event that an engine's non-stall interrupt raises.
-#[derive(Debug)]
-struct OsEvent {
-    _object: Arc<RmObject>,
-    fd: OwnedFd,
-}
-
 impl Timeline {
     pub(crate) fn new(
         device: &Arc<DeviceInner>,
         engine: EngineType,
+        row: &'static EngineRow,
         semaphore: DeviceBuffer,
     ) -> Result<Arc<Self>> {
         semaphore.view()?.fill(0, SEMAPHORE_BYTES as usize, 0);
@@ -178,6 +171,7 @@ impl Timeline {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             semaphore,
             engine,
+            row,
             reached: AtomicU64::new(0),
             event: OnceLock::new(),
             sleepers: Mutex::default(),
@@ -323,13 +317,6 @@ impl Timeline {
         *standing.insert(known.unwrap_or_else(|| Standing { reached, since: Instant::now(), stalled: false }))
     }
 
-    /// Begins to count for how long what holds the timeline up stands still, if it has work to do.
-    pub(crate) fn observe(self: &Arc<Self>) {
-        if self.reached() < self.submitted.load(Ordering::Acquire) {
-            self.culprit().standing();
-        }
-    }
-
     /// How much longer a wait for `value` may go on that began `waited` ago.
     fn left(&self, value: u64, culprit: &Timeline, limit: Limit, waited: Duration) -> Result<Duration> {
         let standing = culprit.standing();
@@ -367,9 +354,9 @@ impl Timeline {
         })
     }
 
-    /// The event that a release raises. NVDEC engines raise none that reaches a process: waits for them nap.
+    /// The event that a release raises; where there is none, waits nap.
     fn event(&self) -> Option<&OsEvent> {
-        if self.engine.kind() == EngineKind::Nvdec {
+        if !self.row.interrupts {
             return None;
         }
         self.event.get_or_init(|| OsEvent::new(&self.device, self.engine)).as_ref().ok()
@@ -483,7 +470,7 @@ impl Timeline {
         let outcome = match self.event() {
             // The event is armed now: look once more, or a release before that would be slept through.
             Some(_) if self.reached() >= value => Ok(EventWait::Signalled),
-            Some(event) => self.device.client.kernel().wait_event(event.fd.as_fd(), slice),
+            Some(event) => event.wait(slice),
             // No event to be had.
             None => {
                 std::thread::sleep(slice);
@@ -500,21 +487,16 @@ impl Timeline {
     }
 }
 
-impl OsEvent {
-    fn new(device: &Arc<DeviceInner>, engine: EngineType) -> Result<OsEvent> {
-        use std::os::fd::AsRawFd;
-        let index = engine
-            .notifier()
-            .ok_or_else(|| Error::Unsupported(format!("{engine} has no non-stall interrupt")))?;
-        let fd = device.client.event_fd(device.device.handle())?;
-        let mut params = NV0005_ALLOC_PARAMETERS::new_zeroed();
-        params.hParentClient = device.client.root();
-        params.hSrcResource = device.subdevice.handle();
-        params.hClass = class::NV01_EVENT_OS_EVENT;
-        params.notifyIndex = index | NV01_EVENT_NONSTALL_INTR | NV01_EVENT_WITHOUT_EVENT_DATA;
-        params.data = fd.as_raw_fd() as u64;
-        let object = device.client.alloc(Some(&device.subdevice), class::NV01_EVENT_OS_EVENT, &mut params)?;
-        Ok(OsEvent { _object: object, fd })
+impl Progress for Timeline {
+    fn reached(&self) -> u64 {
+        self.reached()
+    }
+
+    /// Counts for what holds the timeline up, if it has work to do.
+    fn observe(self: Arc<Self>) {
+        if self.reached() < self.submitted.load(Ordering::Acquire) {
+            self.culprit().standing();
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use super::{DeviceBuffer, Placement};
-use crate::device::DeviceInner;
+use super::DeviceBuffer;
+use crate::address_space::{DeviceInner, Placement};
 use crate::error::Result;
 use crate::mapping::Access;
 

@@ -25,21 +25,6 @@ fn setup() -> (Device, CopyQueue, DeviceBuffer) {
     (device, copy, target)
 }
 
-#[test]
-fn words_of_a_stamp() {
-    let words = |kind| {
-        let mut pb = PushBuffer::new();
-        release(&mut pb, kind, 0x12_3456_7890, 7, Wake::Nobody);
-        pb.words().to_vec()
-    };
-    // Incrementing, count 3, subchannel 4, SEMAPHORE_A to C; SEMAPHORE_D: release, four words, no AWAKEN.
-    assert_eq!(words(EngineKind::Nvdec), [0x2003_8090, 0x12, 0x3456_7890, 7, 0x2001_80c1, 1]);
-    // SET_SEMAPHORE_A, B and payload; LAUNCH_DMA: no transfer, flush, four words, no interrupt.
-    assert_eq!(words(EngineKind::Copy), [0x2003_8090, 0x12, 0x3456_7890, 7, 0x2001_80c0, 0x14]);
-    // Host: SEM_ADDR_LO to SEM_PAYLOAD_HI, SEM_EXECUTE: release, wait for idle, time stamp.
-    assert_eq!(words(EngineKind::Graphics), [0x2005_0017, 0x3456_7890, 0x12, 7, 0, 0x0210_0001]);
-}
-
 /// A pair of stamps around the commands is all that profiling adds; off again, nothing is left of it.
 #[test]
 fn what_profiling_adds() {
