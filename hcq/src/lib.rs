@@ -35,7 +35,7 @@ pub mod pushbuf;
 #[allow(unsafe_code)]
 pub mod queue;
 #[allow(unsafe_code)]
-pub mod rm;
+mod rm;
 pub mod timeline;
 mod va;
 
@@ -53,5 +53,5 @@ pub use nvkernel_sys::layout::DriverVersion;
 pub use profile::{Profiler, Span};
 pub use pushbuf::{Method, PushBuffer};
 pub use queue::Queue;
-pub use rm::{RmClient, RmObject};
+pub use rm::RmClient;
 pub use timeline::{Patience, SyncPoint, Timeline};

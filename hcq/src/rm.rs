@@ -126,23 +126,18 @@ impl RmClient {
         self.version
     }
 
-    /// The layouts in use.
-    pub fn abi(&self) -> &Abi {
-        &self.abi
-    }
-
     /// The kernel interface that the client talks through.
     pub fn kernel(&self) -> &Arc<dyn KernelInterface> {
         &self.kernel
     }
 
     /// Handle of the client's root object.
-    pub fn root(&self) -> u32 {
+    pub(crate) fn root(&self) -> u32 {
         self.root
     }
 
     /// The GPUs that the driver lists, present ones only.
-    pub fn card_info(&self) -> Result<Vec<nv_ioctl_card_info_t>> {
+    pub(crate) fn card_info(&self) -> Result<Vec<nv_ioctl_card_info_t>> {
         let mut cards: [nv_ioctl_card_info_t; ioctl::NV_MAX_DEVICES] = FromZeros::new_zeroed();
         let request = ioctl::request(ioctl::NV_ESC_CARD_INFO, size_of_val(&cards));
         // SAFETY: the array holds no pointers.
@@ -158,7 +153,7 @@ impl RmClient {
     }
 
     /// Opens a GPU's node for this client. Opening it keeps the GPU initialised.
-    pub fn open_gpu(&self, minor: u32) -> Result<OwnedFd> {
+    pub(crate) fn open_gpu(&self, minor: u32) -> Result<OwnedFd> {
         let fd = open(&*self.kernel, Node::Gpu(minor))?;
         let mut args = nv_ioctl_register_fd_t::new_zeroed();
         args.ctl_fd = self.control.as_raw_fd();
@@ -221,7 +216,7 @@ impl RmClient {
         let handle = self.alloc_raw(parent_handle, self.new_handle(), class, params)?;
         Ok(Arc::new(RmObject {
             client: self.clone(),
-            parent: parent.cloned(),
+            _parent: parent.cloned(),
             parent_handle,
             handle,
             class,
@@ -465,9 +460,9 @@ impl Drop for RmClient {
 
 /// An object of the resource manager, freed when dropped. It keeps its parent alive, so children go first.
 #[derive(Debug)]
-pub struct RmObject {
+pub(crate) struct RmObject {
     client: Arc<RmClient>,
-    parent: Option<Arc<RmObject>>,
+    _parent: Option<Arc<RmObject>>,
     parent_handle: u32,
     handle: u32,
     class: u32,
@@ -476,23 +471,13 @@ pub struct RmObject {
 
 impl RmObject {
     /// The object's handle within its client.
-    pub fn handle(&self) -> u32 {
+    pub(crate) fn handle(&self) -> u32 {
         self.handle
     }
 
-    /// The object's class.
-    pub fn class(&self) -> u32 {
-        self.class
-    }
-
     /// The client that owns the object.
-    pub fn client(&self) -> &Arc<RmClient> {
+    pub(crate) fn client(&self) -> &Arc<RmClient> {
         &self.client
-    }
-
-    /// The object above, unless that is the client's root.
-    pub fn parent(&self) -> Option<&Arc<RmObject>> {
-        self.parent.as_ref()
     }
 
     /// Frees the object now, with all below it, unless that was done. It can be tried again if the resource manager refuses.

@@ -580,3 +580,6 @@ impl fmt::Debug for SyncPoint {
         write!(f, "{}@{}", self.timeline.engine, self.value)
     }
 }
+
+#[cfg(test)]
+mod tests;
