@@ -80,6 +80,11 @@ impl Profiler {
         Ok(stamps)
     }
 
+    /// Takes back stamps that no submission will write.
+    pub(crate) fn give_back(&self, stamps: DeviceBuffer) {
+        self.lock().free.push(stamps);
+    }
+
     /// Notes whose stamps they are. Stamps that are not noted are lost with their submission.
     pub(crate) fn submitted(&self, point: SyncPoint, stamps: DeviceBuffer) {
         self.lock().pending.push((point, stamps));

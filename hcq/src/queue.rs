@@ -183,6 +183,8 @@ impl Queue {
         let _resetting = self.resetting.lock().unwrap_or_else(PoisonError::into_inner);
         // Submissions are made under this lock, so none comes after this.
         self.lock().ended = true;
+        // Should it have died of an error, that is the cause, and can be asked for only while the channel is there.
+        self.fault();
         match self.channel.close() {
             // A GPU that is gone writes nothing.
             Err(error) if !self.ending.device.is_lost() => return Err(error),
@@ -291,6 +293,9 @@ impl Queue {
         if let Some(oldest) = state.inflight.front()
             && (end > oldest.start + PUSH_BYTES || state.inflight.len() as u32 + 1 >= self.channel.entries())
         {
+            if let (Some(profiler), Some(stamps)) = (&state.profiler, stamps) {
+                profiler.give_back(stamps);
+            }
             return Err(Error::QueueFull { engine: self.engine(), oldest: oldest.value });
         }
         let offset = start % PUSH_BYTES;

@@ -59,7 +59,7 @@ fn the_stalled_engine_is_blamed_and_the_others_go_on() {
     let only_a = device.allocate(8 << 20, Placement::Vidmem).unwrap();
     let of_a = a.submit(&[], fill(&only_a, 2)).unwrap();
     let of_b = b.submit(std::slice::from_ref(&of_a), fill(&buffers[1], 3)).unwrap();
-    let of_c = c.submit(&[of_b.clone()], fill(&buffers[2], 4)).unwrap();
+    let of_c = c.submit(std::slice::from_ref(&of_b), fill(&buffers[2], 4)).unwrap();
     drop(only_a);
     for outcome in [of_c.wait(SHORT), of_b.spin(SHORT), of_a.wait_near(0, Duration::from_millis(5), SHORT)] {
         let Err(Error::Stalled { engine, timeline, reached, .. }) = outcome else { panic!("{outcome:?}") };
@@ -104,6 +104,23 @@ fn what_makes_progress_is_waited_for() {
     drop(slow);
     assert!(points[11].is_reached() && points[11].wait(LONG).is_ok());
     assert!(buffers.iter().all(|buffer| word(buffer) == 9));
+}
+
+/// A queue that died of an error says so, although it was reset before anything looked.
+#[test]
+fn a_reset_hides_no_error() {
+    let (kernel, device) = machine();
+    let copy = CopyQueue::new(&device, None).unwrap();
+    kernel.faults().fault_next_launch(0, copy.queue().engine(), LaunchFault::Engine);
+    let point = copy.submit(&[], CopyCommands::new()).unwrap();
+    let start = Instant::now();
+    while kernel.log().is_empty() {
+        assert!(start.elapsed() < LONG);
+        std::thread::yield_now();
+    }
+    copy.queue().reset().unwrap();
+    let Err(Error::ChannelFault { fault, .. }) = point.wait(LONG) else { panic!("no fault") };
+    assert!(!fault.is_reset() && fault.xid.0 == 71, "{fault}");
 }
 
 #[test]

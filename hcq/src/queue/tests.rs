@@ -19,10 +19,16 @@ fn fill(copy: &CopyQueue, target: &DeviceBuffer) -> (SyncPoint, Vec<u32>) {
 }
 
 fn setup() -> (Device, CopyQueue, DeviceBuffer) {
-    let device = Device::open(Arc::new(EmulatedKernel::new(GpuModel::h200()).unwrap()), 0).unwrap();
+    let (_, device, copy, target) = setup_with_kernel();
+    (device, copy, target)
+}
+
+fn setup_with_kernel() -> (EmulatedKernel, Device, CopyQueue, DeviceBuffer) {
+    let kernel = EmulatedKernel::new(GpuModel::h200()).unwrap();
+    let device = Device::open(Arc::new(kernel.clone()), 0).unwrap();
     let copy = CopyQueue::new(&device, None).unwrap();
     let target = device.allocate(1 << 16, Placement::Vidmem).unwrap();
-    (device, copy, target)
+    (kernel, device, copy, target)
 }
 
 /// A pair of stamps around the commands is all that profiling adds; off again, nothing is left of it.
@@ -80,7 +86,7 @@ fn a_semaphore_cannot_run_ahead_of_the_submissions() {
 
 #[test]
 fn stamps_use_their_memory_again() {
-    let (device, copy, target) = setup();
+    let (kernel, device, copy, target) = setup_with_kernel();
     let profiler = Profiler::new(&device);
     copy.queue().profile(Some(profiler.clone())).unwrap();
     for _ in 0..300 {
@@ -88,4 +94,13 @@ fn stamps_use_their_memory_again() {
     }
     assert_eq!(profiler.take().len(), 300);
     assert!(profiler.unused() <= 128, "{} places for one submission at a time", profiler.unused());
+    // Those of submissions that a full queue did not take are not lost.
+    kernel.faults().stall(0, copy.queue().engine());
+    while copy.queue().mark().is_ok() {}
+    let unused = profiler.unused();
+    for _ in 0..200 {
+        assert!(matches!(copy.queue().mark(), Err(Error::QueueFull { .. })));
+    }
+    assert_eq!(profiler.unused(), unused);
+    kernel.faults().resume(0, copy.queue().engine());
 }
