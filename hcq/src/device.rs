@@ -108,7 +108,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// [`Error::Rm`] if there is no memory or the driver refuses to map it.
+    /// [`Error::Rm`](crate::Error::Rm) if there is no memory or the driver refuses to map it.
     pub fn allocate_input(&self, length: usize, slack: u64) -> Result<InputMut> {
         InputMut::allocate(&self.inner, length, slack)
     }
