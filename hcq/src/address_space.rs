@@ -20,8 +20,8 @@ use crate::rm::{RmClient, RmObject};
 use crate::va::{VA_LIMIT, VaAllocator};
 
 /// Bytes of addresses behind each allocation that nothing is mapped at, so that an engine which reaches too far faults
-/// instead of reading or writing what comes next: as far as a row of 64x64 blocks reaches in the widest picture, 8192 samples
-/// of two bytes.
+/// instead of reading or writing what comes next: as far as a row of 64x64 blocks reaches in the widest picture, 8192
+/// samples of two bytes.
 const GUARD: u64 = 1 << 20;
 
 /// Where memory lies.

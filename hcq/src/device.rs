@@ -103,8 +103,8 @@ impl Device {
         DeviceBuffer::allocate(&self.inner, size, placement, Access::ReadWrite)
     }
 
-    /// Host memory for `length` bytes that engines read where they lie. Behind them are `slack` zero bytes, at least, which
-    /// are the device's alone.
+    /// Host memory for `length` bytes that engines read where they lie. Behind them are `slack` zero bytes, at least,
+    /// which are the device's alone.
     ///
     /// # Errors
     ///

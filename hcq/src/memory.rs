@@ -54,8 +54,8 @@ struct Allocation {
     users: LastUses,
 }
 
-/// A range of an allocation. Clones share the allocation, which is freed behind the last of them, and behind the work of
-/// all queues that were given it.
+/// A range of an allocation. Clones share the allocation, which is freed behind the last of them, and behind the work
+/// of all queues that were given it.
 #[derive(Clone)]
 pub struct DeviceBuffer {
     allocation: Arc<Allocation>,
@@ -324,9 +324,9 @@ impl View<'_> {
     }
 }
 
-/// Reads the first 64 bytes of each buffer, which lie on a line of 64, after everything that was loaded before. A read of GPU
-/// memory is a round trip over the bus; those of eight buffers take about as long as one, where the processor has instructions
-/// for that.
+/// Reads the first 64 bytes of each buffer, which lie on a line of 64, after everything that was loaded before. A read
+/// of GPU memory is a round trip over the bus; those of eight buffers take about as long as one, where the processor
+/// has instructions for that.
 pub fn load_lines<'a>(from: impl IntoIterator<Item = View<'a>>, to: &mut [[u8; LINE]]) {
     mapping::load_lines(from.into_iter().map(|view| (view.mapping, view.at(0, LINE))), to);
 }
