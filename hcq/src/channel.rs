@@ -1,18 +1,20 @@
 //! [`Channel`]: a GPFIFO that one engine executes, with its ring, doorbell token and error notifier.
 
-use std::fmt;
 use std::sync::Arc;
 
 use nvkernel_sys::class;
 use nvkernel_sys::ctrl::{self, *};
-use nvkernel_sys::engine::{EngineKind, EngineType};
+use nvkernel_sys::engine::EngineType;
 use nvkernel_sys::host::{USERD_GP_PUT, USERD_SIZE, gp_entry};
 use nvkernel_sys::rm::*;
 use nvkernel_sys::status::Xid;
 use zerocopy::FromZeros;
 
-use crate::device::{Device, DeviceInner};
-use crate::error::{Error, Result};
+use crate::address_space::DeviceInner;
+use crate::engine::EngineRow;
+use crate::error::Result;
+use crate::fault::{ChannelFault, MmuFault};
+use crate::kernel::UsermodeRegisters;
 use crate::memory::DeviceBuffer;
 use crate::rm::{RmObject, text_of};
 
@@ -20,36 +22,6 @@ use crate::rm::{RmObject, text_of};
 pub(crate) const NOTIFIER_BYTES: u64 = 4096;
 /// Offset of the 16-bit status within notifier slot 0 (`NvNotification`).
 const NOTIFIER_STATUS: usize = 14;
-
-/// Why a channel died, as its error notifier and the MMU tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChannelFault {
-    /// Xid code.
-    pub xid: Xid,
-    /// Notifier status word, 0xffff for every robust-channel error.
-    pub status: u16,
-    /// The access that the GPU's MMU refused, when that was the cause and the driver tells.
-    pub mmu: Option<MmuFault>,
-}
-
-/// A refused memory access (`NV906F_CTRL_CMD_GET_MMU_FAULT_INFO`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MmuFault {
-    /// GPU address of the access.
-    pub address: u64,
-    /// The driver's name for the kind of fault.
-    pub kind: String,
-}
-
-impl fmt::Display for ChannelFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.xid)?;
-        if let Some(mmu) = &self.mmu {
-            write!(f, ", {} at GPU address {:#x}", mmu.kind, mmu.address)?;
-        }
-        Ok(())
-    }
-}
 
 /// The memory that a channel needs, carved by its owner from one host-memory allocation.
 #[derive(Debug)]
@@ -62,7 +34,7 @@ pub(crate) struct ChannelMemory {
 
 /// A channel bound to one engine, scheduled and ready for work.
 #[derive(Debug)]
-pub struct Channel {
+pub(crate) struct Channel {
     // Field order is drop order: the engine object, the channel, its memory.
     object: Arc<RmObject>,
     channel: Arc<RmObject>,
@@ -77,47 +49,32 @@ pub struct Channel {
 impl Channel {
     /// Allocates a channel of its own group on `engine`, with an object of `engine_class` on it.
     pub(crate) fn new(
-        device: &Device,
+        device: &Arc<DeviceInner>,
+        row: &EngineRow,
         engine: EngineType,
         engine_class: u32,
         memory: ChannelMemory,
     ) -> Result<Channel> {
-        let inner = device.inner();
-        let client = &inner.client;
+        let client = &device.client;
         let entries = (memory.ring.size() / 8) as u32;
         assert!(entries.is_power_of_two(), "the ring has a power of two entries");
         let view = memory.notifier.view()?;
         view.fill(0, NOTIFIER_BYTES as usize, 0);
         memory.userd.view()?.fill(0, USERD_SIZE, 0);
+        memory.ring.view()?;
 
         let mut params = NV_CHANNEL_ALLOC_PARAMS::new_zeroed();
         params.hObjectError = memory.notifier.memory_handle();
         params.gpFifoOffset = memory.ring.gpu_address();
         params.gpFifoEntries = entries;
-        params.hVASpace = inner.vaspace.handle();
+        params.hVASpace = device.vaspace.handle();
         params.hUserdMemory[0] = memory.userd.memory_handle();
-        params.userdOffset[0] = memory.userd.memory_offset();
+        params.userdOffset[0] = memory.userd.offset_in_allocation();
         params.engineType = engine.0;
-        let channel_class = inner.pick_class("channel", class::CHANNEL_CLASSES)?;
-        let channel = client.alloc(Some(&inner.device), channel_class, &mut params)?;
+        let channel_class = device.pick_class("channel", class::CHANNEL_CLASSES)?;
+        let channel = client.alloc(Some(&device.device), channel_class, &mut params)?;
 
-        // Without these parameters RM takes the first engine of the class, and the channel cannot be bound
-        // to any other.
-        let object = match engine.kind() {
-            EngineKind::Nvdec => {
-                let mut params = NV_BSP_ALLOCATION_PARAMETERS::new_zeroed();
-                params.size = size_of::<NV_BSP_ALLOCATION_PARAMETERS>() as u32;
-                params.engineInstance = engine.instance();
-                client.alloc(Some(&channel), engine_class, &mut params)?
-            }
-            EngineKind::Copy => {
-                let mut params = NVB0B5_ALLOCATION_PARAMETERS::new_zeroed();
-                params.version = 1; // engineType holds an engine type, not a copy engine number
-                params.engineType = engine.0;
-                client.alloc(Some(&channel), engine_class, &mut params)?
-            }
-            _ => return Err(Error::Unsupported(format!("no channels are built for engines like {engine}"))),
-        };
+        let object = (row.object)(&channel, engine, engine_class)?;
 
         let mut params = NVA06F_CTRL_BIND_PARAMS::new_zeroed();
         params.engineType = engine.0;
@@ -130,22 +87,17 @@ impl Channel {
         channel.control(&ctrl::NVC36F_CTRL_CMD_GPFIFO_GET_WORK_SUBMIT_TOKEN, &mut params)?;
         let token = params.workSubmitToken;
 
-        Ok(Channel { object, channel, memory, device: inner.clone(), engine, engine_class, entries, token })
+        Ok(Channel { object, channel, memory, device: device.clone(), engine, engine_class, entries, token })
     }
 
     /// The engine that executes the channel.
-    pub fn engine(&self) -> EngineType {
+    pub(crate) fn engine(&self) -> EngineType {
         self.engine
     }
 
     /// Class of the engine object.
-    pub fn engine_class(&self) -> u32 {
+    pub(crate) fn engine_class(&self) -> u32 {
         self.engine_class
-    }
-
-    /// Handle of the engine object.
-    pub fn object_handle(&self) -> u32 {
-        self.object.handle()
     }
 
     /// Ring entries; one of them always stays free.
@@ -153,17 +105,19 @@ impl Channel {
         self.entries
     }
 
-    /// Writes ring entry `put` and tells the GPU. The caller has made sure that the entry is free.
-    pub(crate) fn push(&self, put: u32, address: u64, words: usize) -> Result<()> {
+    /// Writes ring entry `put` and tells the GPU. The caller has made sure that the entry is free. There is no way back from
+    /// the first write on, so nothing here can fail.
+    pub(crate) fn push(&self, put: u32, address: u64, words: usize, doorbell: &UsermodeRegisters) {
         debug_assert!(address.is_multiple_of(4) && address >> 40 == 0);
         let low = gp_entry::GET.of((address >> 2) as u32 & 0x3fff_ffff);
         let high = gp_entry::GET_HI.of((address >> 32) as u32) | gp_entry::LENGTH.of(words as u32);
-        let ring = self.memory.ring.view()?;
+        let mapped = "mapped when the channel was made";
+        let ring = self.memory.ring.view().expect(mapped);
         let at = (put % self.entries) as usize * 8;
         ring.store(at, low);
         ring.store(at + 4, high);
-        self.memory.userd.view()?.store(USERD_GP_PUT, (put + 1) % self.entries);
-        self.device.ring_doorbell(self.token)
+        self.memory.userd.view().expect(mapped).store(USERD_GP_PUT, (put + 1) % self.entries);
+        self.device.ring_doorbell(doorbell, self.token);
     }
 
     /// The status that the error notifier has, 0 while the channel lives.
@@ -180,10 +134,26 @@ impl Channel {
     }
 
     /// What the error notifier says; `None` while the channel lives.
-    pub fn fault(&self) -> Option<ChannelFault> {
+    pub(crate) fn fault(&self) -> Option<ChannelFault> {
         let view = self.memory.notifier.view().ok()?;
         let status = self.notified();
         (status != 0).then(|| ChannelFault { xid: Xid(view.load(8)), status, mmu: self.mmu_fault() })
+    }
+
+    /// Takes the channel away from the engine, which executes, reads and writes nothing of it from then on. Does nothing once
+    /// that is done.
+    ///
+    /// # Errors
+    ///
+    /// What the resource manager says if it does not free the channel: then the engine may still be at work in it.
+    pub(crate) fn close(&self) -> Result<()> {
+        // The engine object goes with its channel, should it not go before.
+        if let Err(error) = self.object.free() {
+            log::warn!("{error}");
+        }
+        self.channel.free()?;
+        self.object.went_with_parent();
+        Ok(())
     }
 
     fn mmu_fault(&self) -> Option<MmuFault> {

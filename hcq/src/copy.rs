@@ -17,6 +17,8 @@ use crate::timeline::{SyncPoint, Timeline};
 pub const GOB_WIDTH: u32 = 64;
 /// Lines of a GOB.
 pub const GOB_HEIGHT: u32 = 8;
+/// Blocks of 32 GOBs are the highest that there are (`NVC7B5_SET_SRC_BLOCK_SIZE_HEIGHT_THIRTYTWO_GOBS`).
+const MAX_LOG2_GOBS: u32 = 5;
 
 /// A plane in block-linear layout: GOBs of 64 bytes by 8 lines, stacked into blocks one GOB wide.
 #[derive(Clone, Debug)]
@@ -76,8 +78,17 @@ impl CopyCommands {
         })
     }
 
+    /// That engines may write to `target`, or [`Error::ReadOnly`]: the MMU would end the channel of all that share it.
+    fn check_target(what: &'static str, target: &DeviceBuffer) -> Result<()> {
+        if target.is_writable() {
+            return Ok(());
+        }
+        Err(Error::ReadOnly { what, target: format!("{target:?}") })
+    }
+
     /// Copies the whole of `source` to the start of `destination`. Transfers of one batch run in any order.
     pub fn copy(&mut self, source: &DeviceBuffer, destination: &DeviceBuffer) -> Result<&mut Self> {
+        Self::check_target("copy", destination)?;
         let size = source.size();
         let length =
             u32::try_from(size).ok().filter(|_| size <= destination.size()).ok_or(Error::TooLarge {
@@ -98,6 +109,7 @@ impl CopyCommands {
     /// Fills `destination` with a repeated 32-bit word; its size must be a multiple of 4.
     pub fn fill(&mut self, destination: &DeviceBuffer, word: u32) -> Result<&mut Self> {
         use copy::set_remap_components as r;
+        Self::check_target("fill", destination)?;
         let size = destination.size();
         let elements =
             u32::try_from(size / 4).ok().filter(|_| size.is_multiple_of(4)).ok_or(Error::TooLarge {
@@ -133,6 +145,17 @@ impl CopyCommands {
         lines: u32,
     ) -> Result<&mut Self> {
         use copy::block_size as b;
+        Self::check_target("detiling", &destination.buffer)?;
+        // The engine works in whole blocks, so that a plane of parts of some would reach beyond its end.
+        if source.log2_gobs > MAX_LOG2_GOBS
+            || !source.pitch.is_multiple_of(GOB_WIDTH)
+            || !source.lines.is_multiple_of(GOB_HEIGHT << source.log2_gobs)
+        {
+            return Err(Error::Unsupported(format!(
+                "a block-linear plane of {} bytes by {} lines has no whole blocks of 64 bytes by 8 << {} lines",
+                source.pitch, source.lines, source.log2_gobs
+            )));
+        }
         let plane = u64::from(source.pitch) * u64::from(source.lines);
         let target = (u64::from(lines) * u64::from(destination.pitch))
             .saturating_sub(u64::from(destination.pitch.saturating_sub(bytes)));
@@ -206,10 +229,21 @@ impl CopyQueue {
         self.queue.timeline()
     }
 
-    /// Submits a batch behind `waits`. The transfers of the batch may overlap each other.
+    /// Submits a batch behind `waits`. The transfers of the batch may overlap each other. While the queue is full, it waits
+    /// for the engine, with no lock held.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherDevice`] if a buffer or a wait is of another device, and those of [`Queue::submit`] and
+    /// [`Queue::wait_for_room`].
     pub fn submit(&self, waits: &[SyncPoint], commands: CopyCommands) -> Result<SyncPoint> {
-        // SAFETY: every address and extent in the commands was checked against a buffer when it was added,
-        // and all those buffers are passed along.
-        unsafe { self.queue.submit(waits, &commands.words, &commands.buffers) }
+        loop {
+            // SAFETY: every address and extent in the commands was checked against a buffer when it was added,
+            // and all those buffers are passed along.
+            match unsafe { self.queue.submit(waits, &commands.words, &commands.buffers) } {
+                Err(Error::QueueFull { .. }) => self.queue.wait_for_room()?,
+                outcome => return outcome,
+            }
+        }
     }
 }

@@ -3,9 +3,10 @@
 use std::io;
 use std::time::Duration;
 
+use nvkernel_sys::engine::EngineType;
 use nvkernel_sys::status::RmStatus;
 
-use crate::channel::ChannelFault;
+use crate::fault::ChannelFault;
 
 /// The result of every fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -79,6 +80,20 @@ pub enum Error {
         /// What its error notifier says.
         fault: ChannelFault,
     },
+    /// An engine made no progress, although what its next submission waits for is done. It need not be the engine that was
+    /// waited for: that one may wait for the stalled one. The queue that moves the timeline may be
+    /// [reset](crate::Queue::reset), so that what waits for it goes on.
+    #[error("{engine} stalled: no progress beyond timeline point {reached} within {standing:?}")]
+    Stalled {
+        /// Engine that stands still.
+        engine: EngineType,
+        /// Its timeline, by [`Timeline::id`](crate::Timeline::id): an engine may have several queues.
+        timeline: u64,
+        /// The last submission that it finished.
+        reached: u64,
+        /// For how long it is known to stand still.
+        standing: Duration,
+    },
     /// A timeline did not reach its point in time and its channel reports no fault.
     #[error("{engine} did not reach timeline point {point} within {waited:?} (it stands at {reached})")]
     Timeout {
@@ -97,6 +112,33 @@ pub enum Error {
     /// A push buffer holds something that the validator does not accept.
     #[error("push buffer: {0}")]
     PushBuffer(String),
+    /// Memory or a sync point of one device was given to a queue of another one, whose engines know other addresses.
+    #[error("{what} of {given} was given to a queue of {wanted}")]
+    OtherDevice {
+        /// What was given: a buffer, a sync point, a profiler.
+        what: &'static str,
+        /// The device that it belongs to.
+        given: String,
+        /// The device of the queue.
+        wanted: String,
+    },
+    /// A command that writes to an [`Input`](crate::Input), which engines may only read.
+    #[error("{what} would write to {target}, which engines may only read")]
+    ReadOnly {
+        /// The command.
+        what: &'static str,
+        /// The memory.
+        target: String,
+    },
+    /// The queue has no room for another submission until the engine has finished one. A value rather than a wait, so that
+    /// the caller waits with no lock held ([`Queue::wait_for_room`](crate::Queue::wait_for_room)) and submits again.
+    #[error("the queue on {engine} is full; there is room when its timeline has reached {oldest}")]
+    QueueFull {
+        /// Engine of the queue.
+        engine: EngineType,
+        /// Value of the oldest submission that is not finished.
+        oldest: u64,
+    },
     /// A request that is larger than the queue can ever hold.
     #[error("{what} of {size} exceeds the limit of {limit}")]
     TooLarge {

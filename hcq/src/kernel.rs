@@ -9,10 +9,12 @@ use std::any::Any;
 use std::fmt;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::Duration;
 
 use memmap2::MmapRaw;
 use nvkernel_sys::engine::EngineKind;
+use nvkernel_sys::host::{USERMODE_NOTIFY_CHANNEL_PENDING, USERMODE_SIZE};
 
 #[cfg(feature = "emulated")]
 pub mod emulated;
@@ -24,6 +26,7 @@ pub use trace::TracingKernel;
 
 /// A device node of the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Node {
     /// `/dev/nvidiactl`: clients, objects, control calls.
     Control,
@@ -42,6 +45,7 @@ impl fmt::Display for Node {
 
 /// What ended a wait on an event file descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EventWait {
     /// The event was signalled since the last wait; the flag is now clear.
     Signalled,
@@ -51,11 +55,57 @@ pub enum EventWait {
     Lost,
 }
 
+/// The registers of a usermode object (`NVC361_*` and later), mapped: doorbell and clock.
+///
+/// Whoever can write the doorbell has the GPU look at the ring of a channel, so only what maps the registers can make one.
+#[derive(Debug)]
+pub struct UsermodeRegisters(MmapRaw);
+
+impl UsermodeRegisters {
+    /// The registers in `map`. Panics if it is too short for them.
+    ///
+    /// # Safety
+    ///
+    /// `map` is what [`KernelInterface::map`] returned for a usermode object.
+    pub unsafe fn new(map: MmapRaw) -> UsermodeRegisters {
+        assert!(map.len() >= USERMODE_SIZE, "{} bytes are too few for usermode registers", map.len());
+        UsermodeRegisters(map)
+    }
+
+    /// Where the mapping begins in this process.
+    pub fn address(&self) -> usize {
+        self.0.as_ptr() as usize
+    }
+
+    /// Reads the 32-bit register at `offset`. Panics if there is none.
+    pub(crate) fn load(&self, offset: usize) -> u32 {
+        self.register(offset).load(Ordering::Acquire)
+    }
+
+    fn register(&self, offset: usize) -> &AtomicU32 {
+        assert!(offset.is_multiple_of(4) && offset + 4 <= USERMODE_SIZE, "no register at {offset:#x}");
+        // SAFETY: mapped for as long as `self`, and long enough (`new`); aligned, since mappings start on a page.
+        unsafe { AtomicU32::from_ptr(self.0.as_mut_ptr().add(offset).cast()) }
+    }
+
+    /// Writes `token` to the doorbell, behind all earlier writes of this thread.
+    fn ring(&self, token: u32) {
+        // The ring entry and GPPut may sit in write-combined memory: a full barrier drains those buffers.
+        fence(Ordering::SeqCst);
+        self.register(USERMODE_NOTIFY_CHANNEL_PENDING).store(token, Ordering::Release);
+    }
+}
+
 /// The calls that this crate makes to the machine.
 ///
 /// Implementations are shared between threads and hold no state that a caller could corrupt; all state of
 /// a client hangs on the file descriptors that [`open`](Self::open) returned, and goes with them.
-pub trait KernelInterface: fmt::Debug + Send + Sync {
+///
+/// # Safety
+///
+/// What [`map`](Self::map) returns for a descriptor that the driver attached memory to has the length that was asked for,
+/// and can be read and written, by the host and by devices at any time, for as long as it lives.
+pub unsafe trait KernelInterface: fmt::Debug + Send + Sync {
     /// Whether the GPUs behind this interface are a model.
     fn is_emulated(&self) -> bool;
 
@@ -81,9 +131,9 @@ pub trait KernelInterface: fmt::Debug + Send + Sync {
     /// Maps `length` bytes of what the driver has attached to `fd` (offset 0, shared, read and write).
     fn map(&self, fd: BorrowedFd<'_>, length: usize) -> io::Result<MmapRaw>;
 
-    /// Writes a work-submit token to the doorbell register of a mapped usermode object, after making all
-    /// earlier writes of this thread visible to the device.
-    fn ring_doorbell(&self, usermode: &MmapRaw, token: u32);
+    /// Writes a work-submit token to the doorbell register, after making all earlier writes of this thread visible to the
+    /// device.
+    fn ring_doorbell(&self, usermode: &UsermodeRegisters, token: u32);
 
     /// Waits until the event attached to `fd` fires. The flag is sticky: an event that fired before the
     /// call ends it at once, and ends only that one call.

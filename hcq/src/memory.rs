@@ -9,52 +9,20 @@ use nvkernel_sys::rm::{
 };
 use zerocopy::FromZeros;
 
-use crate::device::{Device, DeviceInner};
+use crate::address_space::{DeviceInner, Parked, Placement};
 use crate::error::{Error, Result};
+use crate::in_flight::{LastUses, Slot};
+use crate::mapping::{self, Access, LINE, Mapping};
 use crate::rm::RmObject;
 
 #[allow(unsafe_code)]
 mod input;
-#[allow(unsafe_code)]
-mod mapping;
-mod users;
 
 pub use input::{Input, InputMut};
-pub use mapping::{LINE, Mapping, prefetch};
-pub use users::MAX_QUEUES;
-use users::Users;
-pub(crate) use users::{Seat, Seats};
 
 const KIB4: u64 = 4 << 10;
 const KIB64: u64 = 64 << 10;
 const MIB2: u64 = 2 << 20;
-
-/// Where memory lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Placement {
-    /// The GPU's own memory.
-    Vidmem,
-    /// Host memory, cached by the CPU and snooped by the GPU.
-    Sysmem,
-}
-
-impl fmt::Display for Placement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Placement::Vidmem => "GPU memory",
-            Placement::Sysmem => "host memory",
-        })
-    }
-}
-
-/// What may be done to memory through its [`DeviceBuffer`]s.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// The host and the GPU read and write it.
-    ReadWrite,
-    /// They read it.
-    ReadOnly,
-}
 
 /// The pages that an allocation is made of.
 fn page_size(size: u64, placement: Placement) -> u64 {
@@ -83,38 +51,7 @@ struct Allocation {
     access: Access,
     address: u64,
     size: u64,
-    users: Users,
-}
-
-/// What is left of an allocation that nobody has any more.
-#[derive(Debug)]
-pub(crate) struct Remains {
-    mapping: Option<Mapping>,
-    memory: Arc<RmObject>,
-    address: u64,
-    size: u64,
-    users: Users,
-}
-
-impl Remains {
-    /// Whether no queue works with the memory any more.
-    pub(crate) fn are_idle(&self, seats: &Seats) -> bool {
-        seats.are_done_with(&self.users)
-    }
-
-    /// Gives the memory back to the driver.
-    pub(crate) fn free(self, device: &DeviceInner) {
-        let Remains { mapping, memory, address, size, .. } = self;
-        if let Some(mapping) = mapping {
-            device.unmap_for_cpu(&memory, mapping);
-        }
-        let window = device.window.handle();
-        match device.client.unmap_dma(device.device.handle(), window, memory.handle(), address) {
-            Ok(()) => device.release_address(address, size),
-            // The range is lost rather than handed out while the GPU may still reach the old memory.
-            Err(error) => log::warn!("{error}"),
-        }
-    }
+    users: LastUses,
 }
 
 /// A range of an allocation. Clones share the allocation, which is freed behind the last of them, and behind the work of
@@ -190,8 +127,16 @@ impl DeviceBuffer {
             return Err(error);
         }
         let (mapping, device) = (OnceLock::new(), device.clone());
-        let allocation =
-            Allocation { mapping, memory, device, placement, access, address, size, users: Users::default() };
+        let allocation = Allocation {
+            mapping,
+            memory,
+            device,
+            placement,
+            access,
+            address,
+            size,
+            users: LastUses::default(),
+        };
         Ok(DeviceBuffer { allocation: Arc::new(allocation), offset: 0, size })
     }
 
@@ -223,27 +168,38 @@ impl DeviceBuffer {
         DeviceBuffer { allocation: self.allocation.clone(), offset: self.offset + offset, size }
     }
 
-    /// The whole of what was allocated at once, of which this buffer is a part. Says what is the same memory.
-    pub fn allocation(&self) -> DeviceBuffer {
-        DeviceBuffer { allocation: self.allocation.clone(), offset: 0, size: self.allocation.size }
+    /// Whether both are parts of what was allocated at once.
+    pub fn same_allocation(&self, other: &DeviceBuffer) -> bool {
+        Arc::ptr_eq(&self.allocation, &other.allocation)
+    }
+
+    /// Where the buffer begins within what was allocated at once, in bytes.
+    pub fn offset_in_allocation(&self) -> u64 {
+        self.offset
+    }
+
+    /// Whether engines may write to the memory.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.allocation.access == Access::ReadWrite
     }
 
     /// Whether nobody else has any part of the allocation, and no queue works with it.
     pub fn is_unused(&mut self) -> bool {
         // Unlike a look at the count, this is ordered behind what the other owners did.
         let allocation = Arc::get_mut(&mut self.allocation);
-        allocation.is_some_and(|a| a.device.seats.are_done_with(&a.users))
+        allocation.is_some_and(|a| a.device.slots.are_done_with(&a.users))
     }
 
-    /// Notes that the submission from `seat` that its timeline completes at `value` works with the memory.
+    /// Notes that the submission from `slot` that its timeline completes at `value` works with the memory.
     #[inline]
-    pub(crate) fn used_until(&self, seat: &Seat, value: u64) {
-        self.allocation.users.note(seat, value);
+    pub(crate) fn used_until(&self, slot: &Slot, value: u64) {
+        self.allocation.users.note(slot, value);
     }
 
-    /// Whether the memory is in the address space of `device`.
-    pub fn is_of(&self, device: &Device) -> bool {
-        Arc::ptr_eq(&self.allocation.device, device.inner())
+    /// The device in whose address space the memory is.
+    #[inline]
+    pub(crate) fn device(&self) -> &Arc<DeviceInner> {
+        &self.allocation.device
     }
 
     /// Whether `address..address + length` lies inside.
@@ -255,11 +211,6 @@ impl DeviceBuffer {
     /// Handle of the RM memory object.
     pub(crate) fn memory_handle(&self) -> u32 {
         self.allocation.memory.handle()
-    }
-
-    /// Offset of this buffer within its memory object.
-    pub(crate) fn memory_offset(&self) -> u64 {
-        self.offset
     }
 
     /// The CPU's view of the *whole allocation*, made on first use. GPU memory is write-combined: fast to
@@ -292,7 +243,7 @@ impl DeviceBuffer {
 
 impl Drop for Allocation {
     fn drop(&mut self) {
-        self.device.free(Remains {
+        self.device.free(Parked {
             mapping: self.mapping.take(),
             memory: self.memory.clone(),
             address: self.address,

@@ -7,9 +7,10 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::address_space::Placement;
 use crate::device::Device;
 use crate::error::Result;
-use crate::memory::{DeviceBuffer, Placement};
+use crate::memory::DeviceBuffer;
 use crate::timeline::{SEMAPHORE_BYTES, SyncPoint};
 
 /// Bytes of the stamps of one submission.
@@ -34,6 +35,7 @@ struct State {
 
 /// When an engine worked on a submission, in nanoseconds of [`Device::timestamp`].
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Span {
     /// The submission, by the point that completes it.
     pub point: SyncPoint,
@@ -58,6 +60,11 @@ impl Profiler {
         std::mem::take(&mut state.done)
     }
 
+    /// The device whose queues may be profiled.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Memory for the stamps of a submission: the first, and [`SEMAPHORE_BYTES`] behind it the second.
     pub(crate) fn stamps(&self) -> Result<DeviceBuffer> {
         let mut state = self.lock();
@@ -71,6 +78,11 @@ impl Profiler {
         let stamps = state.free.pop().expect("just filled");
         stamps.view()?.fill(0, STAMPS_BYTES as usize, 0);
         Ok(stamps)
+    }
+
+    /// Takes back stamps that no submission will write.
+    pub(crate) fn give_back(&self, stamps: DeviceBuffer) {
+        self.lock().free.push(stamps);
     }
 
     /// Notes whose stamps they are. Stamps that are not noted are lost with their submission.

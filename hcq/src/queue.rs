@@ -1,28 +1,32 @@
 //! [`Queue`]: a channel, the memory its push buffers lie in, and the timeline that it moves.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use nvkernel_sys::engine::{EngineKind, EngineType};
-use nvkernel_sys::{copy, host, video};
+use nvkernel_sys::engine::EngineType;
 use zerocopy::IntoBytes;
 
-use crate::channel::{Channel, ChannelFault, ChannelMemory, NOTIFIER_BYTES};
-use crate::device::{Device, DeviceInner};
+use crate::address_space::{DeviceInner, Placement};
+use crate::channel::{Channel, ChannelMemory, NOTIFIER_BYTES};
+use crate::device::Device;
+use crate::engine::{self, EngineRow, Wake};
 use crate::error::{Error, Result};
-use crate::memory::{DeviceBuffer, MAX_QUEUES, Placement, Seat};
+use crate::fault::ChannelFault;
+use crate::in_flight::{MAX_QUEUES, Progress, Slot};
+use crate::memory::DeviceBuffer;
 use crate::profile::Profiler;
-use crate::pushbuf::{PushBuffer, SET_OBJECT, SUBCHANNEL_ENGINE, SUBCHANNEL_HOST};
-use crate::timeline::{SEMAPHORE_BYTES, SyncPoint, Timeline};
+use crate::pushbuf::{PushBuffer, SET_OBJECT};
+use crate::timeline::{Patience, SEMAPHORE_BYTES, SyncPoint, Timeline};
 
 const RING_ENTRIES: u64 = 512;
 const PUSH_BYTES: u64 = 128 << 10;
 const PAGE: u64 = 4096;
 /// Bytes of push memory that are fetched ahead of the next submission: as many as that of a picture takes.
 const PREFETCHED: usize = 512;
-/// How long a full ring is waited for: longer than any engine takes for what the ring can hold.
-const RING_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an engine may stand still, with work before it, until it counts as stalled to a queue that has to wait: longer
+/// than any engine takes for a submission.
+const STALL: Duration = Duration::from_secs(10);
 
 /// A hardware command queue on one engine.
 ///
@@ -30,13 +34,14 @@ const RING_TIMEOUT: Duration = Duration::from_secs(10);
 /// is complete and its writes are visible.
 #[derive(Debug)]
 pub struct Queue {
-    /// That of the engine.
-    kind: EngineKind,
+    row: &'static EngineRow,
     // Field order is drop order: the channel before what it works with.
     channel: Arc<Channel>,
     timeline: Arc<Timeline>,
     push: DeviceBuffer,
     state: Mutex<State>,
+    /// Held by the one who takes the channel down.
+    resetting: Mutex<()>,
     ending: Ending,
 }
 
@@ -47,17 +52,21 @@ struct State {
     put: u32,
     /// Bytes written to the push memory since the beginning, including what was skipped at its end.
     head: u64,
-    inflight: VecDeque<InFlight>,
+    inflight: VecDeque<Submitted>,
     /// Whether the engine class was bound to its subchannel.
     bound: bool,
+    /// Whether the channel was taken down, or is about to be.
+    ended: bool,
     /// Kept to be written into again: what goes before and behind the caller's commands.
     before: PushBuffer,
     behind: PushBuffer,
+    /// Which waits of the submission are acquires.
+    acquired: Vec<usize>,
     profiler: Option<Arc<Profiler>>,
 }
 
 #[derive(Debug)]
-struct InFlight {
+struct Submitted {
     value: u64,
     /// Where in the push memory the submission starts, counted like `State::head`.
     start: u64,
@@ -76,6 +85,7 @@ impl Queue {
         // One host-memory allocation carries everything that the CPU writes or polls: notifier, USERD,
         // semaphore, ring and push buffers.
         let total = NOTIFIER_BYTES + PAGE + RING_ENTRIES * 8 + PUSH_BYTES;
+        let row = EngineRow::of(engine)?;
         let block = device.allocate(total, Placement::Sysmem)?;
         let mut at = 0;
         let mut carve = |size: u64| {
@@ -90,15 +100,23 @@ impl Queue {
         let userd = page.slice(0, 512);
         let semaphore = page.slice(PAGE / 2, SEMAPHORE_BYTES);
 
-        let timeline = Timeline::new(device.inner(), engine, semaphore)?;
-        let channel = Arc::new(Channel::new(device, engine, class, ChannelMemory { notifier, userd, ring })?);
+        let timeline = Timeline::new(device.inner(), engine, row, semaphore)?;
+        let channel = Arc::new(Channel::new(
+            device.inner(),
+            row,
+            engine,
+            class,
+            ChannelMemory { notifier, userd, ring },
+        )?);
         timeline.watch(&channel);
-        let seat = device.inner().seats.take(&timeline).ok_or_else(|| {
+        let progress: Weak<dyn Progress> = Arc::downgrade(&timeline) as _;
+        let slot = device.inner().slots.take(progress).ok_or_else(|| {
             Error::Unsupported(format!("a device has no more than {MAX_QUEUES} queues at a time"))
         })?;
-        let ending = Ending { device: device.inner().clone(), seat, submitted: 0 };
-        let (kind, state) = (engine.kind(), Mutex::default());
-        Ok(Arc::new(Queue { kind, channel, timeline, push, state, ending }))
+        let ending = Ending { device: device.inner().clone(), slot, submitted: Some(0) };
+        let state = Mutex::default();
+        let resetting = Mutex::default();
+        Ok(Arc::new(Queue { row, channel, timeline, push, state, resetting, ending }))
     }
 
     /// The engine that executes the queue.
@@ -111,9 +129,9 @@ impl Queue {
         &self.timeline
     }
 
-    /// The channel below.
-    pub fn channel(&self) -> &Arc<Channel> {
-        &self.channel
+    /// Class of the engine's object.
+    pub fn class(&self) -> u32 {
+        self.channel.engine_class()
     }
 
     /// The last point submitted (value 0, which is always reached, before the first).
@@ -143,23 +161,72 @@ impl Queue {
         }
         match self.fault() {
             None => Ok(()),
-            Some(fault) => Err(Error::ChannelFault { engine: self.engine().to_string(), fault }),
+            Some(fault) => Err(self.dead(fault)),
         }
     }
 
+    #[cold]
+    fn dead(&self, fault: ChannelFault) -> Error {
+        Error::ChannelFault { engine: self.engine().to_string(), fault }
+    }
+
+    /// Takes the channel down, whatever the engine is doing in it: for a queue that has [stalled](Error::Stalled) or is dead.
+    /// Once the engine can write no more, all that was submitted counts as reached, so that other queues go on, and memory
+    /// that only this queue used is freed. What was not finished is lost: waits for it, and further submissions, give
+    /// [`Error::ChannelFault`]. Any thread may call it, at any time, and several may; all return when it is done.
+    ///
+    /// # Errors
+    ///
+    /// That of the resource manager, should it not free the channel. Nothing counts as reached then, and no memory is freed,
+    /// for the engine may still write to it.
+    pub fn reset(&self) -> Result<()> {
+        let _resetting = self.resetting.lock().unwrap_or_else(PoisonError::into_inner);
+        // Submissions are made under this lock, so none comes after this.
+        self.lock().ended = true;
+        // Should it have died of an error, that is the cause, and can be asked for only while the channel is there.
+        self.fault();
+        match self.channel.close() {
+            // A GPU that is gone writes nothing.
+            Err(error) if !self.ending.device.is_lost() => return Err(error),
+            _ => self.timeline.end(ChannelFault::reset()),
+        }
+        self.ending.device.reclaim();
+        Ok(())
+    }
+
     /// Has the times of all further submissions collected, or no longer.
-    pub fn profile(&self, profiler: Option<Arc<Profiler>>) {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherDevice`] if the profiler is of another device.
+    pub fn profile(&self, profiler: Option<Arc<Profiler>>) -> Result<()> {
+        if let Some(profiler) = &profiler {
+            self.check_device("a profiler", profiler.device().inner())?;
+        }
         self.lock().profiler = profiler;
+        Ok(())
+    }
+
+    /// That what is given to the queue is of its own device: addresses, and values of semaphores, mean something else on
+    /// others.
+    #[inline]
+    fn check_device(&self, what: &'static str, given: &Arc<DeviceInner>) -> Result<()> {
+        let own = &self.ending.device;
+        if Arc::ptr_eq(given, own) { Ok(()) } else { Err(given.is_other_than(own, what)) }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Submits `commands` behind acquires of all `waits`, and returns the point that completes them.
+    /// Submits `commands` behind acquires of all `waits`, and returns the point that completes them. It never waits: a
+    /// full queue is [`Error::QueueFull`], after which the caller waits ([`wait_for_room`](Self::wait_for_room)) and submits
+    /// again. Where there is an error, nothing was submitted and nothing noted.
     ///
-    /// Blocks only while the ring is full, which takes hundreds of submissions that the engine has not
-    /// finished.
+    /// # Errors
+    ///
+    /// [`Error::ChannelFault`] if the channel is dead, [`Error::OtherDevice`] if a buffer or a wait is of another device,
+    /// [`Error::TooLarge`] for more commands than half of the push memory holds.
     ///
     /// # Safety
     ///
@@ -171,40 +238,48 @@ impl Queue {
         &self,
         waits: &[SyncPoint],
         commands: &PushBuffer,
-        buffers: impl IntoIterator<Item = &'a DeviceBuffer>,
+        buffers: impl IntoIterator<Item = &'a DeviceBuffer, IntoIter: Clone>,
     ) -> Result<SyncPoint> {
         if cfg!(debug_assertions) {
             for method in commands.decode() {
                 method?;
             }
         }
+        let buffers = buffers.into_iter();
+        for buffer in buffers.clone() {
+            self.check_device("a buffer", buffer.device())?;
+        }
+        for wait in waits {
+            self.check_device("a sync point", wait.timeline().device())?;
+        }
         self.check()?;
         let mut state = self.lock();
         let state = &mut *state;
+        if state.ended {
+            return Err(self.dead(self.fault().unwrap_or_else(ChannelFault::reset)));
+        }
         let value = state.submitted + 1;
-        let use_of = |buffer: &DeviceBuffer| buffer.used_until(&self.ending.seat, value);
-        buffers.into_iter().for_each(use_of);
         state.before.clear();
         if !state.bound {
-            state.before.method(SUBCHANNEL_ENGINE, SET_OBJECT, self.channel.engine_class());
+            state.before.method(self.row.subchannel, SET_OBJECT, self.channel.engine_class());
         }
-        for wait in waits {
+        state.acquired.clear();
+        for (index, wait) in waits.iter().enumerate() {
             // Work of the same queue is in order anyway.
             if !Arc::ptr_eq(wait.timeline(), &self.timeline) && !wait.is_reached() {
-                acquire(&mut state.before, wait);
-                use_of(wait.timeline().buffer());
+                engine::acquire(&mut state.before, wait.timeline().gpu_address(), wait.value() as u32);
+                state.acquired.push(index);
             }
         }
         state.behind.clear();
-        let kind = self.kind;
+        let row = self.row;
         let stamps = state.profiler.as_ref().map(|profiler| profiler.stamps()).transpose()?;
         if let Some(stamps) = &stamps {
             let address = stamps.gpu_address();
-            release(&mut state.before, kind, address, value as u32, Wake::Nobody);
-            release(&mut state.behind, kind, address + SEMAPHORE_BYTES, value as u32, Wake::Nobody);
-            use_of(stamps);
+            row.release(&mut state.before, address, value as u32, Wake::Nothing);
+            row.release(&mut state.behind, address + SEMAPHORE_BYTES, value as u32, Wake::Nothing);
         }
-        release(&mut state.behind, kind, self.timeline.gpu_address(), value as u32, Wake::Sleepers);
+        row.release(&mut state.behind, self.timeline.gpu_address(), value as u32, Wake::Sleepers);
         let words = state.before.words().len() + commands.words().len() + state.behind.words().len();
         let length = 4 * words as u64;
         if length > PUSH_BYTES / 2 {
@@ -214,33 +289,36 @@ impl Queue {
         let at = state.head % PUSH_BYTES;
         let start = if at + length > PUSH_BYTES { state.head + PUSH_BYTES - at } else { state.head };
         let end = start + length;
-        loop {
-            state.retire(self.timeline.reached());
-            match state.inflight.front() {
-                Some(oldest)
-                    if end > oldest.start + PUSH_BYTES
-                        || state.inflight.len() as u32 + 1 >= self.channel.entries() =>
-                {
-                    SyncPoint::new(&self.timeline, oldest.value).wait(RING_TIMEOUT)?;
-                }
-                _ => break,
+        state.retire(self.timeline.reached());
+        if let Some(oldest) = state.inflight.front()
+            && (end > oldest.start + PUSH_BYTES || state.inflight.len() as u32 + 1 >= self.channel.entries())
+        {
+            if let (Some(profiler), Some(stamps)) = (&state.profiler, stamps) {
+                profiler.give_back(stamps);
             }
+            return Err(Error::QueueFull { engine: self.engine(), oldest: oldest.value });
         }
         let offset = start % PUSH_BYTES;
         let view = self.push.view()?;
+        let doorbell = self.ending.device.usermode()?;
+        // From here on nothing fails.
         let mut to = offset as usize;
         for part in [state.before.words(), commands.words(), state.behind.words()] {
             let bytes = part.as_bytes();
             view.copy_in(to, bytes);
             to += bytes.len();
         }
-        self.timeline.submitting(value, waits.iter().map(SyncPoint::timeline));
-        self.channel.push(state.put, self.push.gpu_address() + offset, length as usize / 4)?;
+        let use_of = |buffer: &DeviceBuffer| buffer.used_until(&self.ending.slot, value);
+        buffers.for_each(use_of);
+        state.acquired.iter().for_each(|&index| use_of(waits[index].timeline().buffer()));
+        stamps.iter().for_each(use_of);
+        self.timeline.submitting(value, state.acquired.iter().map(|&index| &waits[index]));
+        self.channel.push(state.put, self.push.gpu_address() + offset, length as usize / 4, doorbell);
         state.bound = true;
         state.put = state.put.wrapping_add(1);
         state.head = end;
         state.submitted = value;
-        state.inflight.push_back(InFlight { value, start });
+        state.inflight.push_back(Submitted { value, start });
         let next = (end % PUSH_BYTES) as usize;
         view.prefetch_to_write(next, PREFETCHED.min(PUSH_BYTES as usize - next));
         let point = SyncPoint::new(&self.timeline, value);
@@ -248,6 +326,20 @@ impl Queue {
             profiler.submitted(point.clone(), stamps);
         }
         Ok(point)
+    }
+
+    /// Waits until the engine has finished the oldest submission of those in flight, if there is one: a full queue has
+    /// room then.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stalled`] if nothing moves for ten seconds, and the others of [`SyncPoint::wait`].
+    pub fn wait_for_room(&self) -> Result<()> {
+        let oldest = self.lock().inflight.front().map(|oldest| oldest.value);
+        match oldest {
+            Some(oldest) => SyncPoint::new(&self.timeline, oldest).wait(Patience::WithoutProgress(STALL)),
+            None => Ok(()),
+        }
     }
 
     /// Submits nothing but the release: its point is reached, and its time stamp taken, when the engine comes
@@ -262,97 +354,51 @@ impl Queue {
     }
 }
 
-/// Whom a release tells of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wake {
-    Nobody,
-    /// Those who sleep until then, by an interrupt, where the engine raises one that arrives.
-    Sleepers,
-}
-
-/// A release by the engine's own class, which orders it behind the engine's writes, with a time stamp.
-fn release(pb: &mut PushBuffer, kind: EngineKind, address: u64, payload: u32, wake: Wake) {
-    let (high, low) = ((address >> 32) as u32, address as u32);
-    match kind {
-        EngineKind::Nvdec => {
-            use video::semaphore_d as d;
-            pb.methods(SUBCHANNEL_ENGINE, video::SEMAPHORE_A, &[high, low, payload]);
-            pb.method(
-                SUBCHANNEL_ENGINE,
-                video::SEMAPHORE_D,
-                // No AWAKEN: it costs the engine a seventh of its speed, and its interrupt arrives nowhere.
-                d::STRUCTURE_SIZE.of(d::STRUCTURE_SIZE_FOUR) | d::OPERATION.of(d::OPERATION_RELEASE),
-            );
-        }
-        EngineKind::Copy => {
-            use copy::launch_dma as l;
-            let interrupt = match wake {
-                Wake::Nobody => l::INTERRUPT_TYPE_NONE,
-                Wake::Sleepers => l::INTERRUPT_TYPE_NON_BLOCKING,
-            };
-            pb.methods(SUBCHANNEL_ENGINE, copy::SET_SEMAPHORE_A, &[high, low, payload]);
-            pb.method(
-                SUBCHANNEL_ENGINE,
-                copy::LAUNCH_DMA,
-                l::FLUSH_ENABLE.of(1)
-                    | l::SEMAPHORE_TYPE.of(l::SEMAPHORE_TYPE_RELEASE_FOUR_WORD_SEMAPHORE)
-                    | l::INTERRUPT_TYPE.of(interrupt),
-            );
-        }
-        _ => {
-            use host::sem_execute as e;
-            pb.methods(SUBCHANNEL_HOST, host::SEM_ADDR_LO, &[low, high, payload, 0]);
-            pb.method(
-                SUBCHANNEL_HOST,
-                host::SEM_EXECUTE,
-                e::OPERATION.of(e::OPERATION_RELEASE) | e::RELEASE_WFI.of(1) | e::RELEASE_TIMESTAMP.of(1),
-            );
-            if wake == Wake::Sleepers {
-                pb.method(SUBCHANNEL_HOST, host::NON_STALL_INTERRUPT, 0);
-            }
-        }
-    }
-}
-
-/// Makes the channel wait until `point` is reached, and lets other channels run meanwhile.
-fn acquire(pb: &mut PushBuffer, point: &SyncPoint) {
-    use host::sem_execute as e;
-    let address = point.timeline().gpu_address();
-    pb.methods(
-        SUBCHANNEL_HOST,
-        host::SEM_ADDR_LO,
-        &[address as u32, (address >> 32) as u32, point.value() as u32, 0],
-    );
-    pb.method(
-        SUBCHANNEL_HOST,
-        host::SEM_EXECUTE,
-        e::OPERATION.of(e::OPERATION_ACQ_CIRC_GEQ) | e::ACQUIRE_SWITCH_TSG.of(1),
-    );
-}
-
 impl Drop for Queue {
-    /// Waits for what was submitted, so that no engine writes to memory that is about to be freed. A dead
-    /// channel ends the wait at once.
+    /// Waits for what was submitted, since others may want it, for as long as the engine makes progress; what has stalled is
+    /// taken down. Either way no engine writes to memory that is freed after this.
     fn drop(&mut self) {
         let last = self.last_point();
-        if let Err(error) = last.wait(RING_TIMEOUT) {
-            log::warn!("{error}");
+        if !last.is_reached() {
+            // Queues that end one after the other stand still at the same time.
+            self.ending.device.slots.observe();
+            match self.timeline.drain(last.value(), STALL) {
+                Ok(()) | Err(Error::ChannelFault { .. }) => {}
+                Err(error) => {
+                    log::warn!("{error}");
+                    if let Err(error) = self.reset() {
+                        log::warn!("{error}");
+                    }
+                }
+            }
         }
-        self.ending.submitted = last.value();
+        let closed = match self.channel.close() {
+            Err(error) => {
+                log::warn!("{error}");
+                self.ending.device.is_lost()
+            }
+            Ok(()) => last.is_reached(),
+        };
+        self.ending.submitted = closed.then_some(last.value());
     }
 }
 
-/// Lets the next queue have the seat, once the channel is gone, and frees what the queue worked with.
+/// Lets the next queue have the slot, once the channel is gone, and frees what the queue worked with.
 #[derive(Debug)]
 struct Ending {
     device: Arc<DeviceInner>,
-    seat: Seat,
-    submitted: u64,
+    slot: Slot,
+    /// `None` if the channel could not be freed: then its slot and the memory that it uses are the engine's until the device
+    /// is closed.
+    submitted: Option<u64>,
 }
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.device.seats.leave(&self.seat, self.submitted);
+        match self.submitted {
+            Some(submitted) => self.device.slots.leave(&self.slot, submitted),
+            None => self.device.slots.lose(&self.slot),
+        }
         self.device.reclaim();
     }
 }

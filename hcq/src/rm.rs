@@ -5,9 +5,11 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use memmap2::MmapRaw;
 use nvkernel_sys::ctrl::{self, ControlCmd};
+use nvkernel_sys::host::USERMODE_SIZE;
 use nvkernel_sys::ioctl::*;
 use nvkernel_sys::layout::{Abi, DriverVersion, Match, RmStruct};
 use nvkernel_sys::rm::*;
@@ -16,8 +18,8 @@ use nvkernel_sys::{class, ioctl};
 use zerocopy::FromZeros;
 
 use crate::error::{Error, Result};
-use crate::kernel::{KernelInterface, Node};
-use crate::memory::Mapping;
+use crate::kernel::{KernelInterface, Node, UsermodeRegisters};
+use crate::mapping::Mapping;
 
 /// RM copies its own size of the parameter struct in and out of RM_ALLOC whatever the caller declares, so
 /// the buffer is larger than any of them.
@@ -124,23 +126,18 @@ impl RmClient {
         self.version
     }
 
-    /// The layouts in use.
-    pub fn abi(&self) -> &Abi {
-        &self.abi
-    }
-
     /// The kernel interface that the client talks through.
     pub fn kernel(&self) -> &Arc<dyn KernelInterface> {
         &self.kernel
     }
 
     /// Handle of the client's root object.
-    pub fn root(&self) -> u32 {
+    pub(crate) fn root(&self) -> u32 {
         self.root
     }
 
     /// The GPUs that the driver lists, present ones only.
-    pub fn card_info(&self) -> Result<Vec<nv_ioctl_card_info_t>> {
+    pub(crate) fn card_info(&self) -> Result<Vec<nv_ioctl_card_info_t>> {
         let mut cards: [nv_ioctl_card_info_t; ioctl::NV_MAX_DEVICES] = FromZeros::new_zeroed();
         let request = ioctl::request(ioctl::NV_ESC_CARD_INFO, size_of_val(&cards));
         // SAFETY: the array holds no pointers.
@@ -156,7 +153,7 @@ impl RmClient {
     }
 
     /// Opens a GPU's node for this client. Opening it keeps the GPU initialised.
-    pub fn open_gpu(&self, minor: u32) -> Result<OwnedFd> {
+    pub(crate) fn open_gpu(&self, minor: u32) -> Result<OwnedFd> {
         let fd = open(&*self.kernel, Node::Gpu(minor))?;
         let mut args = nv_ioctl_register_fd_t::new_zeroed();
         args.ctl_fd = self.control.as_raw_fd();
@@ -217,7 +214,14 @@ impl RmClient {
     ) -> Result<Arc<RmObject>> {
         let parent_handle = parent.map_or(self.root, |p| p.handle);
         let handle = self.alloc_raw(parent_handle, self.new_handle(), class, params)?;
-        Ok(Arc::new(RmObject { client: self.clone(), parent: parent.cloned(), parent_handle, handle, class }))
+        Ok(Arc::new(RmObject {
+            client: self.clone(),
+            _parent: parent.cloned(),
+            parent_handle,
+            handle,
+            class,
+            is_freed: AtomicBool::new(false),
+        }))
     }
 
     /// Issues a control command whose parameters hold no pointers. `params` is written back.
@@ -353,6 +357,19 @@ impl RmClient {
         length: usize,
         what: &'static str,
     ) -> Result<Mapping> {
+        let (map, linear) = self.map_raw(device, memory, fd, length, what)?;
+        Ok(Mapping::new(map, linear))
+    }
+
+    /// A mapping, and what the resource manager calls it.
+    fn map_raw(
+        &self,
+        device: u32,
+        memory: u32,
+        fd: BorrowedFd<'_>,
+        length: usize,
+        what: &'static str,
+    ) -> Result<(MmapRaw, u64)> {
         let mut args = nv_ioctl_nvos33_parameters_with_fd::new_zeroed();
         args.params.hClient = self.root;
         args.params.hDevice = device;
@@ -362,7 +379,21 @@ impl RmClient {
         call(&*self.kernel, self.control.as_fd(), ioctl::NV_ESC_RM_MAP_MEMORY, "RM_MAP_MEMORY", &mut args)?;
         check(args.params.status, || format!("RM_MAP_MEMORY of {what}, object {memory:#x}"))?;
         let map = self.kernel.map(fd, length).map_err(|source| Error::Map { what, length, source })?;
-        Ok(Mapping::new(map, args.params.pLinearAddress))
+        Ok((map, args.params.pLinearAddress))
+    }
+
+    /// Maps the registers of a usermode object, as [`map_memory`](Self::map_memory) does memory.
+    pub(crate) fn map_usermode(
+        &self,
+        device: u32,
+        object: &RmObject,
+        fd: BorrowedFd<'_>,
+    ) -> Result<UsermodeRegisters> {
+        assert!(class::USERMODE_CLASSES.contains(&object.class), "not a usermode object");
+        let (length, what) = (USERMODE_SIZE, "the usermode registers");
+        let (map, _) = self.map_raw(device, object.handle, fd, length, what)?;
+        // SAFETY: it is the mapping of a usermode object, by its class.
+        Ok(unsafe { UsermodeRegisters::new(map) })
     }
 
     /// Tells the resource manager that a CPU mapping is about to go.
@@ -429,33 +460,38 @@ impl Drop for RmClient {
 
 /// An object of the resource manager, freed when dropped. It keeps its parent alive, so children go first.
 #[derive(Debug)]
-pub struct RmObject {
+pub(crate) struct RmObject {
     client: Arc<RmClient>,
-    parent: Option<Arc<RmObject>>,
+    _parent: Option<Arc<RmObject>>,
     parent_handle: u32,
     handle: u32,
     class: u32,
+    is_freed: AtomicBool,
 }
 
 impl RmObject {
     /// The object's handle within its client.
-    pub fn handle(&self) -> u32 {
+    pub(crate) fn handle(&self) -> u32 {
         self.handle
     }
 
-    /// The object's class.
-    pub fn class(&self) -> u32 {
-        self.class
-    }
-
     /// The client that owns the object.
-    pub fn client(&self) -> &Arc<RmClient> {
+    pub(crate) fn client(&self) -> &Arc<RmClient> {
         &self.client
     }
 
-    /// The object above, unless that is the client's root.
-    pub fn parent(&self) -> Option<&Arc<RmObject>> {
-        self.parent.as_ref()
+    /// Frees the object now, with all below it, unless that was done. It can be tried again if the resource manager refuses.
+    pub(crate) fn free(&self) -> Result<()> {
+        if !self.is_freed.load(Ordering::Acquire) {
+            self.client.free(self.parent_handle, self.handle)?;
+            self.is_freed.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Notes that the object went with the one above.
+    pub(crate) fn went_with_parent(&self) {
+        self.is_freed.store(true, Ordering::Release);
     }
 
     pub(crate) fn control<P: RmStruct>(&self, cmd: &ControlCmd<P>, params: &mut P) -> Result<()> {
@@ -465,7 +501,7 @@ impl RmObject {
 
 impl Drop for RmObject {
     fn drop(&mut self) {
-        if let Err(error) = self.client.free(self.parent_handle, self.handle) {
+        if let Err(error) = self.free() {
             log::warn!("{}: {error}", class::name_of(self.class));
         }
     }

@@ -1,22 +1,22 @@
 //! Timelines: a counter in memory that only grows. Engines release and acquire its values; the host looks.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use nvkernel_sys::class;
-use nvkernel_sys::engine::{EngineKind, EngineType};
-use nvkernel_sys::rm::{NV01_EVENT_NONSTALL_INTR, NV01_EVENT_WITHOUT_EVENT_DATA, NV0005_ALLOC_PARAMETERS};
-use zerocopy::FromZeros;
+use nvkernel_sys::engine::EngineType;
 
-use crate::channel::{Channel, ChannelFault};
-use crate::device::DeviceInner;
+use crate::address_space::DeviceInner;
+use crate::channel::Channel;
+use crate::engine::EngineRow;
 use crate::error::{Error, Result};
+use crate::event::OsEvent;
+use crate::fault::ChannelFault;
+use crate::in_flight::{MAX_QUEUES, Progress};
 use crate::kernel::EventWait;
 use crate::memory::DeviceBuffer;
-use crate::rm::RmObject;
 
 /// Bytes of a semaphore record: payload at 0, time stamp in nanoseconds at 8.
 pub const SEMAPHORE_BYTES: u64 = 16;
@@ -38,8 +38,10 @@ const MANY: u64 = 8;
 /// and engines compare circularly.
 #[derive(Debug)]
 pub struct Timeline {
+    id: u64,
     semaphore: DeviceBuffer,
     engine: EngineType,
+    row: &'static EngineRow,
     /// Highest value seen in memory.
     reached: AtomicU64,
     event: OnceLock<Result<OsEvent>>,
@@ -50,8 +52,9 @@ pub struct Timeline {
     submitted: AtomicU64,
     /// Nanoseconds that a step took when a wait last looked, 0 before that.
     pace: AtomicU64,
-    /// Timelines that the queue's work has acquired: their death would block this one for ever.
-    upstream: Mutex<Vec<Weak<Timeline>>>,
+    waits: Mutex<Waits>,
+    /// The value at which it was seen to stand still.
+    standing: Mutex<Option<Standing>>,
     dead: OnceLock<Death>,
     device: Arc<DeviceInner>,
 }
@@ -64,29 +67,111 @@ struct Death {
     fault: ChannelFault,
 }
 
+/// What the submissions in flight wait for.
+#[derive(Debug, Default)]
+struct Waits {
+    timelines: Vec<Weak<Timeline>>,
+    /// In order of submission. Timelines are numbers of those above: to count references for each submission would take
+    /// instructions that wait for all stores before them.
+    acquires: VecDeque<Acquire>,
+}
+
+/// A submission's wait for another timeline.
+#[derive(Clone, Copy, Debug)]
+struct Acquire {
+    submission: u64,
+    timeline: usize,
+    value: u64,
+}
+
+impl Waits {
+    /// The number of a timeline.
+    fn number(&mut self, timeline: &Arc<Timeline>) -> usize {
+        let known = |known: &Weak<Timeline>| std::ptr::eq(known.as_ptr(), Arc::as_ptr(timeline));
+        if let Some(number) = self.timelines.iter().position(known) {
+            return number;
+        }
+        // Of timelines that are gone all is over; their numbers are free once no submission waits for them.
+        let is_free = |number: &usize| {
+            self.timelines[*number].strong_count() == 0 && self.acquires.iter().all(|a| a.timeline != *number)
+        };
+        let number = (0..self.timelines.len()).find(is_free).unwrap_or(self.timelines.len());
+        if number == self.timelines.len() {
+            self.timelines.push(Weak::new());
+        }
+        self.timelines[number] = Arc::downgrade(timeline);
+        number
+    }
+
+    /// What `submission` still waits for.
+    fn of(&self, submission: u64) -> Option<Arc<Timeline>> {
+        let acquires = self.acquires.iter().skip_while(|acquire| acquire.submission < submission);
+        let acquires = acquires.take_while(|acquire| acquire.submission == submission);
+        let waits = acquires.filter_map(|a| Some((self.timelines[a.timeline].upgrade()?, a.value)));
+        waits.into_iter().find(|(timeline, value)| timeline.reached() < *value).map(|(timeline, _)| timeline)
+    }
+}
+
+/// How long nothing has moved.
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    reached: u64,
+    since: Instant,
+    /// Whether somebody waited for it for as long as they would.
+    stalled: bool,
+}
+
+/// How long a wait goes on. A plain duration is one in [`Total`](Self::Total).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Patience {
+    /// For so long, whatever happens: then it ends with [`Error::Timeout`].
+    Total(Duration),
+    /// As long as the work goes on, however much of it there is. When the engine that holds it up, which may be another one
+    /// than that which is waited for, has made no progress for so long, it ends with [`Error::Stalled`], which names that
+    /// engine. To be longer than the longest submission takes.
+    WithoutProgress(Duration),
+}
+
+impl From<Duration> for Patience {
+    fn from(total: Duration) -> Patience {
+        Patience::Total(total)
+    }
+}
+
+/// A [`Patience`], and whether what stalled another wait ends this one at once.
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    patience: Patience,
+    trusts_others: bool,
+}
+
+impl From<Patience> for Limit {
+    fn from(patience: Patience) -> Limit {
+        Limit { patience, trusts_others: false }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Sleepers {
     /// One thread polls the event for all: a poll consumes the flag that the others wait for.
     polling: bool,
 }
 
-/// An OS event that an engine's non-stall interrupt raises.
-#[derive(Debug)]
-struct OsEvent {
-    _object: Arc<RmObject>,
-    fd: OwnedFd,
-}
-
 impl Timeline {
     pub(crate) fn new(
         device: &Arc<DeviceInner>,
         engine: EngineType,
+        row: &'static EngineRow,
         semaphore: DeviceBuffer,
     ) -> Result<Arc<Self>> {
         semaphore.view()?.fill(0, SEMAPHORE_BYTES as usize, 0);
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         Ok(Arc::new(Timeline {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             semaphore,
             engine,
+            row,
             reached: AtomicU64::new(0),
             event: OnceLock::new(),
             sleepers: Mutex::default(),
@@ -94,7 +179,8 @@ impl Timeline {
             channel: OnceLock::new(),
             submitted: AtomicU64::new(0),
             pace: AtomicU64::new(0),
-            upstream: Mutex::default(),
+            waits: Mutex::default(),
+            standing: Mutex::default(),
             dead: OnceLock::new(),
             device: device.clone(),
         }))
@@ -106,30 +192,45 @@ impl Timeline {
         let _ = self.channel.set(Arc::downgrade(channel));
     }
 
-    /// Notes that a submission is about to release `value` behind work of the timelines in `waits`.
-    pub(crate) fn submitting<'a>(&self, value: u64, waits: impl Iterator<Item = &'a Arc<Timeline>>) {
-        self.submitted.store(value, Ordering::Release);
-        let mut waits = waits.filter(|timeline| !std::ptr::eq(self, Arc::as_ptr(timeline))).peekable();
-        if waits.peek().is_none() {
-            return;
-        }
-        let mut upstream = self.upstream.lock().unwrap_or_else(PoisonError::into_inner);
-        for timeline in waits {
-            if upstream.iter().all(|known| !std::ptr::eq(known.as_ptr(), Arc::as_ptr(timeline))) {
-                upstream.retain(|known| known.strong_count() > 0);
-                upstream.push(Arc::downgrade(timeline));
+    /// Notes that a submission is about to release `value` behind acquires of points of other timelines.
+    pub(crate) fn submitting<'a>(&self, value: u64, acquires: impl Iterator<Item = &'a SyncPoint>) {
+        let mut acquires = acquires.peekable();
+        if acquires.peek().is_some() {
+            let mut waits = self.waits();
+            let reached = self.reached.load(Ordering::Relaxed);
+            while waits.acquires.pop_front_if(|acquire| acquire.submission <= reached).is_some() {}
+            for point in acquires {
+                let timeline = waits.number(&point.timeline);
+                waits.acquires.push_back(Acquire { submission: value, timeline, value: point.value });
             }
         }
+        // Last: a submission that is known has its waits noted.
+        self.submitted.store(value, Ordering::Release);
+    }
+
+    fn waits(&self) -> MutexGuard<'_, Waits> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number that no other timeline of this process has.
+    pub fn id(&self) -> u64 {
+        self.id
     }
 
     /// GPU address of the semaphore.
-    pub fn gpu_address(&self) -> u64 {
+    pub(crate) fn gpu_address(&self) -> u64 {
         self.semaphore.gpu_address()
     }
 
     /// The memory behind the semaphore, to be kept alive by those who acquire it.
-    pub fn buffer(&self) -> &DeviceBuffer {
+    pub(crate) fn buffer(&self) -> &DeviceBuffer {
         &self.semaphore
+    }
+
+    /// The device that the timeline belongs to.
+    #[inline]
+    pub(crate) fn device(&self) -> &Arc<DeviceInner> {
+        &self.device
     }
 
     /// The engine that releases the timeline.
@@ -137,7 +238,7 @@ impl Timeline {
         self.engine
     }
 
-    /// The highest value that was released so far. A dead timeline counts as having reached all it ever will,
+    /// The highest value that was released so far, never more than was submitted. A dead timeline counts as having reached all it ever will,
     /// so that nothing waits for it; only [`SyncPoint::wait`] tells the difference.
     #[inline]
     pub fn reached(&self) -> u64 {
@@ -149,7 +250,16 @@ impl Timeline {
             return seen;
         }
         let now = seen + u64::from(ahead);
+        // A value that no submission will release was written by something that went astray: it completes nothing.
+        if now > self.submitted.load(Ordering::Acquire) {
+            return seen;
+        }
         self.reached.fetch_max(now, Ordering::Release).max(now)
+    }
+
+    /// The last value that the engine released, if the channel is known to be dead.
+    pub fn ended_at(&self) -> Option<u64> {
+        self.dead.get().map(|death| death.reached)
     }
 
     /// Time stamp of the last release in nanoseconds of the GPU's clock, if the engine writes them.
@@ -166,37 +276,77 @@ impl Timeline {
     /// Why the timeline stands still for good, if it does. The first to find out releases everything that was
     /// submitted, so that other queues do not wait for what will never come.
     pub fn fault(&self) -> Option<ChannelFault> {
-        let death = match self.dead.get() {
-            Some(death) => death,
-            None => {
-                let fault = self.channel.get()?.upgrade()?.fault()?;
-                self.dead.get_or_init(|| Death { reached: self.reached(), fault })
-            }
+        let fault = match self.dead.get() {
+            Some(death) => death.fault.clone(),
+            None => self.channel.get()?.upgrade()?.fault()?,
         };
+        self.end(fault);
+        self.dead.get().map(|death| death.fault.clone())
+    }
+
+    /// Ends the timeline, unless it has ended before, and releases everything that was submitted. The engine writes no more.
+    pub(crate) fn end(&self, fault: ChannelFault) {
+        self.dead.get_or_init(|| Death { reached: self.reached(), fault });
         // Each time, since a submission may have slipped in between.
         if let Ok(view) = self.semaphore.view() {
             view.store(0, self.submitted.load(Ordering::Acquire) as u32);
         }
-        Some(death.fault.clone())
     }
 
-    /// Looks whether a timeline that this one's work waits for has died, or one that those wait for.
-    fn look_upstream(&self) {
-        let upstream =
-            |timeline: &Timeline| timeline.upstream.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        // Queues wait for each other in circles: each is looked at once.
-        let mut seen: Vec<Weak<Timeline>> = upstream(self);
-        let mut next = 0;
-        while let Some(timeline) = seen.get(next).map(Weak::upgrade) {
-            next += 1;
-            let Some(timeline) = timeline else { continue };
-            timeline.fault();
-            for further in upstream(&timeline) {
-                if seen.iter().all(|known| !Weak::ptr_eq(known, &further)) {
-                    seen.push(further);
-                }
+    /// The timeline that holds this one up: itself, unless its next submission waits for another one, and so on. Looks on the
+    /// way whether any of them is dead, which releases what waits for it.
+    ///
+    /// A wait is for what was submitted before, so the way leads to ever earlier submissions and to no timeline twice.
+    fn culprit(self: &Arc<Self>) -> Arc<Timeline> {
+        let mut at = self.clone();
+        for _ in 0..MAX_QUEUES {
+            if at.fault().is_some() {
+                break;
+            }
+            let next = at.reached() + 1;
+            let waits_for = at.waits().of(next);
+            match waits_for {
+                Some(timeline) => at = timeline,
+                None => break,
             }
         }
+        at
+    }
+
+    /// For how long the timeline is known to stand at the value where it is, from the first call that finds it there; and
+    /// whether somebody gave it up there. For timelines that have work to do.
+    fn standing(&self) -> Standing {
+        let reached = self.reached();
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = standing.filter(|standing| standing.reached == reached);
+        *standing.insert(known.unwrap_or_else(|| Standing { reached, since: Instant::now(), stalled: false }))
+    }
+
+    /// How much longer a wait for `value` may go on that began `waited` ago.
+    fn left(&self, value: u64, culprit: &Timeline, limit: Limit, waited: Duration) -> Result<Duration> {
+        let standing = culprit.standing();
+        let left = match limit.patience {
+            Patience::Total(timeout) => timeout.checked_sub(waited),
+            Patience::WithoutProgress(_) if limit.trusts_others && standing.stalled => None,
+            Patience::WithoutProgress(bound) => bound.checked_sub(standing.since.elapsed()),
+        };
+        if let Some(left) = left.filter(|left| !left.is_zero()) {
+            return Ok(left);
+        }
+        if let Patience::Total(_) = limit.patience {
+            let (engine, reached) = (self.engine.to_string(), self.reached());
+            return Err(Error::Timeout { engine, point: value, reached, waited });
+        }
+        let mut known = culprit.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.as_mut().filter(|known| known.reached == standing.reached) {
+            known.stalled = true;
+        }
+        Err(Error::Stalled {
+            engine: culprit.engine,
+            timeline: culprit.id,
+            reached: standing.reached,
+            standing: standing.since.elapsed(),
+        })
     }
 
     /// What became of `value` on a dead timeline.
@@ -209,9 +359,9 @@ impl Timeline {
         })
     }
 
-    /// The event that a release raises. NVDEC engines raise none that reaches a process: waits for them nap.
+    /// The event that a release raises; where there is none, waits nap.
     fn event(&self) -> Option<&OsEvent> {
-        if self.engine.kind() == EngineKind::Nvdec {
+        if !self.row.interrupts {
             return None;
         }
         self.event.get_or_init(|| OsEvent::new(&self.device, self.engine)).as_ref().ok()
@@ -219,7 +369,7 @@ impl Timeline {
 
     /// Waits until `value` is reached, or no more than `slack` steps are missing, and sleeps for `nap` at a time at most.
     /// Returns at once with the fault if the channel is dead.
-    fn wait(&self, value: u64, slack: u64, nap: Duration, timeout: Duration) -> Result<()> {
+    fn wait(self: &Arc<Self>, value: u64, slack: u64, nap: Duration, limit: Limit) -> Result<()> {
         if let Some(verdict) = self.verdict(value) {
             return verdict;
         }
@@ -230,28 +380,22 @@ impl Timeline {
         }
         let start = Instant::now();
         let soon = self.expect(first, value).is_none_or(|time| time < SPIN);
-        if soon && self.poll(near, SPIN.min(timeout)) {
+        let (Patience::Total(longest) | Patience::WithoutProgress(longest)) = limit.patience;
+        if soon && self.poll(near, SPIN.min(longest)) {
             return self.verdict(value).unwrap_or(Ok(()));
         }
         let mut slice = SLICES.0;
         loop {
+            let culprit = self.culprit();
+            // What was submitted to a dead channel counts as reached now.
             let reached = self.reached();
             if reached >= near {
                 return self.verdict(value).unwrap_or(Ok(()));
             }
-            if self.fault().is_some() {
-                continue; // what was submitted counts as reached now
-            }
-            self.look_upstream();
             let waited = start.elapsed();
-            let Some(left) = timeout.checked_sub(waited).filter(|left| !left.is_zero()) else {
-                return Err(Error::Timeout {
-                    engine: self.engine.to_string(),
-                    point: value,
-                    reached: self.reached(),
-                    waited,
-                });
-            };
+            let left = self.left(value, &culprit, limit, waited)?;
+            // It may be the last one's to free memory: not to be held while asleep.
+            drop(culprit);
             if waited > LOSS && self.device.is_lost() {
                 return Err(Error::GpuLost);
             }
@@ -266,21 +410,29 @@ impl Timeline {
         }
     }
 
+    /// Waits until `value` is reached, for a queue that ends: while there is progress, but not for what another wait has given
+    /// up.
+    pub(crate) fn drain(self: &Arc<Self>, value: u64, stall: Duration) -> Result<()> {
+        let limit = Limit { patience: Patience::WithoutProgress(stall), trusts_others: true };
+        self.wait(value, 0, SLICES.1, limit)
+    }
+
     /// As [`wait`](Self::wait), without sleeping.
-    fn spin(&self, value: u64, timeout: Duration) -> Result<()> {
+    fn spin(self: &Arc<Self>, value: u64, limit: Limit) -> Result<()> {
         let start = Instant::now();
+        let (Patience::Total(mut left) | Patience::WithoutProgress(mut left)) = limit.patience;
         loop {
-            self.poll(value, timeout.saturating_sub(start.elapsed()).min(LOSS));
-            let waited = start.elapsed();
-            // Looks whether the channel is dead, or one that its work waits for.
-            match self.wait(value, 0, SLICES.1, Duration::ZERO) {
-                Err(Error::Timeout { .. }) if self.device.is_lost() => return Err(Error::GpuLost),
-                Err(Error::Timeout { .. }) if waited < timeout => {}
-                Err(Error::Timeout { engine, point, reached, .. }) => {
-                    return Err(Error::Timeout { engine, point, reached, waited });
-                }
-                outcome => return outcome,
+            if self.poll(value, left.min(LOSS)) {
+                return self.verdict(value).unwrap_or(Ok(()));
             }
+            let culprit = self.culprit();
+            if self.reached() >= value {
+                continue; // the channel is dead
+            }
+            if self.device.is_lost() {
+                return Err(Error::GpuLost);
+            }
+            left = self.left(value, &culprit, limit, start.elapsed())?;
         }
     }
 
@@ -323,7 +475,7 @@ impl Timeline {
         let outcome = match self.event() {
             // The event is armed now: look once more, or a release before that would be slept through.
             Some(_) if self.reached() >= value => Ok(EventWait::Signalled),
-            Some(event) => self.device.client.kernel().wait_event(event.fd.as_fd(), slice),
+            Some(event) => event.wait(slice),
             // No event to be had.
             None => {
                 std::thread::sleep(slice);
@@ -340,21 +492,16 @@ impl Timeline {
     }
 }
 
-impl OsEvent {
-    fn new(device: &Arc<DeviceInner>, engine: EngineType) -> Result<OsEvent> {
-        use std::os::fd::AsRawFd;
-        let index = engine
-            .notifier()
-            .ok_or_else(|| Error::Unsupported(format!("{engine} has no non-stall interrupt")))?;
-        let fd = device.client.event_fd(device.device.handle())?;
-        let mut params = NV0005_ALLOC_PARAMETERS::new_zeroed();
-        params.hParentClient = device.client.root();
-        params.hSrcResource = device.subdevice.handle();
-        params.hClass = class::NV01_EVENT_OS_EVENT;
-        params.notifyIndex = index | NV01_EVENT_NONSTALL_INTR | NV01_EVENT_WITHOUT_EVENT_DATA;
-        params.data = fd.as_raw_fd() as u64;
-        let object = device.client.alloc(Some(&device.subdevice), class::NV01_EVENT_OS_EVENT, &mut params)?;
-        Ok(OsEvent { _object: object, fd })
+impl Progress for Timeline {
+    fn reached(&self) -> u64 {
+        self.reached()
+    }
+
+    /// Counts for what holds the timeline up, if it has work to do.
+    fn observe(self: Arc<Self>) {
+        if self.reached() < self.submitted.load(Ordering::Acquire) {
+            self.culprit().standing();
+        }
     }
 }
 
@@ -405,10 +552,10 @@ impl SyncPoint {
     ///
     /// # Errors
     ///
-    /// [`Error::ChannelFault`] as soon as the channel's error notifier is set, [`Error::Timeout`] after
-    /// `timeout`, [`Error::GpuLost`] when the driver gives the GPU up.
-    pub fn wait(&self, timeout: Duration) -> Result<()> {
-        self.timeline.wait(self.value, 0, SLICES.1, timeout)
+    /// [`Error::ChannelFault`] as soon as the channel's error notifier is set or the queue was reset, [`Error::Timeout`] or
+    /// [`Error::Stalled`] when the `patience` is over, [`Error::GpuLost`] when the driver gives the GPU up.
+    pub fn wait(&self, patience: impl Into<Patience>) -> Result<()> {
+        self.timeline.wait(self.value, 0, SLICES.1, Limit::from(patience.into()))
     }
 
     /// As [`wait`](Self::wait), for those who want to have most of what leads here behind them: sleeps as long as all of it
@@ -418,8 +565,8 @@ impl SyncPoint {
     /// # Errors
     ///
     /// As [`wait`](Self::wait).
-    pub fn wait_near(&self, slack: u64, nap: Duration, timeout: Duration) -> Result<()> {
-        self.timeline.wait(self.value, slack, nap, timeout)
+    pub fn wait_near(&self, slack: u64, nap: Duration, patience: impl Into<Patience>) -> Result<()> {
+        self.timeline.wait(self.value, slack, nap, Limit::from(patience.into()))
     }
 
     /// Waits without ever sleeping: the processor does nothing else, and the caller goes on the moment that the point
@@ -428,8 +575,8 @@ impl SyncPoint {
     /// # Errors
     ///
     /// As [`wait`](Self::wait).
-    pub fn spin(&self, timeout: Duration) -> Result<()> {
-        self.timeline.spin(self.value, timeout)
+    pub fn spin(&self, patience: impl Into<Patience>) -> Result<()> {
+        self.timeline.spin(self.value, Limit::from(patience.into()))
     }
 }
 
@@ -438,3 +585,6 @@ impl fmt::Debug for SyncPoint {
         write!(f, "{}@{}", self.timeline.engine, self.value)
     }
 }
+
+#[cfg(test)]
+mod tests;

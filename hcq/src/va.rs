@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 /// Lowest address handed out. The resource manager places its own buffers from the bottom of the same
 /// address space; nothing of it was seen above this line.
-pub const VA_BASE: u64 = 0x10_0000_0000;
+pub(crate) const VA_BASE: u64 = 0x10_0000_0000;
 /// One past the highest address handed out. NVDEC methods carry `VA >> 8` in 32 bits, GP entries and class
 /// semaphores carry 8 upper bits: all of them end at 2^40.
-pub const VA_LIMIT: u64 = 1 << 40;
+pub(crate) const VA_LIMIT: u64 = 1 << 40;
 
 /// A first-fit allocator of address ranges with coalescing, best at few hundred live ranges.
 #[derive(Debug)]
-pub struct VaAllocator {
+pub(crate) struct VaAllocator {
     /// Free ranges, start to end, disjoint and never adjacent.
     free: BTreeMap<u64, u64>,
 }
@@ -24,12 +24,12 @@ impl Default for VaAllocator {
 
 impl VaAllocator {
     /// An allocator over `base..limit`.
-    pub fn new(base: u64, limit: u64) -> Self {
+    pub(crate) fn new(base: u64, limit: u64) -> Self {
         VaAllocator { free: BTreeMap::from([(base, limit)]) }
     }
 
     /// Takes `size` bytes aligned to `alignment` (a power of two). `None` when no range is large enough.
-    pub fn allocate(&mut self, size: u64, alignment: u64) -> Option<u64> {
+    pub(crate) fn allocate(&mut self, size: u64, alignment: u64) -> Option<u64> {
         debug_assert!(alignment.is_power_of_two());
         if size == 0 {
             return None;
@@ -49,7 +49,7 @@ impl VaAllocator {
     }
 
     /// Gives a range back. It must be one that [`allocate`](Self::allocate) returned.
-    pub fn release(&mut self, at: u64, size: u64) {
+    pub(crate) fn release(&mut self, at: u64, size: u64) {
         let (mut start, mut end) = (at, at + size);
         if let Some((&before, &before_end)) = self.free.range(..at).next_back() {
             assert!(before_end <= at, "address range {at:#x} released twice");

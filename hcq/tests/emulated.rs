@@ -59,12 +59,14 @@ fn check_copy(device: &Device, queue: &CopyQueue, data: &[u8]) {
 
 #[test]
 fn parts_of_an_allocation_know_it() {
-    let (_kernel, device) = machine();
+    let (kernel, device) = machine();
     let whole = device.allocate(1 << 20, Placement::Vidmem).unwrap();
     let part = whole.slice(4096, 8192).slice(256, 512);
-    assert_eq!(part.allocation().gpu_address(), whole.gpu_address());
-    assert_eq!(part.allocation().size(), whole.allocation().size());
-    assert!(part.allocation().contains(part.gpu_address(), part.size()));
+    assert_eq!(part.offset_in_allocation(), 4352);
+    assert!(part.same_allocation(&whole) && device.owns(&part));
+    let other = device.allocate(1 << 20, Placement::Vidmem).unwrap();
+    assert!(!part.same_allocation(&other));
+    assert!(!Device::open(Arc::new(kernel.clone()), 0).unwrap().owns(&part), "the same GPU, opened again");
 }
 
 #[test]
@@ -275,15 +277,76 @@ fn a_bad_address_stops_its_channel_and_no_other() {
 }
 
 #[test]
+fn an_engine_that_reaches_too_far_faults() {
+    let (kernel, device) = machine();
+    let buffers: Vec<_> = (0..3).map(|_| device.allocate(65536, Placement::Vidmem).unwrap()).collect();
+    for (source, target) in [(&buffers[0], &buffers[2]), (&buffers[2], &buffers[0])] {
+        let queue = copy_queue(&device, 1);
+        let (from, to) = (source.gpu_address(), target.gpu_address());
+        let mut commands = PushBuffer::new();
+        let addresses = [(from >> 32) as u32, from as u32, (to >> 32) as u32, to as u32];
+        commands.methods(4, copy::OFFSET_IN_UPPER, &addresses);
+        commands.methods(4, copy::LINE_LENGTH_IN, &[65536 + 4, 1]);
+        commands.method(4, copy::LAUNCH_DMA, 0x182);
+        // SAFETY: it is too long on purpose; the emulated MMU refuses what lies behind the buffers.
+        let point = unsafe { queue.queue().submit(&[], &commands, [source, target]) }.unwrap();
+        let Err(Error::ChannelFault { fault, .. }) = point.wait(LONG) else { panic!("{:?}", kernel.log()) };
+        assert_eq!(fault.xid.0, 31);
+    }
+}
+
+/// A submission that was refused uses no memory.
+#[test]
+fn what_is_not_submitted_is_not_in_use() {
+    let (kernel, device) = machine();
+    let copy = copy_queue(&device, 1);
+    let queue = copy.queue();
+    kernel.faults().stall(0, copy_engine(1));
+    while queue.mark().is_ok() {}
+    let mut buffer = device.allocate(4096, Placement::Vidmem).unwrap();
+    let nothing = PushBuffer::new();
+    // SAFETY: there are no commands.
+    let full = unsafe { queue.submit(&[], &nothing, [&buffer]) };
+    assert!(matches!(full, Err(Error::QueueFull { .. })), "{full:?}");
+    assert!(buffer.is_unused());
+    kernel.faults().let_launch(0, copy_engine(1), 1);
+    queue.wait_for_room().unwrap();
+    let mut long = PushBuffer::new();
+    for _ in 0..20_000 {
+        long.method(0, nvkernel_sys::host::NOP, 0).method(0, 0, 0);
+    }
+    // SAFETY: no address is used.
+    let large = unsafe { queue.submit(&[], &long, [&buffer]) };
+    assert!(matches!(large, Err(Error::TooLarge { .. })), "{large:?}");
+    assert!(buffer.is_unused());
+    // SAFETY: there are no commands.
+    unsafe { queue.submit(&[], &nothing, [&buffer]) }.unwrap();
+    assert!(!buffer.is_unused());
+    kernel.faults().resume(0, copy_engine(1));
+}
+
+#[test]
 fn engines_cannot_write_to_inputs() {
     let (kernel, device) = machine();
     let queue = copy_queue(&device, 1);
-    let mut input = InputMut::new(&device, 5000, 0).unwrap();
+    let mut input = device.allocate_input(5000, 0).unwrap();
     input.copy_from_slice(&pattern(5000, 3));
     let input = input.freeze();
-    let mut commands = CopyCommands::new();
-    commands.fill(&input.buffer().slice(0, 4096), 0).unwrap();
-    let error = queue.submit(&[], commands).unwrap().wait(LONG).unwrap_err();
+    let target = input.buffer().slice(0, 4096);
+    let mut checked = CopyCommands::new();
+    let source = device.allocate(4096, Placement::Vidmem).unwrap();
+    assert!(matches!(checked.fill(&target, 0), Err(Error::ReadOnly { .. })));
+    assert!(matches!(checked.copy(&source, &target), Err(Error::ReadOnly { .. })));
+    assert!(checked.is_empty());
+    let (high, low) = ((target.gpu_address() >> 32) as u32, target.gpu_address() as u32);
+    let from = source.gpu_address();
+    let mut commands = PushBuffer::new();
+    commands.methods(4, copy::OFFSET_IN_UPPER, &[(from >> 32) as u32, from as u32, high, low]);
+    commands.methods(4, copy::LINE_LENGTH_IN, &[4096, 1]);
+    commands.method(4, copy::LAUNCH_DMA, 0x182);
+    // SAFETY: both addresses are those of buffers that are passed along, of the same length.
+    let point = unsafe { queue.queue().submit(&[], &commands, [&source, &target]) }.unwrap();
+    let error = point.wait(LONG).unwrap_err();
     let Error::ChannelFault { fault, .. } = error else { panic!("not a fault") };
     assert_eq!(fault.mmu.unwrap().kind, "FAULT_RO_VIOLATION", "{:?}", kernel.log());
     assert_eq!(*input, *pattern(5000, 3));
@@ -498,8 +561,8 @@ fn profiled_queues_leave_their_times() {
     let (_, device) = machine();
     let (video, copy) = (video_queue(&device), CopyQueue::new(&device, None).unwrap());
     let profiler = Profiler::new(&device);
-    video.profile(Some(profiler.clone()));
-    copy.queue().profile(Some(profiler.clone()));
+    video.profile(Some(profiler.clone())).unwrap();
+    copy.queue().profile(Some(profiler.clone())).unwrap();
     let target = device.allocate(1 << 16, Placement::Vidmem).unwrap();
     let mut commands = PushBuffer::new();
     commands.method(4, video::SET_APPLICATION_ID, video::APPLICATION_ID_HEVC);
@@ -539,7 +602,7 @@ fn a_dead_channel_leaves_no_times() {
     let (_, device) = machine();
     let queue = video_queue(&device);
     let profiler = Profiler::new(&device);
-    queue.profile(Some(profiler.clone()));
+    queue.profile(Some(profiler.clone())).unwrap();
     let mut commands = PushBuffer::new();
     commands.method(4, video::EXECUTE, 0); // no decoder is attached
     // SAFETY: no address is used.

@@ -237,7 +237,7 @@ fn shares_come_out_of_random_samples() {
 fn a_copy_engine_can_be_sampled_as_well() {
     let device = Device::open(Arc::new(EmulatedKernel::new(GpuModel::h200()).unwrap()), 0).unwrap();
     let copy = CopyQueue::new(&device, None).unwrap();
-    let class = copy.queue().channel().engine_class();
+    let class = copy.queue().class();
     let mut sampler = EngineSampler::new(&device, copy.queue().engine(), class).unwrap();
     for _ in 0..3 {
         answered(&mut sampler);

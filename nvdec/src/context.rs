@@ -168,7 +168,7 @@ impl Context {
         }
         let copy = self.retried(|| Ok(CopyQueue::new(&self.device, None)?))?;
         let copy = self.copy.get_or_init(|| copy);
-        copy.queue().profile(self.profiler.get().cloned());
+        copy.queue().profile(self.profiler.get().cloned())?;
         Ok(copy)
     }
 
@@ -180,7 +180,7 @@ impl Context {
         let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         let video = queues.values().map(|queue| queue.queue());
         for queue in video.chain(self.copy.get().map(|copy| copy.queue())) {
-            queue.profile(Some(profiler.clone()));
+            queue.profile(Some(profiler.clone())).expect("profiler and queues are of one device");
         }
         profiler
     }
@@ -202,7 +202,7 @@ impl Context {
     ///
     /// [`Error::Gpu`] if there is no memory.
     pub fn input(&self, bytes: usize) -> Result<InputMut> {
-        self.retried(|| Ok(InputMut::new(&self.device, bytes, BITSTREAM_SLACK as u64)?))
+        self.retried(|| Ok(self.device.allocate_input(bytes, BITSTREAM_SLACK as u64)?))
     }
 
     /// What `make` makes. If there is no memory for it, what is kept is given back, and it is called once more.
@@ -356,7 +356,7 @@ impl Context {
         }
         let queue = Arc::new(VideoQueue::new(&self.device, engine, self.class)?);
         self.scheduler.opened(engine);
-        queue.queue().profile(self.profiler.get().cloned());
+        queue.queue().profile(self.profiler.get().cloned())?;
         queues.insert((engine, lane), queue.clone());
         Ok(queue)
     }

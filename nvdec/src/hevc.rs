@@ -280,7 +280,7 @@ impl HevcDecoder {
     /// If `nal` is not in `input`.
     pub fn send_nal_of(&mut self, input: &Input, nal: Range<usize>, pts: Option<i64>) -> Result<Sent> {
         let bytes = &input[nal.clone()];
-        let place = input.buffer().is_of(self.context.device()).then_some((input, nal));
+        let place = self.context.device().owns(input.buffer()).then_some((input, nal));
         self.send_unit(bytes, place, pts)
     }
 

@@ -68,7 +68,7 @@ impl<'a> Operand<'a> {
 
 impl<'a> PictureJob<'a> {
     /// Surfaces that the picture reads.
-    pub fn references(&self) -> impl Iterator<Item = &'a Surface> {
+    pub fn references(&self) -> impl Iterator<Item = &'a Surface> + Clone {
         let target = self.target;
         self.pictures.iter().map(|&(_, surface)| surface).filter(move |surface| !surface.same(target))
     }

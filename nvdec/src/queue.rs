@@ -7,7 +7,7 @@ use hcq::{Device, EngineType, PushBuffer, Queue, SyncPoint};
 use nvkernel_sys::video;
 
 use crate::class::VideoClass;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::job::PictureJob;
 use crate::scheduler::Time;
 use crate::surface::Surface;
@@ -74,6 +74,20 @@ impl VideoQueue {
         finish: Time,
         waits: &mut Latest<SyncPoint>,
     ) -> Result<SyncPoint> {
+        waits.add_all(job.waits);
+        let point = loop {
+            match self.try_submit(job, waits) {
+                // Not under the lock: others may still have to look at the queue.
+                Err(Error::Gpu(hcq::Error::QueueFull { .. })) => self.queue.wait_for_room()?,
+                outcome => break outcome?,
+            }
+        };
+        job.runs_until(&point, finish);
+        Ok(point)
+    }
+
+    /// Writes the methods and submits them behind `waits`, unless the queue is full.
+    fn try_submit(&self, job: &PictureJob<'_>, waits: &Latest<SyncPoint>) -> Result<SyncPoint> {
         let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
         let words = &mut *words;
         words.buffer.clear();
@@ -83,7 +97,6 @@ impl VideoQueue {
             words.buffer.method(SUBCHANNEL_ENGINE, video::SET_CONTROL_PARAMS, control.1);
         }
         write_methods(&mut words.buffer, job);
-        waits.add_all(job.waits);
         let surfaces = std::iter::once(job.target).chain(job.references()).map(Surface::buffer);
         let buffers = job.buffers.iter().map(|operand| operand.buffer).chain(surfaces);
         // SAFETY: every address written by `write_methods` lies in one of the buffers, whose sizes the
@@ -92,7 +105,6 @@ impl VideoQueue {
         // it do so after all, the MMU ends the channel at the edge of what this process has mapped.
         let point = unsafe { self.queue.submit(waits.as_slice(), &words.buffer, buffers)? };
         words.control = self.class.keeps_control.then_some(control);
-        job.runs_until(&point, finish);
         Ok(point)
     }
 }

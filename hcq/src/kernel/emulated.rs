@@ -34,7 +34,7 @@ use memmap2::MmapRaw;
 use nvkernel_sys::engine::{EngineKind, EngineType};
 use nvkernel_sys::layout::DriverVersion;
 
-use super::{EventWait, KernelInterface, Node};
+use super::{EventWait, KernelInterface, Node, UsermodeRegisters};
 
 mod engines;
 mod faults;
@@ -224,7 +224,8 @@ impl EmulatedKernel {
     }
 }
 
-impl KernelInterface for EmulatedKernel {
+// SAFETY: mappings are of memory files that never shrink, shared, for reading and writing.
+unsafe impl KernelInterface for EmulatedKernel {
     fn is_emulated(&self) -> bool {
         true
     }
@@ -267,9 +268,9 @@ impl KernelInterface for EmulatedKernel {
         Ok(map)
     }
 
-    fn ring_doorbell(&self, usermode: &MmapRaw, token: u32) {
+    fn ring_doorbell(&self, usermode: &UsermodeRegisters, token: u32) {
         fence(Ordering::SeqCst);
-        let address = usermode.as_ptr() as usize;
+        let address = usermode.address();
         let gpu = lock(&self.usermode_maps).iter().find(|(at, _)| *at == address).map(|&(_, gpu)| gpu);
         if let Some(gpu) = gpu {
             self.driver.gpus[gpu].doorbell(token);

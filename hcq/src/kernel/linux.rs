@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use memmap2::{MmapOptions, MmapRaw};
@@ -11,9 +10,8 @@ use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::stat::Mode;
 use nix::sys::time::TimeSpec;
-use nvkernel_sys::host::USERMODE_NOTIFY_CHANNEL_PENDING as DOORBELL;
 
-use super::{EventWait, KernelInterface, Node};
+use super::{EventWait, KernelInterface, Node, UsermodeRegisters};
 
 /// The kernel interface of a machine with an NVIDIA driver.
 #[derive(Debug, Default)]
@@ -26,7 +24,8 @@ impl LinuxKernel {
     }
 }
 
-impl KernelInterface for LinuxKernel {
+// SAFETY: `mmap` gives as many bytes as it is asked for, shared, for reading and writing, or fails.
+unsafe impl KernelInterface for LinuxKernel {
     fn is_emulated(&self) -> bool {
         false
     }
@@ -58,14 +57,8 @@ impl KernelInterface for LinuxKernel {
         MmapOptions::new().len(length).map_raw(&fd)
     }
 
-    fn ring_doorbell(&self, map: &MmapRaw, token: u32) {
-        assert!(map.len() >= DOORBELL + 4, "not a usermode mapping");
-        // The ring entry and GPPut may sit in write-combined memory: a full barrier drains those buffers.
-        fence(Ordering::SeqCst);
-        // SAFETY: the offset is inside the mapping (asserted) and aligned; the register takes any value.
-        unsafe {
-            map.as_mut_ptr().add(DOORBELL).cast::<u32>().write_volatile(token);
-        }
+    fn ring_doorbell(&self, usermode: &UsermodeRegisters, token: u32) {
+        usermode.ring(token);
     }
 
     fn wait_event(&self, fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<EventWait> {

@@ -25,7 +25,7 @@ use nvkernel_sys::engine::EngineKind;
 use nvkernel_sys::rm::NV0005_ALLOC_PARAMETERS;
 use nvkernel_sys::{class, ctrl, ioctl};
 
-use super::{EventWait, KernelInterface, Node};
+use super::{EventWait, KernelInterface, Node, UsermodeRegisters};
 
 /// Offset of `data`, the descriptor of an OS event, in `NV0005_ALLOC_PARAMETERS`.
 const EVENT_DATA: usize = std::mem::offset_of!(NV0005_ALLOC_PARAMETERS, data);
@@ -185,7 +185,8 @@ fn subject(nr: u32, arg: &[u8]) -> String {
     }
 }
 
-impl KernelInterface for TracingKernel {
+// SAFETY: what the inner interface maps is passed on.
+unsafe impl KernelInterface for TracingKernel {
     fn is_emulated(&self) -> bool {
         self.inner.is_emulated()
     }
@@ -247,7 +248,7 @@ impl KernelInterface for TracingKernel {
         result
     }
 
-    fn ring_doorbell(&self, usermode: &MmapRaw, token: u32) {
+    fn ring_doorbell(&self, usermode: &UsermodeRegisters, token: u32) {
         self.log(format!("doorbell {token:#010x}"));
         self.inner.ring_doorbell(usermode, token);
     }

@@ -2,14 +2,17 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
-use super::{Access, DeviceBuffer, Placement};
-use crate::device::Device;
+use super::DeviceBuffer;
+use crate::address_space::{DeviceInner, Placement};
 use crate::error::Result;
+use crate::mapping::Access;
 
 /// Host memory to be filled, of which no engine knows yet.
 ///
-/// It is an ordinary slice of bytes to the host, zero to begin with: files are read straight into it.
+/// [`Device::allocate_input`](crate::Device::allocate_input) makes it. It is an ordinary slice of bytes to the host, zero to
+/// begin with: files are read straight into it.
 pub struct InputMut(Input);
 
 /// Host memory that engines read and nobody writes: to the host a slice of bytes, which clones share.
@@ -22,14 +25,10 @@ pub struct Input {
 }
 
 impl InputMut {
-    /// Memory for `length` bytes. Behind them are `slack` zero bytes, at least, which are the device's alone.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Rm`](crate::Error::Rm) if there is no memory or the driver refuses to map it.
-    pub fn new(device: &Device, length: usize, slack: u64) -> Result<InputMut> {
+    /// See [`Device::allocate_input`](crate::Device::allocate_input).
+    pub(crate) fn allocate(device: &Arc<DeviceInner>, length: usize, slack: u64) -> Result<InputMut> {
         let size = (length as u64).saturating_add(slack);
-        let buffer = DeviceBuffer::allocate(device.inner(), size, Placement::Sysmem, Access::ReadOnly)?;
+        let buffer = DeviceBuffer::allocate(device, size, Placement::Sysmem, Access::ReadOnly)?;
         buffer.mapping()?;
         Ok(InputMut(Input { buffer, length }))
     }

@@ -19,25 +19,16 @@ fn fill(copy: &CopyQueue, target: &DeviceBuffer) -> (SyncPoint, Vec<u32>) {
 }
 
 fn setup() -> (Device, CopyQueue, DeviceBuffer) {
-    let device = Device::open(Arc::new(EmulatedKernel::new(GpuModel::h200()).unwrap()), 0).unwrap();
-    let copy = CopyQueue::new(&device, None).unwrap();
-    let target = device.allocate(1 << 16, Placement::Vidmem).unwrap();
+    let (_, device, copy, target) = setup_with_kernel();
     (device, copy, target)
 }
 
-#[test]
-fn words_of_a_stamp() {
-    let words = |kind| {
-        let mut pb = PushBuffer::new();
-        release(&mut pb, kind, 0x12_3456_7890, 7, Wake::Nobody);
-        pb.words().to_vec()
-    };
-    // Incrementing, count 3, subchannel 4, SEMAPHORE_A to C; SEMAPHORE_D: release, four words, no AWAKEN.
-    assert_eq!(words(EngineKind::Nvdec), [0x2003_8090, 0x12, 0x3456_7890, 7, 0x2001_80c1, 1]);
-    // SET_SEMAPHORE_A, B and payload; LAUNCH_DMA: no transfer, flush, four words, no interrupt.
-    assert_eq!(words(EngineKind::Copy), [0x2003_8090, 0x12, 0x3456_7890, 7, 0x2001_80c0, 0x14]);
-    // Host: SEM_ADDR_LO to SEM_PAYLOAD_HI, SEM_EXECUTE: release, wait for idle, time stamp.
-    assert_eq!(words(EngineKind::Graphics), [0x2005_0017, 0x3456_7890, 0x12, 7, 0, 0x0210_0001]);
+fn setup_with_kernel() -> (EmulatedKernel, Device, CopyQueue, DeviceBuffer) {
+    let kernel = EmulatedKernel::new(GpuModel::h200()).unwrap();
+    let device = Device::open(Arc::new(kernel.clone()), 0).unwrap();
+    let copy = CopyQueue::new(&device, None).unwrap();
+    let target = device.allocate(1 << 16, Placement::Vidmem).unwrap();
+    (kernel, device, copy, target)
 }
 
 /// A pair of stamps around the commands is all that profiling adds; off again, nothing is left of it.
@@ -47,9 +38,9 @@ fn what_profiling_adds() {
     fill(&copy, &target); // binds the class
     let (_, plain) = fill(&copy, &target);
     let profiler = Profiler::new(&device);
-    copy.queue().profile(Some(profiler.clone()));
+    copy.queue().profile(Some(profiler.clone())).unwrap();
     let (point, profiled) = fill(&copy, &target);
-    copy.queue().profile(None);
+    copy.queue().profile(None).unwrap();
     let (_, after) = fill(&copy, &target);
 
     let timeline = copy.timeline().gpu_address();
@@ -76,14 +67,40 @@ fn what_profiling_adds() {
     assert!(profiler.take().is_empty(), "it was taken");
 }
 
+/// A value that was never submitted completes nothing, whoever wrote it.
+#[test]
+fn a_semaphore_cannot_run_ahead_of_the_submissions() {
+    let (_device, copy, target) = setup();
+    let timeline = copy.timeline();
+    let set = |value| timeline.buffer().view().unwrap().store(0, value);
+    for forged in [1, 390, 0x7fff_ffff, 0x8000_0000, u32::MAX] {
+        set(forged);
+        assert_eq!(timeline.reached(), 0, "{forged:#x}");
+    }
+    set(0);
+    let (point, _) = fill(&copy, &target);
+    set(390);
+    assert_eq!(timeline.reached(), point.value());
+    assert!(!SyncPoint::new(timeline, 2).is_reached());
+}
+
 #[test]
 fn stamps_use_their_memory_again() {
-    let (device, copy, target) = setup();
+    let (kernel, device, copy, target) = setup_with_kernel();
     let profiler = Profiler::new(&device);
-    copy.queue().profile(Some(profiler.clone()));
+    copy.queue().profile(Some(profiler.clone())).unwrap();
     for _ in 0..300 {
         fill(&copy, &target);
     }
     assert_eq!(profiler.take().len(), 300);
     assert!(profiler.unused() <= 128, "{} places for one submission at a time", profiler.unused());
+    // Those of submissions that a full queue did not take are not lost.
+    kernel.faults().stall(0, copy.queue().engine());
+    while copy.queue().mark().is_ok() {}
+    let unused = profiler.unused();
+    for _ in 0..200 {
+        assert!(matches!(copy.queue().mark(), Err(Error::QueueFull { .. })));
+    }
+    assert_eq!(profiler.unused(), unused);
+    kernel.faults().resume(0, copy.queue().engine());
 }

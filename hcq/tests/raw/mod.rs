@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use hcq::kernel::emulated::EmulatedKernel;
-use hcq::kernel::{KernelInterface, Node};
+use hcq::kernel::{KernelInterface, Node, UsermodeRegisters};
 use memmap2::MmapRaw;
 use nvkernel_sys::class::*;
 use nvkernel_sys::ctrl::{self, ControlCmd, NVA06F_CTRL_BIND_PARAMS, NVA06F_CTRL_GPFIFO_SCHEDULE_PARAMS};
@@ -246,7 +246,7 @@ pub struct RawChannel {
     /// Its copy object.
     pub object: u32,
     pub token: u32,
-    usermode: MmapRaw,
+    usermode: UsermodeRegisters,
     put: std::cell::Cell<u32>,
     pushed: std::cell::Cell<u64>,
 }
@@ -281,7 +281,9 @@ impl RawChannel {
         let token = token.workSubmitToken;
         assert_eq!(block.load(NOTIFIER + 16 + 8), token, "slot 1 of the notifier");
         let registers = raw.alloc_plain(raw.subdevice, 0, TURING_USERMODE_A).unwrap();
-        let usermode = raw.map(Node::Gpu(0), registers, host::USERMODE_SIZE as u64);
+        let map = raw.map(Node::Gpu(0), registers, host::USERMODE_SIZE as u64);
+        // SAFETY: `registers` is a usermode object.
+        let usermode = unsafe { UsermodeRegisters::new(map) };
         let (put, pushed) = Default::default();
         RawChannel { block, channel, object, token, usermode, put, pushed }
     }

@@ -1,6 +1,6 @@
 //! Memory that GPU and CPU share.
 
-use hcq::{CopyCommands, DeviceBuffer, InputMut, Placement};
+use hcq::{CopyCommands, DeviceBuffer, Placement};
 
 use super::{LONG, bytes, copy_queue, holding, pattern};
 use crate::Backend;
@@ -119,7 +119,7 @@ pub fn slices_share(on: &Backend) {
 pub fn inputs_are_filled_once(on: &Backend) {
     let device = on.device();
     let queue = copy_queue(&device);
-    let mut input = InputMut::new(&device, 70_001, 256).unwrap();
+    let mut input = device.allocate_input(70_001, 256).unwrap();
     assert!(input.iter().all(|&b| b == 0) && input.len() == 70_001);
     for round in 0..3 {
         let data = pattern(70_001, round);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hcq::kernel::emulated::{Call, EmulatedKernel, Failure};
-use hcq::kernel::{EventWait, KernelInterface, Node};
+use hcq::kernel::{EventWait, KernelInterface, Node, UsermodeRegisters};
 use hcq::{Device, EngineKind};
 use memmap2::MmapRaw;
 use nvdec::{Context, DecoderOptions, Error};
@@ -35,7 +35,8 @@ impl Counting {
     }
 }
 
-impl KernelInterface for Counting {
+// SAFETY: what the model maps is passed on.
+unsafe impl KernelInterface for Counting {
     fn is_emulated(&self) -> bool {
         true
     }
@@ -56,7 +57,7 @@ impl KernelInterface for Counting {
         self.kernel.map(fd, length)
     }
 
-    fn ring_doorbell(&self, usermode: &MmapRaw, token: u32) {
+    fn ring_doorbell(&self, usermode: &UsermodeRegisters, token: u32) {
         self.kernel.ring_doorbell(usermode, token);
     }
 

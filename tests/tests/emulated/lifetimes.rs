@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hcq::kernel::emulated::{EmulatedKernel, Usage};
-use hcq::kernel::{EventWait, KernelInterface, Node};
+use hcq::kernel::{EventWait, KernelInterface, Node, UsermodeRegisters};
 use hcq::{CopyCommands, Device, Placement};
 use hevc::nal::split_annex_b;
 use nvdec::{Context, DecoderOptions, Downloader, HevcDecoder, Sent};
@@ -43,7 +43,8 @@ impl Process {
     }
 }
 
-impl KernelInterface for Process {
+// SAFETY: what the model maps is passed on.
+unsafe impl KernelInterface for Process {
     fn is_emulated(&self) -> bool {
         true
     }
@@ -64,7 +65,7 @@ impl KernelInterface for Process {
         self.kernel.map(fd, length)
     }
 
-    fn ring_doorbell(&self, usermode: &memmap2::MmapRaw, token: u32) {
+    fn ring_doorbell(&self, usermode: &UsermodeRegisters, token: u32) {
         self.kernel.ring_doorbell(usermode, token);
     }
 

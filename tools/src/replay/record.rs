@@ -333,11 +333,11 @@ impl MemoryNames {
     }
 
     fn other(&mut self, buffer: &DeviceBuffer) -> Pointee {
-        let whole = buffer.allocation();
-        let offset = buffer.gpu_address() - whole.gpu_address();
-        let (id, _) = self.others.entry(whole.gpu_address()).or_insert_with(|| {
+        let offset = buffer.offset_in_allocation();
+        let (id, _) = self.others.entry(buffer.gpu_address() - offset).or_insert_with(|| {
             self.other_count += 1;
-            (self.other_count - 1, whole)
+            // Any part of it holds the whole.
+            (self.other_count - 1, buffer.clone())
         });
         Pointee::Memory { id: *id, offset, bytes: buffer.size() }
     }

@@ -42,10 +42,15 @@ impl Faults {
         self.plan.edit(gpu, engine, |plan| plan.stalled = true);
     }
 
+    /// Lets a stalled engine launch `count` times more.
+    pub fn let_launch(&self, gpu: usize, engine: EngineType, count: u32) {
+        self.plan.edit(gpu, engine, |plan| plan.allowed += count);
+    }
+
     /// Ends a [`stall`](Self::stall), and the [`LaunchFault::Hang`] that an engine is in.
     pub fn resume(&self, gpu: usize, engine: EngineType) {
         self.plan.edit(gpu, engine, |plan| {
-            plan.stalled = false;
+            (plan.stalled, plan.allowed) = (false, 0);
             plan.resumed += 1;
         });
     }

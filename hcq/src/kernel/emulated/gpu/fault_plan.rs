@@ -73,6 +73,8 @@ struct Planned {
 pub(crate) struct EnginePlan {
     /// Nothing is launched.
     pub(crate) stalled: bool,
+    /// Launches that a stall lets pass.
+    pub(crate) allowed: u32,
     /// How often a stalled or hanging engine was told to go on.
     pub(crate) resumed: u32,
     /// Acquires do not wait.
@@ -177,8 +179,16 @@ impl FaultPlan {
         let mut delay = plan.delay;
         let fault = plan.due();
         let hang = (fault == Some(LaunchFault::Hang)).then_some(plan.resumed);
+        // Whether the launch is one of those that a stall lets pass.
+        let mut passed = false;
         loop {
-            let stalled = engines.get(&(gpu, engine)).is_some_and(|p| p.stalled || hang == Some(p.resumed));
+            let stalled = engines.get_mut(&(gpu, engine)).is_some_and(|plan| {
+                if plan.stalled && !passed && plan.allowed > 0 {
+                    plan.allowed -= 1;
+                    passed = true;
+                }
+                plan.stalled && !passed || hang == Some(plan.resumed)
+            });
             if cancelled() || (!stalled && delay.is_zero()) {
                 break;
             }

@@ -36,9 +36,9 @@ fn memory_outlives_the_work_in_it() {
     assert_eq!(device.free_memory().unwrap(), free);
 }
 
-/// A seat is taken again, and what was noted from it before means nothing to its next queue.
+/// A slot is taken again, and what was noted from it before means nothing to its next queue.
 #[test]
-fn seats_are_taken_again() {
+fn slots_are_taken_again() {
     let (_, device) = device();
     let engine = device.engines_of(EngineKind::Copy).unwrap()[0];
     let mut buffer = device.allocate(4096, Placement::Sysmem).unwrap();
@@ -52,17 +52,18 @@ fn seats_are_taken_again() {
         }
     }
     assert!(buffer.is_unused());
-    assert_eq!(device.inner().seats.lock().len(), 1);
+    assert_eq!(device.inner().slots.lock().len(), 1);
 }
 
 #[test]
 fn so_many_queues_and_no_more() {
-    let seats = Seats::default();
+    let slots = Slots::default();
     let (_, device) = device();
     let copy = CopyQueue::new(&device, None).unwrap();
-    let mut taken: Vec<Seat> = (0..MAX_QUEUES).map(|_| seats.take(copy.timeline()).unwrap()).collect();
-    assert!(seats.take(copy.timeline()).is_none());
-    seats.leave(&taken.swap_remove(7), 3);
-    let again = seats.take(copy.timeline()).unwrap();
+    let progress = || -> Weak<dyn Progress> { Arc::downgrade(copy.timeline()) as _ };
+    let mut taken: Vec<Slot> = (0..MAX_QUEUES).map(|_| slots.take(progress()).unwrap()).collect();
+    assert!(slots.take(progress()).is_none());
+    slots.leave(&taken.swap_remove(7), 3);
+    let again = slots.take(progress()).unwrap();
     assert_eq!((again.number, again.base), (7, 3));
 }

@@ -1,19 +1,30 @@
 //! [`Mapping`]: device-visible memory as this process sees it.
 
-use super::Access;
-use memmap2::MmapRaw;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use memmap2::MmapRaw;
+
+mod bytes;
+
+/// What may be done to memory through its mapping, and through the [`DeviceBuffer`](crate::DeviceBuffer)s that are it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// The host and the GPU read and write it.
+    ReadWrite,
+    /// They read it.
+    ReadOnly,
+}
 
 /// Bytes that move between memory and a processor at a time.
 pub const LINE: usize = 64;
 
 /// Memory that a device reads and writes at any time, mapped into this process.
 ///
-/// It is never a Rust reference, unless no device may write to it ([`Input`](super::Input)): bytes are copied in and out,
+/// It is never a Rust reference, unless no device may write to it ([`Input`](crate::Input)): bytes are copied in and out,
 /// and single aligned words are accessed as device registers are. Every access is bounds-checked and panics outside the
 /// mapping, since offsets are computed by this crate and never come from a stream.
 #[derive(Debug)]
-pub struct Mapping {
+pub(crate) struct Mapping {
     map: MmapRaw,
     /// What the resource manager calls the mapping: a bus address, not one of this process.
     linear: u64,
@@ -26,29 +37,20 @@ impl Mapping {
     }
 
     /// The mapping of memory that is used so.
-    pub(super) fn with_access(self, access: Access) -> Self {
+    pub(crate) fn with_access(self, access: Access) -> Self {
         Mapping { access, ..self }
     }
 
     /// What is done to the memory.
     #[inline]
-    pub(super) fn access(&self) -> Access {
+    pub(crate) fn access(&self) -> Access {
         self.access
     }
 
     /// Length in bytes.
     #[inline]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.map.len()
-    }
-
-    /// Whether the mapping has no bytes; a mapping never has none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    pub(crate) fn raw(&self) -> &MmapRaw {
-        &self.map
     }
 
     /// The name by which the resource manager undoes the mapping (`pLinearAddress`).
@@ -69,16 +71,16 @@ impl Mapping {
 
     /// Copies `data` to `offset`.
     #[inline]
-    pub fn copy_in(&self, offset: usize, data: &[u8]) {
+    pub(crate) fn copy_in(&self, offset: usize, data: &[u8]) {
         let to = self.at(offset, data.len());
         // SAFETY: `to` points at `data.len()` mapped bytes (checked by `at`) that no Rust reference covers;
-        // `data` is ordinary memory and cannot overlap a mapping of a device file.
-        unsafe { to.copy_from_nonoverlapping(data.as_ptr(), data.len()) }
+        // `data` is borrowed, and cannot overlap memory that no reference covers.
+        unsafe { bytes::copy(data.as_ptr(), to, data.len()) }
     }
 
     /// As [`copy_in`](Self::copy_in), past the caches: for what is too much to stay there until a device reads it, and
     /// would drive out what is wanted again.
-    pub fn stream_in(&self, offset: usize, data: &[u8]) {
+    pub(crate) fn stream_in(&self, offset: usize, data: &[u8]) {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx") {
             let to = self.at(offset, data.len());
@@ -89,11 +91,11 @@ impl Mapping {
     }
 
     /// Copies bytes from `offset` to `data`.
-    pub fn copy_out(&self, offset: usize, data: &mut [u8]) {
+    pub(crate) fn copy_out(&self, offset: usize, data: &mut [u8]) {
         let from = self.at(offset, data.len());
         // SAFETY: `from` points at `data.len()` mapped bytes (checked by `at`); `data` is exclusive. A device
         // that writes meanwhile makes the bytes stale, which every value of `u8` can be.
-        unsafe { from.copy_to_nonoverlapping(data.as_mut_ptr(), data.len()) }
+        unsafe { bytes::copy(from, data.as_mut_ptr(), data.len()) }
     }
 
     /// The `length` bytes at `offset`.
@@ -101,7 +103,7 @@ impl Mapping {
     /// # Safety
     ///
     /// Nobody, devices among them, writes to them while the slice lives.
-    pub(super) unsafe fn bytes(&self, offset: usize, length: usize) -> &[u8] {
+    pub(crate) unsafe fn bytes(&self, offset: usize, length: usize) -> &[u8] {
         let from = self.at(offset, length);
         // SAFETY: mapped for as long as `self` (checked by `at`), and unchanged, as the caller promises.
         unsafe { std::slice::from_raw_parts(from, length) }
@@ -116,33 +118,33 @@ impl Mapping {
         clippy::mut_from_ref,
         reason = "memory that is mapped, not owned: the caller has it exclusively"
     )]
-    pub(super) unsafe fn bytes_mut(&self, offset: usize, length: usize) -> &mut [u8] {
+    pub(crate) unsafe fn bytes_mut(&self, offset: usize, length: usize) -> &mut [u8] {
         let from = self.at(offset, length);
         // SAFETY: mapped for as long as `self` (checked by `at`), and exclusive, as the caller promises.
         unsafe { std::slice::from_raw_parts_mut(from, length) }
     }
 
     /// Sets `length` bytes at `offset` to `value`.
-    pub fn fill(&self, offset: usize, length: usize, value: u8) {
+    pub(crate) fn fill(&self, offset: usize, length: usize, value: u8) {
         let to = self.at(offset, length);
         // SAFETY: `to` points at `length` mapped bytes (checked by `at`) that no Rust reference covers.
-        unsafe { to.write_bytes(value, length) }
+        unsafe { bytes::fill(to, length, value) }
     }
 
     /// Reads the 32-bit word at `offset` with acquire order: what the device wrote before it is visible.
     #[inline]
-    pub fn load(&self, offset: usize) -> u32 {
+    pub(crate) fn load(&self, offset: usize) -> u32 {
         self.word(offset).load(Ordering::Acquire)
     }
 
     /// Writes the 32-bit word at `offset` with release order.
     #[inline]
-    pub fn store(&self, offset: usize, value: u32) {
+    pub(crate) fn store(&self, offset: usize, value: u32) {
         self.word(offset).store(value, Ordering::Release);
     }
 
     /// Reads the 64-bit word at `offset` in one load, with acquire order.
-    pub fn load_u64(&self, offset: usize) -> u64 {
+    pub(crate) fn load_u64(&self, offset: usize) -> u64 {
         assert!(offset.is_multiple_of(8), "64-bit word at unaligned offset {offset}");
         let at = self.at(offset, 8).cast::<u64>();
         // SAFETY: as in `word`.
@@ -153,8 +155,8 @@ impl Mapping {
     fn word(&self, offset: usize) -> &AtomicU32 {
         assert!(offset.is_multiple_of(4), "word at unaligned offset {offset}");
         let at = self.at(offset, 4).cast::<u32>();
-        // SAFETY: mapped, aligned (mappings start on a page), and only ever accessed atomically or by byte
-        // copies; the reference does not outlive `self`.
+        // SAFETY: mapped, aligned (mappings start on a page), and only ever accessed atomically, or by copies
+        // that count as such (`bytes`); the reference does not outlive `self`.
         unsafe { AtomicU32::from_ptr(at) }
     }
 }
@@ -174,7 +176,7 @@ pub fn prefetch(bytes: &[u8]) {
 
 impl Mapping {
     /// Has the processor fetch `length` bytes at `offset` that will be written soon.
-    pub fn prefetch_to_write(&self, offset: usize, length: usize) {
+    pub(crate) fn prefetch_to_write(&self, offset: usize, length: usize) {
         let at = self.at(offset, length);
         #[cfg(target_arch = "x86_64")]
         for line in (0..length).step_by(LINE) {
@@ -195,7 +197,7 @@ const TOGETHER: usize = 8;
 /// Each load from GPU memory is a round trip over the bus of about a microsecond, however wide it is. Ordinary loads, and
 /// parts of a line, follow each other; non-temporal loads of different lines are under way side by side, as far as the
 /// processor has buffers for them and sees them coming: eight took as long as one on an H200, with nothing in between.
-pub(super) fn load_lines<'a>(mut from: impl Iterator<Item = (&'a Mapping, usize)>, to: &mut [[u8; LINE]]) {
+pub(crate) fn load_lines<'a>(mut from: impl Iterator<Item = (&'a Mapping, usize)>, to: &mut [[u8; LINE]]) {
     let load = line_loader();
     for to in to.chunks_mut(TOGETHER) {
         let mut lines: [*const u8; TOGETHER] = [std::ptr::null(); TOGETHER];
@@ -292,16 +294,18 @@ unsafe fn load_32_twice(lines: &[*const u8], to: &mut [[u8; LINE]]) {
 ///
 /// # Safety
 ///
-/// As of `copy_nonoverlapping`; the processor has AVX.
+/// `to` is writable for as many bytes as there are in `from`, in a mapping that no Rust reference covers; the processor
+/// has AVX.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx")]
 unsafe fn stream(from: &[u8], to: *mut u8) {
     use std::arch::x86_64::{__m256i, _mm_sfence, _mm256_loadu_si256, _mm256_stream_si256};
     let (head, rest) = from.split_at(to.align_offset(LINE).min(from.len()));
     let (lines, tail) = rest.as_chunks::<LINE>();
-    // SAFETY: the caller vouches for as many bytes as there are in `from`; the lines begin where `to` is aligned.
+    // SAFETY: the caller vouches for as many bytes as there are in `from`; the lines begin where `to` is aligned. The
+    // stores of whole lines are inline assembly in the standard library, as the copies at both ends are here.
     unsafe {
-        to.copy_from_nonoverlapping(head.as_ptr(), head.len());
+        bytes::copy(head.as_ptr(), to, head.len());
         let mut at = to.add(head.len());
         for line in lines {
             let low = _mm256_loadu_si256(line.as_ptr().cast());
@@ -310,7 +314,7 @@ unsafe fn stream(from: &[u8], to: *mut u8) {
             _mm256_stream_si256(at.add(LINE / 2).cast::<__m256i>(), high);
             at = at.add(LINE);
         }
-        at.copy_from_nonoverlapping(tail.as_ptr(), tail.len());
+        bytes::copy(tail.as_ptr(), at, tail.len());
     }
     // Such stores are not in order with those that come after, of which one will be the doorbell.
     _mm_sfence();
