@@ -14,9 +14,9 @@ use std::collections::HashMap;
 use std::hint::black_box;
 use std::io::Cursor;
 
+use bitstream::{AnnexBReader, split_annex_b};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use cros_codecs::codec::h265::parser as cros;
-use hevc::nal::{AnnexBReader, split_annex_b};
 use hevc::{Parser, Unit};
 use hevc_benches::{Input, inputs};
 use hevc_parser::HevcParser;

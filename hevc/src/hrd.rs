@@ -1,6 +1,6 @@
 //! `hrd_parameters()` and `sub_layer_hrd_parameters()` (E.2.2, E.2.3).
 
-use crate::bits::BitReader;
+use crate::BitReader;
 use crate::error::Error;
 
 /// One entry of `sub_layer_hrd_parameters()`.

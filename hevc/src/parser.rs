@@ -6,9 +6,11 @@ pub use picture::Picture;
 
 use std::sync::Arc;
 
-use crate::bits::BitReader;
+use bitstream::Rbsp;
+
+use crate::BitReader;
 use crate::error::{Error, Place, Structure};
-use crate::nal::{NalHeader, NalUnit, NalUnitType, Rbsp};
+use crate::nal::{NalHeader, NalUnit, NalUnitType};
 use crate::poc::PocDecoder;
 use crate::pps::Pps;
 use crate::sei::{self, SeiMessage, SeiPayload};
@@ -325,7 +327,7 @@ impl Parser {
             rbsp.assign(payload, limit);
             let result = self.slice_header(header, &rbsp);
             let cut = payload.len() > limit;
-            if !cut || !matches!(result, Err(Error::Truncated { .. } | Error::GolombTooLong { .. })) {
+            if !cut || !matches!(result, Err(Error::Syntax(error)) if error.may_be_cut()) {
                 break result;
             }
             limit = limit.saturating_mul(PREFIX_GROWTH);

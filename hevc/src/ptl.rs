@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::bits::BitReader;
+use crate::BitReader;
 use crate::error::Error;
 
 /// The profile part of `profile_tier_level()`, general or of a sub-layer.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
 
-use crate::bits::BitReader;
+use crate::BitReader;
 use crate::error::Error;
 use crate::slice::{LongTermRefPic, SliceHeader};
 use crate::sps::Sps;

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use crate::bits::BitReader;
+use bitstream::SyntaxError;
+
+use crate::BitReader;
 use crate::error::{Error, Place, Structure};
 use crate::picture_hash::PictureHash;
 
@@ -84,12 +86,16 @@ pub struct SeiMessage {
 /// Reads all messages of an SEI RBSP.
 ///
 /// # Errors
-/// [`Error::Truncated`] when a message reaches beyond the RBSP; a payload that cannot be read becomes
+/// [`SyntaxError::Truncated`] when a message reaches beyond the RBSP; a payload that cannot be read becomes
 /// [`SeiPayload::Raw`].
 pub fn parse(rbsp: &[u8], suffix: bool) -> Result<Vec<SeiMessage>, Error> {
     let place = Place::new(Structure::Sei);
-    let truncated =
-        |element, byte: usize| Error::Truncated { place, element, position: byte * 8, size: rbsp.len() * 8 };
+    let truncated = |element, byte: usize| SyntaxError::Truncated {
+        place,
+        element,
+        position: byte * 8,
+        size: rbsp.len() * 8,
+    };
     // rbsp_trailing_bits() of an SEI RBSP are one byte: messages are whole bytes.
     let end = rbsp.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
     let end = if end > 0 && rbsp[end - 1] == 0x80 { end - 1 } else { end };

@@ -1,6 +1,6 @@
 //! `video_parameter_set_rbsp()` (7.3.2.1).
 
-use crate::bits::BitReader;
+use crate::BitReader;
 use crate::error::{Error, Place, Structure};
 use crate::hrd::HrdParameters;
 use crate::ptl::ProfileTierLevel;
@@ -88,11 +88,11 @@ impl Vps {
     /// Parses a VPS.
     ///
     /// # Errors
-    /// [`Error::Truncated`], [`Error::GolombTooLong`] and [`Error::OutOfRange`].
+    /// [`Error::Syntax`].
     pub fn parse(rbsp: &[u8]) -> Result<Self, Error> {
         let r = &mut BitReader::new(rbsp, Place::new(Structure::Vps));
         let vps_video_parameter_set_id = r.u8(4, "vps_video_parameter_set_id")?;
-        r.set_id(vps_video_parameter_set_id);
+        r.place_mut().id = Some(vps_video_parameter_set_id);
         let vps_base_layer_internal_flag = r.flag("vps_base_layer_internal_flag")?;
         let vps_base_layer_available_flag = r.flag("vps_base_layer_available_flag")?;
         let vps_max_layers_minus1 = r.u8(6, "vps_max_layers_minus1")?;

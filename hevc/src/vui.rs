@@ -1,6 +1,6 @@
 //! `vui_parameters()` (E.2.1).
 
-use crate::bits::BitReader;
+use crate::BitReader;
 use crate::error::Error;
 use crate::hrd::HrdParameters;
 

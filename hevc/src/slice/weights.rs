@@ -1,6 +1,6 @@
 //! `pred_weight_table()` (7.3.6.3).
 
-use crate::bits::BitReader;
+use crate::BitReader;
 use crate::error::Error;
 use crate::sps::Sps;
 

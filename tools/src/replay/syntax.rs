@@ -1,6 +1,7 @@
 //! NAL units and slice segment headers of a capture, by the names of H.265.
 
-use hevc::nal::{NalHeader, split_annex_b};
+use bitstream::split_annex_b;
+use hevc::nal::NalHeader;
 use hevc::slice::{PredWeight, SliceHeader};
 use hevc::{Parser, SliceType, StartAt, Unit};
 use nvkernel_sys::video;
