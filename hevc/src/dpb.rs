@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use crate::lists::Lists;
 use crate::parser::Picture;
-use crate::rps::Lists;
 use crate::slice::SliceHeader;
 
 /// Pictures besides the current one that the buffer holds at most (`MaxDpbSize`, A.4.2).
@@ -88,7 +88,7 @@ impl ResolvedRps {
     /// A set whose pictures are all for the current one.
     ///
     /// # Panics
-    /// If there are more than [`MAX_REFERENCES`](crate::rps::MAX_REFERENCES), which no stream can name.
+    /// If there are more than [`MAX_REFERENCES`](crate::MAX_REFERENCES), which no stream can name.
     pub fn of_current(st_curr_before: &[RefEntry], st_curr_after: &[RefEntry], lt_curr: &[RefEntry]) -> Self {
         let mut rps = Self::default();
         for (list, entries) in [st_curr_before, st_curr_after, lt_curr].into_iter().enumerate() {

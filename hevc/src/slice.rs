@@ -5,8 +5,8 @@ mod weights;
 
 pub use weights::{PredWeight, PredWeightTable};
 
-use crate::rps::StRefPicSet;
 use crate::sps::Sps;
+use crate::st_ref_pic_set::{LongTermRefPic, StRefPicSet};
 
 pub(crate) use parse::HeaderStart;
 
@@ -26,19 +26,6 @@ impl SliceType {
     pub fn is_inter(self) -> bool {
         self != Self::I
     }
-}
-
-/// One long-term entry of a slice header.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct LongTermRefPic {
-    /// `lt_idx_sps`, when the entry is taken from the SPS.
-    pub lt_idx_sps: Option<u8>,
-    /// `PocLsbLt`.
-    pub poc_lsb_lt: u32,
-    /// `UsedByCurrPicLt`.
-    pub used_by_curr_pic_lt: bool,
-    /// `DeltaPocMsbCycleLt` (7-52), when `delta_poc_msb_present_flag` is set.
-    pub delta_poc_msb_cycle_lt: Option<u32>,
 }
 
 /// `ref_pic_lists_modification()` (7.3.6.2).

@@ -5,8 +5,8 @@ use bitstream::SyntaxError;
 use crate::BitReader;
 use crate::error::{Error, Place, Structure};
 use crate::ptl::ProfileTierLevel;
-use crate::rps::StRefPicSet;
 use crate::scaling::ScalingList;
+use crate::st_ref_pic_set::StRefPicSet;
 use crate::vps::SubLayerOrdering;
 use crate::vui::{ColourDescription, Vui};
 

@@ -2,15 +2,14 @@
 
 use bitstream::{Rbsp, ceil_log2};
 
-use super::{
-    HeaderPositions, LongTermRefPic, PredWeightTable, RefPicListsModification, SliceHeader, SliceType,
-};
+use super::{HeaderPositions, PredWeightTable, RefPicListsModification, SliceHeader, SliceType};
 use crate::BitReader;
 use crate::error::Error;
+use crate::lists::MAX_REFERENCES;
 use crate::nal::{NalHeader, NalUnitType};
 use crate::pps::Pps;
-use crate::rps::{MAX_REFERENCES, StRefPicSet};
 use crate::sps::Sps;
+use crate::st_ref_pic_set::{LongTermRefPic, StRefPicSet};
 
 /// The elements of a slice segment header that can be read before its parameter sets are known.
 #[derive(Debug, Clone, Copy)]
