@@ -342,6 +342,7 @@ pub static TABLES: &[&Table] = &[
     &crate::copy::set_remap_components::TABLE,
     &crate::copy::block_size::TABLE,
     &crate::copy::origin::TABLE,
+    &crate::ctrl::perf_boost_flags::TABLE,
     &crate::host::gp_entry::TABLE,
     &crate::host::method_header::TABLE,
     &crate::host::mem_op_a::TABLE,
