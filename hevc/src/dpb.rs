@@ -26,6 +26,7 @@ pub enum Marking {
 
 /// A picture held.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Entry<T> {
     /// `PicOrderCntVal`.
     pub poc: i32,
@@ -51,6 +52,7 @@ impl<T> Entry<T> {
 
 /// A picture to be output now.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Output<T> {
     /// `PicOrderCntVal`.
     pub poc: i32,
@@ -73,6 +75,7 @@ pub struct RefEntry {
 
 /// The five lists of pictures of 8.3.2.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ResolvedRps {
     lists: Lists<RefEntry, 5>,
 }
@@ -184,6 +187,7 @@ impl fmt::Debug for ResolvedRps {
 
 /// What [`DecodedPictureBuffer::begin`] returns.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Begin<T> {
     /// The reference picture set of the picture.
     pub rps: ResolvedRps,

@@ -51,6 +51,7 @@ impl NalHeader {
 
 /// A NAL unit as it stands in the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NalUnit<'a> {
     /// The parsed header.
     pub header: NalHeader,

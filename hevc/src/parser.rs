@@ -38,6 +38,7 @@ pub enum Ignored {
 
 /// What a NAL unit holds.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Unit<'a> {
     /// Video parameter set.
     Vps(Arc<Vps>),
@@ -69,6 +70,7 @@ pub enum Unit<'a> {
 
 /// A slice segment and, with the first one, the picture it starts.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct SliceSegment<'a> {
     /// The NAL unit, as it goes to a decoder.
     pub nal: NalUnit<'a>,
@@ -80,6 +82,7 @@ pub struct SliceSegment<'a> {
 
 /// At which pictures decoding may start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StartAt {
     /// At IRAP pictures only: pictures before the first one are skipped.
     #[default]

@@ -37,6 +37,7 @@ pub struct TileLayout {
 
 /// `pps_range_extension()` (7.3.2.3.2); the defaults are those inferred when absent.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct PpsRangeExtension {
     /// `Log2MaxTransformSkipSize`: 2 when absent.
     pub log2_max_transform_skip_size: u8,
@@ -74,6 +75,7 @@ impl Default for PpsRangeExtension {
 /// It is parsed without knowledge of the SPS, which may arrive later; [`Pps::validate`] checks the one against the other
 /// when a picture activates them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Pps {
     /// `pps_pic_parameter_set_id`.
     pub pps_pic_parameter_set_id: u8,

@@ -10,6 +10,7 @@ use crate::picture_hash::PictureHash;
 
 /// `recovery_point()` (D.2.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct RecoveryPoint {
     /// `recovery_poc_cnt`.
     pub recovery_poc_cnt: i32,
@@ -21,6 +22,7 @@ pub struct RecoveryPoint {
 
 /// `active_parameter_sets()` (D.2.21).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct ActiveParameterSets {
     /// `active_video_parameter_set_id`.
     pub active_video_parameter_set_id: u8,
@@ -34,6 +36,7 @@ pub struct ActiveParameterSets {
 
 /// `mastering_display_colour_volume()` (D.2.28).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct MasteringDisplay {
     /// `display_primaries_x` and `display_primaries_y` of green, blue and red, in units of 0.00002.
     pub display_primaries: [(u16, u16); 3],
@@ -47,6 +50,7 @@ pub struct MasteringDisplay {
 
 /// `content_light_level_info()` (D.2.35).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct ContentLightLevel {
     /// `max_content_light_level`, in cd/m2.
     pub max_content_light_level: u16,
@@ -74,6 +78,7 @@ pub enum SeiPayload {
 
 /// One SEI message.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct SeiMessage {
     /// `payloadType`.
     pub payload_type: u32,

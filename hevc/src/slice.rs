@@ -30,6 +30,7 @@ impl SliceType {
 
 /// `ref_pic_lists_modification()` (7.3.6.2).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct RefPicListsModification {
     /// `list_entry_l0`, when `ref_pic_list_modification_flag_l0` is set.
     pub list_entry_l0: Option<Vec<u8>>,
@@ -42,6 +43,7 @@ pub struct RefPicListsModification {
 /// RBSP positions count from the first bit after the NAL unit header, emulation prevention removed. For a dependent
 /// slice segment, all but the header sizes are those of the independent slice segment it continues.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct HeaderPositions {
     /// RBSP bit just after `slice_type`.
     pub slice_type_end: u32,
@@ -62,6 +64,7 @@ pub struct HeaderPositions {
 ///
 /// Values that are absent from the stream have the value the standard infers.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SliceHeader {
     /// `first_slice_segment_in_pic_flag`.
     pub first_slice_segment_in_pic_flag: bool,

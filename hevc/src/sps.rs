@@ -30,6 +30,7 @@ pub struct Pcm {
 
 /// A candidate long-term reference picture of the SPS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct LongTermRefPicSps {
     /// `lt_ref_pic_poc_lsb_sps`.
     pub poc_lsb: u32,
@@ -40,6 +41,7 @@ pub struct LongTermRefPicSps {
 /// `sps_range_extension()` (7.3.2.2.2); all flags are clear when absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "fields are the flags of the standard, by name")]
+#[non_exhaustive]
 pub struct SpsRangeExtension {
     pub transform_skip_rotation_enabled_flag: bool,
     pub transform_skip_context_enabled_flag: bool,
@@ -67,6 +69,7 @@ pub struct Crop {
 
 /// A sequence parameter set.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Sps {
     /// `sps_video_parameter_set_id`.
     pub sps_video_parameter_set_id: u8,

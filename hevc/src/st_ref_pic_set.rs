@@ -151,6 +151,7 @@ impl fmt::Debug for StRefPicSet {
 
 /// One long-term entry of a slice header.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct LongTermRefPic {
     /// `lt_idx_sps`, when the entry is taken from the SPS.
     pub lt_idx_sps: Option<u8>,

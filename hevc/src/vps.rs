@@ -8,6 +8,7 @@ use crate::vui::TimingInfo;
 
 /// Buffering of one temporal sub-layer (7.4.3.1 and 7.4.3.2.1).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct SubLayerOrdering {
     /// `max_dec_pic_buffering_minus1`, 0 to 15.
     pub max_dec_pic_buffering_minus1: u8,
@@ -44,6 +45,7 @@ impl SubLayerOrdering {
 
 /// HRD parameters of a VPS.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct VpsHrd {
     /// `hrd_layer_set_idx`.
     pub hrd_layer_set_idx: u32,
@@ -55,6 +57,7 @@ pub struct VpsHrd {
 ///
 /// Decoding the base layer needs nothing of it, so the parser does not require one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Vps {
     /// `vps_video_parameter_set_id`.
     pub vps_video_parameter_set_id: u8,

@@ -15,6 +15,7 @@ use crate::vps::Vps;
 /// Pictures that are [`skipped`](Self::skipped) are not to be decoded nor given to the
 /// [`DecodedPictureBuffer`](crate::DecodedPictureBuffer).
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Picture {
     /// The active SPS.
     pub sps: Arc<Sps>,
