@@ -5,7 +5,7 @@
 //! HEVC_BENCH_STREAM=film.hevc cargo bench -p hevc-benches -- film
 //! ```
 //!
-//! All read the same bytes. What each is asked for is said where it is; nobody is asked for less than what his interface
+//! All read the same bytes. What each is asked for is said where it is; none is asked for less than what its interface
 //! gives a program that wants NAL units, or the headers of all slice segments.
 
 #![expect(missing_docs, reason = "criterion_group makes a public function without")]

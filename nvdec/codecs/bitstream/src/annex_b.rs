@@ -26,9 +26,9 @@ pub struct AnnexB<'a> {
     data: &'a [u8],
     /// Offset of the first byte after the last start code found.
     next: Next,
-    /// Told what will be searched soon.
+    /// Called with bytes that will be searched soon.
     ahead: fn(&[u8]),
-    /// Where what it was told of ends.
+    /// End of the bytes that it was called with.
     told: usize,
 }
 
@@ -43,7 +43,7 @@ enum Next {
 
 /// Bytes that are searched at a time: a page, which processors do not read ahead across.
 const WINDOW: usize = 4096;
-/// Bytes behind them that [`AnnexB::ahead`] was told of by then.
+/// Bytes behind them that `ahead` was called with before.
 const AHEAD: usize = 2 * WINDOW;
 
 /// Splits a complete Annex B byte stream into NAL units.
@@ -82,8 +82,8 @@ impl<'a> Iterator for AnnexB<'a> {
 impl FusedIterator for AnnexB<'_> {}
 
 impl<'a> AnnexB<'a> {
-    /// Has `ahead` told of the bytes to be searched next while those before them are: a chance to have them fetched from
-    /// memory, which takes longer than the search.
+    /// Calls `ahead` with the bytes that will be searched next, before it searches those in front of them. `ahead` may have
+    /// them fetched from memory, which takes longer than the search.
     #[must_use]
     pub fn with_ahead(self, ahead: fn(&[u8])) -> AnnexB<'a> {
         AnnexB { ahead, ..self }

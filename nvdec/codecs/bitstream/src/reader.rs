@@ -150,6 +150,9 @@ impl<'a, P: Copy> BitReader<'a, P> {
 
     /// `u(n)`, n from 0 to 64: for what is kept as a pattern of bits.
     pub fn u64(&mut self, bits: u32, element: &'static str) -> Result<u64, SyntaxError<P>> {
+        if self.remaining() < bits as usize {
+            return Err(self.truncated(element));
+        }
         let high = self.u(bits.saturating_sub(32), element)?;
         Ok(u64::from(high) << 32 | u64::from(self.u(bits.min(32), element)?))
     }
@@ -257,8 +260,8 @@ impl<'a, P: Copy> BitReader<'a, P> {
         self.position() < stop_bit
     }
 
-    /// A one bit, then zero bits up to the next byte: `rbsp_trailing_bits()`, and whatever else a codec aligns so. The
-    /// names are those of the two syntax elements.
+    /// A one bit, then zero bits up to the next byte: `rbsp_trailing_bits()`, and other alignment of the same
+    /// form. The names are those of the two syntax elements.
     pub fn one_then_zeros(&mut self, one: &'static str, zero: &'static str) -> Result<(), SyntaxError<P>> {
         let bit = self.u(1, one)?;
         self.check(one, i64::from(bit), 1, 1)?;

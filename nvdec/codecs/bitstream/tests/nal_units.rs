@@ -194,7 +194,7 @@ proptest! {
         prop_assert_eq!(units, expected);
     }
 
-    /// Whatever the bytes say, NAL units lie in the sample, one behind the other, and one error ends it.
+    /// NAL units of any bytes lie in the sample, one behind the other, and one error ends it.
     #[test]
     fn any_bytes_are_a_sample_or_an_error(sample in bytes(0..300), size in length_sizes()) {
         let mut units = split_length_prefixed(&sample, size);

@@ -129,13 +129,14 @@ proptest! {
     }
 
     #[test]
-    fn reading_beyond_the_end_is_an_error(bytes in prop::collection::vec(any::<u8>(), 0..12), kinds in prop::collection::vec(0u8..3, 1..80)) {
+    fn reading_beyond_the_end_is_an_error(bytes in prop::collection::vec(any::<u8>(), 0..12), kinds in prop::collection::vec(0u8..4, 1..80)) {
         let mut reader = BitReader::new(&bytes, PLACE);
         for kind in kinds {
             let before = reader.position();
             let result = match kind {
                 0 => reader.u(7, "e"),
                 1 => reader.ue("e"),
+                2 => reader.u64(50, "e").map(|_| 0),
                 _ => reader.se("e").map(|_| 0),
             };
             prop_assert!(reader.position() <= reader.size());
@@ -196,6 +197,16 @@ fn errors_name_place_element_value_and_limit() {
     let error = reader.u(32, "offset").expect_err("7 bits are left");
     assert_eq!(error.to_string(), "PPS 5: data ends inside offset (bit 9 of 16)");
     assert!(error.may_be_cut());
+}
+
+#[test]
+fn long_and_signed_numbers() {
+    let bytes = [0xa5, 0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0];
+    let mut reader = BitReader::new(&bytes, PLACE);
+    assert_eq!(reader.i(4, "minus six"), Ok(-6));
+    assert_eq!(reader.i(4, "five"), Ok(5));
+    assert_eq!(reader.u64(64, "long"), Ok(0x1234_5678_9abc_def0));
+    assert_eq!(BitReader::new(&bytes, PLACE).u64(20, "short"), Ok(0xa5123));
 }
 
 #[test]
