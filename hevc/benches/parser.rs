@@ -5,7 +5,7 @@
 //! HEVC_BENCH_STREAM=film.hevc cargo bench -p hevc-benches -- film
 //! ```
 //!
-//! All read the same bytes. What each is asked for is said where it is; nobody is asked for less than what his interface
+//! All read the same bytes. What each is asked for is said where it is; none is asked for less than what its interface
 //! gives a program that wants NAL units, or the headers of all slice segments.
 
 #![expect(missing_docs, reason = "criterion_group makes a public function without")]
@@ -14,9 +14,9 @@ use std::collections::HashMap;
 use std::hint::black_box;
 use std::io::Cursor;
 
+use bitstream::{AnnexBReader, split_annex_b};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use cros_codecs::codec::h265::parser as cros;
-use hevc::nal::{AnnexBReader, split_annex_b};
 use hevc::{Parser, Unit};
 use hevc_benches::{Input, inputs};
 use hevc_parser::HevcParser;

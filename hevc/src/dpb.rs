@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use crate::lists::Lists;
 use crate::parser::Picture;
-use crate::rps::Lists;
 use crate::slice::SliceHeader;
 
 /// Pictures besides the current one that the buffer holds at most (`MaxDpbSize`, A.4.2).
@@ -26,6 +26,7 @@ pub enum Marking {
 
 /// A picture held.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Entry<T> {
     /// `PicOrderCntVal`.
     pub poc: i32,
@@ -51,6 +52,7 @@ impl<T> Entry<T> {
 
 /// A picture to be output now.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Output<T> {
     /// `PicOrderCntVal`.
     pub poc: i32,
@@ -73,6 +75,7 @@ pub struct RefEntry {
 
 /// The five lists of pictures of 8.3.2.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ResolvedRps {
     lists: Lists<RefEntry, 5>,
 }
@@ -88,7 +91,7 @@ impl ResolvedRps {
     /// A set whose pictures are all for the current one.
     ///
     /// # Panics
-    /// If there are more than [`MAX_REFERENCES`](crate::rps::MAX_REFERENCES), which no stream can name.
+    /// If there are more than [`MAX_REFERENCES`](crate::MAX_REFERENCES), which no stream can name.
     pub fn of_current(st_curr_before: &[RefEntry], st_curr_after: &[RefEntry], lt_curr: &[RefEntry]) -> Self {
         let mut rps = Self::default();
         for (list, entries) in [st_curr_before, st_curr_after, lt_curr].into_iter().enumerate() {
@@ -184,6 +187,7 @@ impl fmt::Debug for ResolvedRps {
 
 /// What [`DecodedPictureBuffer::begin`] returns.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Begin<T> {
     /// The reference picture set of the picture.
     pub rps: ResolvedRps,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bitstream::{FramingError, SyntaxError};
 use thiserror::Error;
 
 /// Which syntax structure was being read when an error was found.
@@ -20,8 +21,6 @@ pub enum Structure {
     Sei,
     /// `slice_segment_header()`, 7.3.6.1; the identifier is that of the PPS it refers to.
     SliceSegmentHeader,
-    /// A bit string that belongs to none of the above.
-    Rbsp,
 }
 
 /// A syntax structure together with the identifier of the parameter set, as soon as that is known.
@@ -53,7 +52,6 @@ impl fmt::Display for Place {
             Structure::Sps => ("SPS", self.id),
             Structure::Pps => ("PPS", self.id),
             Structure::Sei => ("SEI", None),
-            Structure::Rbsp => ("RBSP", None),
             Structure::SliceSegmentHeader => {
                 return match self.id {
                     Some(id) => write!(f, "slice segment header (PPS {id})"),
@@ -82,44 +80,9 @@ pub enum Error {
         length: usize,
     },
 
-    /// The RBSP ends inside a syntax element.
-    #[error("{place}: data ends inside {element} (bit {position} of {size})")]
-    Truncated {
-        /// Where.
-        place: Place,
-        /// Name of the syntax element.
-        element: &'static str,
-        /// Bit position at which the element starts.
-        position: usize,
-        /// Size of the RBSP in bits.
-        size: usize,
-    },
-
-    /// An Exp-Golomb code longer than 32 bits can hold (9.2).
-    #[error("{place}: {element} at bit {position} has more than 31 leading zero bits")]
-    GolombTooLong {
-        /// Where.
-        place: Place,
-        /// Name of the syntax element.
-        element: &'static str,
-        /// Bit position at which the element starts.
-        position: usize,
-    },
-
-    /// A value outside the range that the standard allows.
-    #[error("{place}: {element} is {value}, allowed is {min}..={max}")]
-    OutOfRange {
-        /// Where.
-        place: Place,
-        /// Name of the syntax element or variable of the standard.
-        element: &'static str,
-        /// The value found.
-        value: i64,
-        /// Smallest value allowed.
-        min: i64,
-        /// Largest value allowed.
-        max: i64,
-    },
+    /// A syntax element is cut off, or its value is outside the range that the standard allows.
+    #[error(transparent)]
+    Syntax(#[from] SyntaxError<Place>),
 
     /// A size that must be a multiple of another is not.
     #[error("{place}: {element} is {value}, not a multiple of {unit_name} {unit}")]
@@ -191,32 +154,23 @@ pub enum Error {
         poc: i32,
     },
 
-    /// A NAL unit in a length-prefixed sample reaches beyond the sample.
-    #[error(
-        "length-prefixed NAL unit at byte {offset} has length {length}, but only {available} bytes are left"
-    )]
-    LengthPrefix {
-        /// Offset of the length field.
-        offset: usize,
-        /// Value of the length field.
-        length: usize,
-        /// Bytes left after (or, for a cut length field, including) the length field.
-        available: usize,
-    },
+    /// NAL units could not be told apart.
+    #[error(transparent)]
+    Framing(#[from] FramingError),
+}
 
-    /// A size of the length field other than 1, 2 or 4 bytes.
-    #[error("NAL unit length field of {length_size} bytes, allowed are 1, 2 and 4")]
-    LengthSize {
-        /// The size asked for, in bytes.
-        length_size: u8,
-    },
-
-    /// More bytes without a start code than [`AnnexBReader`](crate::nal::AnnexBReader) may hold.
-    #[error("byte stream: {buffered} bytes would be held for unfinished NAL units, the limit is {limit}")]
-    BufferLimit {
-        /// Bytes that would have been held.
-        buffered: usize,
-        /// The configured limit.
-        limit: usize,
-    },
+impl Error {
+    /// In which syntax structure the error is, where it is in one.
+    pub fn place(&self) -> Option<Place> {
+        match *self {
+            Self::Syntax(error) => Some(error.place()),
+            Self::NotMultiple { place, .. }
+            | Self::Unsupported { place, .. }
+            | Self::MissingParameterSet { place, .. }
+            | Self::SpsNotActive { place, .. }
+            | Self::MissingIndependentSliceSegment { place, .. }
+            | Self::SliceSegmentOrder { place, .. } => Some(place),
+            Self::NalUnitTooShort { .. } | Self::Framing(_) => None,
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! `hrd_parameters()` and `sub_layer_hrd_parameters()` (E.2.2, E.2.3).
 
-use crate::bits::BitReader;
+use crate::BitReader;
 use crate::error::Error;
 
 /// One entry of `sub_layer_hrd_parameters()`.
@@ -20,6 +20,7 @@ pub struct CpbParameters {
 
 /// HRD parameters of one sub-layer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct SubLayerHrd {
     /// `fixed_pic_rate_general_flag`.
     pub fixed_pic_rate_general_flag: bool,
@@ -37,6 +38,7 @@ pub struct SubLayerHrd {
 
 /// `sub_pic_hrd_params_present_flag` and what depends on it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct SubPicHrd {
     /// `tick_divisor_minus2`.
     pub tick_divisor_minus2: u8,
@@ -52,6 +54,7 @@ pub struct SubPicHrd {
 
 /// The part of `hrd_parameters()` that depends on `commonInfPresentFlag`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct CommonHrd {
     /// `nal_hrd_parameters_present_flag`.
     pub nal_hrd_parameters_present_flag: bool,
@@ -73,6 +76,7 @@ pub struct CommonHrd {
 
 /// `hrd_parameters()`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct HrdParameters {
     /// The common part; in a VPS it may be inherited from the `hrd_parameters()` before.
     pub common: CommonHrd,

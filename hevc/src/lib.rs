@@ -1,19 +1,19 @@
 //! HEVC (ITU-T H.265) from bytes to pictures: everything a decoder does before and after the samples.
 //!
-//! The crate finds NAL units, parses parameter sets, SEI messages and slice segment headers, derives picture order
+//! The crate takes NAL units, which [`bitstream`] finds, parses parameter sets, SEI messages and slice segment headers, derives picture order
 //! counts and reference picture sets, and keeps the decoded picture buffer in output order. It reconstructs no samples and
 //! knows nothing of the hardware that does. Version 1 of the standard and the range extensions are covered; enhancement
 //! layers are ignored, screen content coding and 3D tools are refused by name.
 //!
 //! ```
-//! use hevc::{DecodedPictureBuffer, Parser, Unit, nal};
+//! use hevc::{DecodedPictureBuffer, Parser, Unit};
 //!
 //! /// Picture order counts in output order.
 //! fn output_order(stream: &[u8]) -> Vec<i32> {
 //!     let mut parser = Parser::new();
 //!     let mut dpb = DecodedPictureBuffer::new();
 //!     let mut order = Vec::new();
-//!     for nal in nal::split_annex_b(stream) {
+//!     for nal in bitstream::split_annex_b(stream) {
 //!         // An error concerns this NAL unit only.
 //!         let Ok(Unit::Slice(slice)) = parser.parse(nal) else { continue };
 //!         let Some(picture) = slice.picture.filter(|picture| !picture.skipped) else { continue };
@@ -35,10 +35,10 @@
 #![forbid(unsafe_code)]
 
 pub mod access_unit;
-pub mod bits;
 pub mod dpb;
 pub mod error;
 pub mod hrd;
+mod lists;
 pub mod nal;
 pub mod parser;
 pub mod picture_hash;
@@ -50,11 +50,13 @@ pub mod scaling;
 pub mod sei;
 pub mod slice;
 pub mod sps;
+pub mod st_ref_pic_set;
 pub mod vps;
 pub mod vui;
 
 pub use dpb::{Begin, DecodedPictureBuffer, DpbIndex, Entry, Marking, Output, RefEntry, ResolvedRps};
 pub use error::Error;
+pub use lists::MAX_REFERENCES;
 pub use nal::{NalHeader, NalUnit, NalUnitType};
 pub use parser::{Ignored, Parser, Picture, SliceSegment, StartAt, Unit};
 pub use pps::Pps;
@@ -62,3 +64,6 @@ pub use rps::ReferencePictureSet;
 pub use slice::{SliceHeader, SliceType};
 pub use sps::{Crop, Sps};
 pub use vps::Vps;
+
+/// Reads syntax elements; its errors say in which syntax structure they are.
+type BitReader<'a> = bitstream::BitReader<'a, error::Place>;

@@ -6,9 +6,11 @@ pub use picture::Picture;
 
 use std::sync::Arc;
 
-use crate::bits::BitReader;
+use bitstream::Rbsp;
+
+use crate::BitReader;
 use crate::error::{Error, Place, Structure};
-use crate::nal::{NalHeader, NalUnit, NalUnitType, Rbsp};
+use crate::nal::{NalHeader, NalUnit, NalUnitType};
 use crate::poc::PocDecoder;
 use crate::pps::Pps;
 use crate::sei::{self, SeiMessage, SeiPayload};
@@ -36,6 +38,7 @@ pub enum Ignored {
 
 /// What a NAL unit holds.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Unit<'a> {
     /// Video parameter set.
     Vps(Arc<Vps>),
@@ -67,6 +70,7 @@ pub enum Unit<'a> {
 
 /// A slice segment and, with the first one, the picture it starts.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct SliceSegment<'a> {
     /// The NAL unit, as it goes to a decoder.
     pub nal: NalUnit<'a>,
@@ -78,6 +82,7 @@ pub struct SliceSegment<'a> {
 
 /// At which pictures decoding may start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StartAt {
     /// At IRAP pictures only: pictures before the first one are skipped.
     #[default]
@@ -325,7 +330,7 @@ impl Parser {
             rbsp.assign(payload, limit);
             let result = self.slice_header(header, &rbsp);
             let cut = payload.len() > limit;
-            if !cut || !matches!(result, Err(Error::Truncated { .. } | Error::GolombTooLong { .. })) {
+            if !cut || !matches!(result, Err(Error::Syntax(error)) if error.may_be_cut()) {
                 break result;
             }
             limit = limit.saturating_mul(PREFIX_GROWTH);

@@ -1,6 +1,8 @@
 //! `pic_parameter_set_rbsp()` (7.3.2.3) and the tile structure (6.5.1).
 
-use crate::bits::BitReader;
+use bitstream::SyntaxError;
+
+use crate::BitReader;
 use crate::error::{Error, Place, Structure};
 use crate::scaling::ScalingList;
 use crate::sps::Sps;
@@ -35,6 +37,7 @@ pub struct TileLayout {
 
 /// `pps_range_extension()` (7.3.2.3.2); the defaults are those inferred when absent.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct PpsRangeExtension {
     /// `Log2MaxTransformSkipSize`: 2 when absent.
     pub log2_max_transform_skip_size: u8,
@@ -72,6 +75,7 @@ impl Default for PpsRangeExtension {
 /// It is parsed without knowledge of the SPS, which may arrive later; [`Pps::validate`] checks the one against the other
 /// when a picture activates them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Pps {
     /// `pps_pic_parameter_set_id`.
     pub pps_pic_parameter_set_id: u8,
@@ -146,11 +150,11 @@ impl Pps {
     ///
     /// # Errors
     /// [`Error::Unsupported`] for the multilayer and 3D extensions and for screen content coding tools, otherwise
-    /// [`Error::Truncated`], [`Error::GolombTooLong`] and [`Error::OutOfRange`].
+    /// [`Error::Syntax`].
     pub fn parse(rbsp: &[u8]) -> Result<Self, Error> {
         let r = &mut BitReader::new(rbsp, Place::new(Structure::Pps));
         let pps_pic_parameter_set_id = r.ue8(63, "pps_pic_parameter_set_id")?;
-        r.set_id(pps_pic_parameter_set_id);
+        r.place_mut().id = Some(pps_pic_parameter_set_id);
         let pps_seq_parameter_set_id = r.ue8(15, "pps_seq_parameter_set_id")?;
         let mut pps = Self {
             pps_pic_parameter_set_id,
@@ -268,14 +272,14 @@ impl Pps {
     /// Checks the values whose range depends on the SPS. To be called with the SPS that this PPS refers to.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`], and [`Error::Unsupported`] for combinations that no profile has.
+    /// [`Error::Syntax`] for a value out of range, and [`Error::Unsupported`] for combinations that no profile has.
     pub fn validate(&self, sps: &Sps) -> Result<(), Error> {
         let place = Place::with_id(Structure::Pps, self.pps_pic_parameter_set_id);
         let check = |element, value: i64, min: i64, max: i64| {
             if (min..=max).contains(&value) {
                 Ok(())
             } else {
-                Err(Error::OutOfRange { place, element, value, min, max })
+                Err(SyntaxError::OutOfRange { place, element, value, min, max })
             }
         };
         let qp_min = -26 - i64::from(sps.qp_bd_offset_luma());

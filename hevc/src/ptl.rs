@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use crate::bits::BitReader;
+use crate::BitReader;
 use crate::error::Error;
 
 /// The profile part of `profile_tier_level()`, general or of a sub-layer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Profile {
     /// `general_profile_space`; decoders ignore streams with a value other than 0.
     pub profile_space: u8,
@@ -31,6 +32,7 @@ pub struct Profile {
 
 /// Level of one sub-layer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct SubLayer {
     /// Profile, when `sub_layer_profile_present_flag` is set.
     pub profile: Option<Profile>,
@@ -40,6 +42,7 @@ pub struct SubLayer {
 
 /// `profile_tier_level()`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct ProfileTierLevel {
     /// The general profile.
     pub general: Profile,

@@ -1,6 +1,6 @@
 //! `scaling_list_data()` (7.3.4, 7.4.5).
 
-use crate::bits::BitReader;
+use crate::BitReader;
 use crate::error::Error;
 
 /// Table 7-6, intra (matrixId 0 to 2), in the order of the coefficient index i, that is in up-right diagonal order.
@@ -200,6 +200,8 @@ pub fn diagonal_scan(size: usize) -> impl Iterator<Item = (usize, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use bitstream::SyntaxError;
+
     use super::*;
     use crate::error::{Place, Structure};
 
@@ -274,7 +276,7 @@ mod tests {
         let minus_eight = (9, 0b000010001);
         assert!(matches!(
             parse(&[EXPLICIT, minus_eight]),
-            Err(Error::OutOfRange { element: "ScalingList", value: 0, .. })
+            Err(Error::Syntax(SyntaxError::OutOfRange { element: "ScalingList", value: 0, .. }))
         ));
     }
 

@@ -2,12 +2,15 @@
 
 use std::ops::Range;
 
-use crate::bits::BitReader;
+use bitstream::SyntaxError;
+
+use crate::BitReader;
 use crate::error::{Error, Place, Structure};
 use crate::picture_hash::PictureHash;
 
 /// `recovery_point()` (D.2.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct RecoveryPoint {
     /// `recovery_poc_cnt`.
     pub recovery_poc_cnt: i32,
@@ -19,6 +22,7 @@ pub struct RecoveryPoint {
 
 /// `active_parameter_sets()` (D.2.21).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct ActiveParameterSets {
     /// `active_video_parameter_set_id`.
     pub active_video_parameter_set_id: u8,
@@ -32,6 +36,7 @@ pub struct ActiveParameterSets {
 
 /// `mastering_display_colour_volume()` (D.2.28).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct MasteringDisplay {
     /// `display_primaries_x` and `display_primaries_y` of green, blue and red, in units of 0.00002.
     pub display_primaries: [(u16, u16); 3],
@@ -45,6 +50,7 @@ pub struct MasteringDisplay {
 
 /// `content_light_level_info()` (D.2.35).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct ContentLightLevel {
     /// `max_content_light_level`, in cd/m2.
     pub max_content_light_level: u16,
@@ -72,6 +78,7 @@ pub enum SeiPayload {
 
 /// One SEI message.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct SeiMessage {
     /// `payloadType`.
     pub payload_type: u32,
@@ -84,12 +91,16 @@ pub struct SeiMessage {
 /// Reads all messages of an SEI RBSP.
 ///
 /// # Errors
-/// [`Error::Truncated`] when a message reaches beyond the RBSP; a payload that cannot be read becomes
+/// [`SyntaxError::Truncated`] when a message reaches beyond the RBSP; a payload that cannot be read becomes
 /// [`SeiPayload::Raw`].
 pub fn parse(rbsp: &[u8], suffix: bool) -> Result<Vec<SeiMessage>, Error> {
     let place = Place::new(Structure::Sei);
-    let truncated =
-        |element, byte: usize| Error::Truncated { place, element, position: byte * 8, size: rbsp.len() * 8 };
+    let truncated = |element, byte: usize| SyntaxError::Truncated {
+        place,
+        element,
+        position: byte * 8,
+        size: rbsp.len() * 8,
+    };
     // rbsp_trailing_bits() of an SEI RBSP are one byte: messages are whole bytes.
     let end = rbsp.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
     let end = if end > 0 && rbsp[end - 1] == 0x80 { end - 1 } else { end };

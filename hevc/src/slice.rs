@@ -5,8 +5,8 @@ mod weights;
 
 pub use weights::{PredWeight, PredWeightTable};
 
-use crate::rps::StRefPicSet;
 use crate::sps::Sps;
+use crate::st_ref_pic_set::{LongTermRefPic, StRefPicSet};
 
 pub(crate) use parse::HeaderStart;
 
@@ -28,21 +28,9 @@ impl SliceType {
     }
 }
 
-/// One long-term entry of a slice header.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct LongTermRefPic {
-    /// `lt_idx_sps`, when the entry is taken from the SPS.
-    pub lt_idx_sps: Option<u8>,
-    /// `PocLsbLt`.
-    pub poc_lsb_lt: u32,
-    /// `UsedByCurrPicLt`.
-    pub used_by_curr_pic_lt: bool,
-    /// `DeltaPocMsbCycleLt` (7-52), when `delta_poc_msb_present_flag` is set.
-    pub delta_poc_msb_cycle_lt: Option<u32>,
-}
-
 /// `ref_pic_lists_modification()` (7.3.6.2).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct RefPicListsModification {
     /// `list_entry_l0`, when `ref_pic_list_modification_flag_l0` is set.
     pub list_entry_l0: Option<Vec<u8>>,
@@ -55,6 +43,7 @@ pub struct RefPicListsModification {
 /// RBSP positions count from the first bit after the NAL unit header, emulation prevention removed. For a dependent
 /// slice segment, all but the header sizes are those of the independent slice segment it continues.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct HeaderPositions {
     /// RBSP bit just after `slice_type`.
     pub slice_type_end: u32,
@@ -75,6 +64,7 @@ pub struct HeaderPositions {
 ///
 /// Values that are absent from the stream have the value the standard infers.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SliceHeader {
     /// `first_slice_segment_in_pic_flag`.
     pub first_slice_segment_in_pic_flag: bool,

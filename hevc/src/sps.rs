@@ -1,10 +1,12 @@
 //! `seq_parameter_set_rbsp()` (7.3.2.2) and what follows from it.
 
-use crate::bits::BitReader;
+use bitstream::SyntaxError;
+
+use crate::BitReader;
 use crate::error::{Error, Place, Structure};
 use crate::ptl::ProfileTierLevel;
-use crate::rps::StRefPicSet;
 use crate::scaling::ScalingList;
+use crate::st_ref_pic_set::StRefPicSet;
 use crate::vps::SubLayerOrdering;
 use crate::vui::{ColourDescription, Vui};
 
@@ -28,6 +30,7 @@ pub struct Pcm {
 
 /// A candidate long-term reference picture of the SPS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct LongTermRefPicSps {
     /// `lt_ref_pic_poc_lsb_sps`.
     pub poc_lsb: u32,
@@ -38,6 +41,7 @@ pub struct LongTermRefPicSps {
 /// `sps_range_extension()` (7.3.2.2.2); all flags are clear when absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "fields are the flags of the standard, by name")]
+#[non_exhaustive]
 pub struct SpsRangeExtension {
     pub transform_skip_rotation_enabled_flag: bool,
     pub transform_skip_context_enabled_flag: bool,
@@ -65,6 +69,7 @@ pub struct Crop {
 
 /// A sequence parameter set.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Sps {
     /// `sps_video_parameter_set_id`.
     pub sps_video_parameter_set_id: u8,
@@ -141,7 +146,7 @@ impl Sps {
     ///
     /// # Errors
     /// [`Error::Unsupported`] for the 3D extension and for screen content coding tools, otherwise
-    /// [`Error::Truncated`], [`Error::GolombTooLong`], [`Error::OutOfRange`] and [`Error::NotMultiple`]. A VUI that
+    /// [`Error::Syntax`] and [`Error::NotMultiple`]. A VUI that
     /// cannot be read is not an error, see [`Sps::vui_error`].
     pub fn parse(rbsp: &[u8]) -> Result<Self, Error> {
         let r = &mut BitReader::new(rbsp, Place::new(Structure::Sps));
@@ -151,7 +156,7 @@ impl Sps {
         let sps_temporal_id_nesting_flag = r.flag("sps_temporal_id_nesting_flag")?;
         let profile_tier_level = ProfileTierLevel::parse(r, sps_max_sub_layers_minus1)?;
         let sps_seq_parameter_set_id = r.ue8(15, "sps_seq_parameter_set_id")?;
-        r.set_id(sps_seq_parameter_set_id);
+        r.place_mut().id = Some(sps_seq_parameter_set_id);
         let chroma_format_idc = r.ue8(3, "chroma_format_idc")?;
         let separate_colour_plane_flag = chroma_format_idc == 3 && r.flag("separate_colour_plane_flag")?;
         let dimension = |r: &mut BitReader<'_>, element| {
@@ -309,7 +314,7 @@ impl Sps {
             let cut = i64::from(window.0) + i64::from(window.1);
             let max = (i64::from(value) - 1) / i64::from(unit_samples);
             if cut > max {
-                return Err(Error::OutOfRange { place, element: unit, value: cut, min: 0, max });
+                return Err(SyntaxError::OutOfRange { place, element: unit, value: cut, min: 0, max }.into());
             }
         }
         Ok(())

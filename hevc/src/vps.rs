@@ -1,6 +1,6 @@
 //! `video_parameter_set_rbsp()` (7.3.2.1).
 
-use crate::bits::BitReader;
+use crate::BitReader;
 use crate::error::{Error, Place, Structure};
 use crate::hrd::HrdParameters;
 use crate::ptl::ProfileTierLevel;
@@ -8,6 +8,7 @@ use crate::vui::TimingInfo;
 
 /// Buffering of one temporal sub-layer (7.4.3.1 and 7.4.3.2.1).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct SubLayerOrdering {
     /// `max_dec_pic_buffering_minus1`, 0 to 15.
     pub max_dec_pic_buffering_minus1: u8,
@@ -44,6 +45,7 @@ impl SubLayerOrdering {
 
 /// HRD parameters of a VPS.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct VpsHrd {
     /// `hrd_layer_set_idx`.
     pub hrd_layer_set_idx: u32,
@@ -55,6 +57,7 @@ pub struct VpsHrd {
 ///
 /// Decoding the base layer needs nothing of it, so the parser does not require one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Vps {
     /// `vps_video_parameter_set_id`.
     pub vps_video_parameter_set_id: u8,
@@ -88,11 +91,11 @@ impl Vps {
     /// Parses a VPS.
     ///
     /// # Errors
-    /// [`Error::Truncated`], [`Error::GolombTooLong`] and [`Error::OutOfRange`].
+    /// [`Error::Syntax`].
     pub fn parse(rbsp: &[u8]) -> Result<Self, Error> {
         let r = &mut BitReader::new(rbsp, Place::new(Structure::Vps));
         let vps_video_parameter_set_id = r.u8(4, "vps_video_parameter_set_id")?;
-        r.set_id(vps_video_parameter_set_id);
+        r.place_mut().id = Some(vps_video_parameter_set_id);
         let vps_base_layer_internal_flag = r.flag("vps_base_layer_internal_flag")?;
         let vps_base_layer_available_flag = r.flag("vps_base_layer_available_flag")?;
         let vps_max_layers_minus1 = r.u8(6, "vps_max_layers_minus1")?;

@@ -1,6 +1,6 @@
 //! `vui_parameters()` (E.2.1).
 
-use crate::bits::BitReader;
+use crate::BitReader;
 use crate::error::Error;
 use crate::hrd::HrdParameters;
 
@@ -44,6 +44,7 @@ pub struct DisplayWindow {
 
 /// Timing of a VPS or a VUI.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct TimingInfo {
     /// `num_units_in_tick`.
     pub num_units_in_tick: u32,
@@ -68,6 +69,7 @@ impl TimingInfo {
 
 /// `bitstream_restriction_flag` and what depends on it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct BitstreamRestriction {
     /// `tiles_fixed_structure_flag`.
     pub tiles_fixed_structure_flag: bool,
@@ -91,6 +93,7 @@ pub struct BitstreamRestriction {
 ///
 /// Nothing here influences decoding, so values reserved by the standard are recorded rather than refused.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Vui {
     /// Sample aspect ratio as width to height, `None` when unspecified (Table E.1).
     pub sample_aspect_ratio: Option<(u16, u16)>,

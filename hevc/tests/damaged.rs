@@ -2,7 +2,7 @@
 
 mod common;
 
-use hevc::nal::{self, AnnexBReader};
+use bitstream::{AnnexBReader, split_annex_b};
 use hevc::{Parser, StartAt};
 use proptest::prelude::*;
 
@@ -68,7 +68,7 @@ fn check(stream: &[u8]) {
     for start_at in [StartAt::Any, StartAt::RecoveryPoint] {
         let mut parser = Parser::new();
         parser.set_start_at(start_at);
-        for nal in nal::split_annex_b(stream) {
+        for nal in split_annex_b(stream) {
             let _ = parser.parse(nal);
         }
     }

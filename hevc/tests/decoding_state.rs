@@ -4,8 +4,9 @@ mod common;
 
 use std::ops::AddAssign;
 
+use bitstream::{Rbsp, escape, split_annex_b};
 use hevc::access_unit::BoundaryDetector;
-use hevc::{DecodedPictureBuffer, Error, Ignored, NalHeader, NalUnitType, Parser, StartAt, Unit, nal};
+use hevc::{DecodedPictureBuffer, Error, Ignored, NalHeader, NalUnitType, Parser, StartAt, Unit};
 
 fn fixture(name: &str) -> Vec<u8> {
     common::read(&common::data().join(name))
@@ -17,7 +18,7 @@ fn kind(nal: &[u8]) -> NalUnitType {
 
 /// The first NAL unit of a type.
 fn first(stream: &[u8], wanted: NalUnitType) -> Vec<u8> {
-    nal::split_annex_b(stream).find(|nal| kind(nal) == wanted).expect("present").to_vec()
+    split_annex_b(stream).find(|nal| kind(nal) == wanted).expect("present").to_vec()
 }
 
 /// Pictures of NAL units as (POC, skipped, first slice missing), and errors.
@@ -43,7 +44,7 @@ fn pictures<'a>(
 #[test]
 fn a_pps_may_arrive_before_its_sps() {
     let stream = fixture("h_confwin.hevc");
-    let mut nals: Vec<&[u8]> = nal::split_annex_b(&stream).collect();
+    let mut nals: Vec<&[u8]> = split_annex_b(&stream).collect();
     let pps = nals.iter().position(|nal| kind(nal) == NalUnitType::PPS_NUT).expect("a PPS");
     let pps = nals.remove(pps);
     nals.insert(0, pps);
@@ -55,7 +56,7 @@ fn a_pps_may_arrive_before_its_sps() {
 #[test]
 fn a_missing_vps_is_no_error_and_a_missing_pps_is_named() {
     let stream = fixture("h_confwin.hevc");
-    let without = |unwanted| nal::split_annex_b(&stream).filter(move |nal| kind(nal) != unwanted);
+    let without = |unwanted| split_annex_b(&stream).filter(move |nal| kind(nal) != unwanted);
     let (seen, errors) = pictures(&mut Parser::new(), without(NalUnitType::VPS_NUT));
     assert_eq!((seen.len(), errors.len()), (4, 0));
     let (seen, errors) = pictures(&mut Parser::new(), without(NalUnitType::PPS_NUT));
@@ -74,7 +75,7 @@ fn a_new_sps_takes_effect_at_the_next_sequence_only() {
     let mut parser = Parser::new();
     let mut widths = Vec::new();
     let mut play = |parser: &mut Parser, stream: &[u8], inserted: &[&[u8]]| {
-        for nal in nal::split_annex_b(stream) {
+        for nal in split_annex_b(stream) {
             if let Ok(Unit::Slice(slice)) = parser.parse(nal)
                 && let Some(picture) = slice.picture
             {
@@ -100,9 +101,9 @@ fn a_new_sps_takes_effect_at_the_next_sequence_only() {
 fn a_cra_picture_with_another_sps_starts_a_sequence() {
     let (stream, other) = (fixture("h_confwin.hevc"), fixture("h_ra_cra.hevc"));
     let mut parser = Parser::new();
-    pictures(&mut parser, nal::split_annex_b(&stream));
+    pictures(&mut parser, split_annex_b(&stream));
     // The other stream from its CRA picture on, with nothing in between.
-    let nals: Vec<&[u8]> = nal::split_annex_b(&other).collect();
+    let nals: Vec<&[u8]> = split_annex_b(&other).collect();
     let cra = nals.iter().position(|nal| kind(nal) == NalUnitType::CRA_NUT).expect("a CRA picture");
     let sets = nals.iter().filter(|nal| (32..=34).contains(&kind(nal).0));
     for nal in sets {
@@ -141,7 +142,7 @@ fn an_unchanged_parameter_set_stays_the_same_object() {
 #[test]
 fn pictures_before_the_first_irap_are_skipped_unless_asked_for() {
     let stream = fixture("s_eos_cra.hevc");
-    let nals: Vec<&[u8]> = nal::split_annex_b(&stream).collect();
+    let nals: Vec<&[u8]> = split_annex_b(&stream).collect();
     let irap = |nal: &&&[u8]| kind(nal).is_irap();
     // Without the first IRAP picture: everything up to the next one, a CRA picture, is skipped, and so are its RASL
     // pictures.
@@ -169,9 +170,9 @@ fn cra_handled_as_bla_skips_its_rasl_pictures() {
     let count = |handle: bool| {
         let mut parser = Parser::new();
         parser.set_handle_cra_as_bla(handle);
-        pictures(&mut parser, nal::split_annex_b(&stream)).0.iter().filter(|picture| picture.1).count()
+        pictures(&mut parser, split_annex_b(&stream)).0.iter().filter(|picture| picture.1).count()
     };
-    let rasl = nal::split_annex_b(&stream).filter(|nal| kind(nal).is_rasl()).count();
+    let rasl = split_annex_b(&stream).filter(|nal| kind(nal).is_rasl()).count();
     assert!(rasl > 0);
     assert_eq!((count(false), count(true)), (0, rasl));
 }
@@ -179,11 +180,11 @@ fn cra_handled_as_bla_skips_its_rasl_pictures() {
 #[test]
 fn a_lost_first_slice_segment_starts_the_picture_late() {
     let stream = fixture("h_tiles_non.hevc");
-    let nals: Vec<&[u8]> = nal::split_annex_b(&stream).collect();
+    let nals: Vec<&[u8]> = split_annex_b(&stream).collect();
     let (whole, _) = pictures(&mut Parser::new(), nals.iter().copied());
     // One slice per picture here: take a stream with several.
     let stream = fixture("h_tiles_slices.hevc");
-    let nals: Vec<&[u8]> = nal::split_annex_b(&stream).collect();
+    let nals: Vec<&[u8]> = split_annex_b(&stream).collect();
     let (all, errors) = pictures(&mut Parser::new(), nals.iter().copied());
     assert!(errors.is_empty() && !whole.is_empty());
     let is_first = |nal: &[u8]| kind(nal).is_slice_segment() && nal[2] & 0x80 != 0;
@@ -204,7 +205,7 @@ fn a_lost_first_slice_segment_starts_the_picture_late() {
 #[test]
 fn repeated_and_backward_slice_segments_are_errors() {
     let stream = fixture("h_tiles_slices.hevc");
-    let nals: Vec<&[u8]> = nal::split_annex_b(&stream).collect();
+    let nals: Vec<&[u8]> = split_annex_b(&stream).collect();
     let second = nals
         .iter()
         .position(|nal| kind(nal).is_slice_segment() && nal[2] & 0x80 == 0)
@@ -227,11 +228,11 @@ fn repeated_and_backward_slice_segments_are_errors() {
 fn a_refused_sps_is_refused_for_its_pictures_too() {
     let stream = fixture("h_confwin.hevc");
     let mut parser = Parser::new();
-    let (seen, _) = pictures(&mut parser, nal::split_annex_b(&stream));
+    let (seen, _) = pictures(&mut parser, split_annex_b(&stream));
     assert_eq!(seen.len(), 4);
     // The same SPS with sps_3d_extension_flag: the RBSP ends with sps_extension_present_flag 0 and the stop bit.
     let sps = first(&stream, NalUnitType::SPS_NUT);
-    let rbsp = nal::Rbsp::new(&sps[2..]);
+    let rbsp = Rbsp::new(&sps[2..]);
     let mut bits: Vec<u8> =
         rbsp.bytes().iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
     bits.truncate(bits.iter().rposition(|&bit| bit == 1).expect("a stop bit") - 1);
@@ -239,10 +240,10 @@ fn a_refused_sps_is_refused_for_its_pictures_too() {
     bits.resize(bits.len().next_multiple_of(8), 0);
     let bytes: Vec<u8> =
         bits.chunks(8).map(|bits| bits.iter().fold(0, |byte, bit| byte << 1 | bit)).collect();
-    let refused = [&sps[..2], &nal::escape(&bytes)].concat();
+    let refused = [&sps[..2], &escape(&bytes)].concat();
     let error = parser.parse(&refused).expect_err("3D is refused");
     assert_eq!(error.to_string(), "SPS 0: sps_3d_extension_flag is not supported");
-    let slices = nal::split_annex_b(&stream).filter(|nal| kind(nal).is_slice_segment());
+    let slices = split_annex_b(&stream).filter(|nal| kind(nal).is_slice_segment());
     let (seen, errors) = pictures(&mut parser, slices);
     assert_eq!((seen.len(), errors.len()), (0, 4));
     assert!(errors.iter().all(|found| *found == error));
@@ -253,7 +254,7 @@ fn other_layers_and_reserved_types_are_ignored_by_name() {
     let stream = fixture("s_resv_layer1.hevc");
     let mut parser = Parser::new();
     let (mut layers, mut reserved, mut unspecified) = (0, 0, 0);
-    for nal in nal::split_annex_b(&stream) {
+    for nal in split_annex_b(&stream) {
         match parser.parse(nal) {
             Ok(Unit::Ignored(Ignored::Layer(header))) => {
                 assert_eq!(header.nuh_layer_id, 1);
@@ -272,9 +273,9 @@ fn other_layers_and_reserved_types_are_ignored_by_name() {
 fn seeking_keeps_parameter_sets() {
     let stream = fixture("h_ra_cra.hevc");
     let mut parser = Parser::new();
-    let (all, _) = pictures(&mut parser, nal::split_annex_b(&stream));
+    let (all, _) = pictures(&mut parser, split_annex_b(&stream));
     parser.reset();
-    let slices = nal::split_annex_b(&stream).filter(|nal| kind(nal).is_slice_segment());
+    let slices = split_annex_b(&stream).filter(|nal| kind(nal).is_slice_segment());
     let (again, errors) = pictures(&mut parser, slices);
     assert_eq!((errors.len(), again), (0, all));
 }
@@ -284,7 +285,7 @@ fn access_units_are_as_many_as_pictures() {
     for path in common::streams() {
         let stream = common::read(&path);
         let mut detector = BoundaryDetector::new();
-        let units = nal::split_annex_b(&stream).filter(|nal| detector.push(nal)).count();
+        let units = split_annex_b(&stream).filter(|nal| detector.push(nal)).count();
         let run = common::run(&stream);
         // An end of sequence or bitstream at the very end belongs to the last access unit.
         assert_eq!(units, run.pictures.len(), "{}", path.display());
@@ -297,7 +298,7 @@ fn dropping_pictures_leaves_missing_references_to_generate() {
     let mut parser = Parser::new();
     let mut dpb = DecodedPictureBuffer::new();
     let (mut decoded, mut missing, mut output) = (0, 0, Vec::new());
-    for nal in nal::split_annex_b(&stream) {
+    for nal in split_annex_b(&stream) {
         let Ok(Unit::Slice(slice)) = parser.parse(nal) else { continue };
         let Some(picture) = slice.picture else { continue };
         decoded += 1;
@@ -345,7 +346,7 @@ fn the_collocated_picture_is_that_of_the_reference_list() {
         let mut parser = Parser::new();
         let mut dpb = DecodedPictureBuffer::new();
         let mut rps = None;
-        for nal in nal::split_annex_b(&stream) {
+        for nal in split_annex_b(&stream) {
             let Ok(Unit::Slice(slice)) = parser.parse(nal) else { continue };
             if let Some(picture) = slice.picture.filter(|picture| !picture.skipped) {
                 rps = Some(dpb.begin(&picture).rps);
@@ -372,7 +373,7 @@ fn the_collocated_picture_is_that_of_the_reference_list() {
 fn parameter_sets_are_found_without_taking_notice() {
     let stream = fixture("h_confwin.hevc");
     let mut parser = Parser::new();
-    let nals: Vec<&[u8]> = nal::split_annex_b(&stream).collect();
+    let nals: Vec<&[u8]> = split_annex_b(&stream).collect();
     let slice = *nals.iter().find(|nal| kind(nal).is_slice_segment()).expect("a slice");
     assert!(parser.parameter_sets_of(slice).is_none(), "none were received");
     for nal in nals.iter().take_while(|nal| !kind(nal).is_slice_segment()) {

@@ -2,9 +2,10 @@
 
 mod common;
 
+use bitstream::split_annex_b;
 use hevc::picture_hash::{HashKind, PlaneHasher};
 use hevc::sei::SeiPayload;
-use hevc::{DecodedPictureBuffer, Parser, Unit, nal};
+use hevc::{DecodedPictureBuffer, Parser, Unit};
 
 #[test]
 fn hashes_of_decoded_pictures_match() {
@@ -14,7 +15,7 @@ fn hashes_of_decoded_pictures_match() {
     let mut parser = Parser::new();
     let mut dpb = DecodedPictureBuffer::new();
     let (mut hashes, mut output) = (Vec::new(), Vec::new());
-    for nal in nal::split_annex_b(&stream) {
+    for nal in split_annex_b(&stream) {
         match parser.parse(nal).expect("a valid stream") {
             Unit::Slice(slice) => {
                 if let Some(picture) = slice.picture {

@@ -4,8 +4,9 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use hevc::nal::{NalHeader, Rbsp};
-use hevc::{Parser, Unit, nal};
+use bitstream::{Rbsp, split_annex_b};
+use hevc::nal::NalHeader;
+use hevc::{Parser, Unit};
 
 /// Elements that only say whether others follow, or that are kept in another form.
 const NOT_KEPT: [&str; 24] = [
@@ -140,7 +141,7 @@ fn slice_data_offsets_point_behind_the_header() {
     for path in common::streams() {
         let stream = common::read(&path);
         let mut parser = Parser::new();
-        for nal in nal::split_annex_b(&stream) {
+        for nal in split_annex_b(&stream) {
             let Ok(Unit::Slice(slice)) = parser.parse(nal) else { continue };
             let positions = slice.header.positions;
             let data = Rbsp::new(&nal[positions.data_offset_in_nal as usize..]);

@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Copies to the host run behind the decode; a few in flight keep the engine busy.
     let mut pending: VecDeque<Download> = VecDeque::new();
 
-    for nal in hevc::nal::split_annex_b(&data) {
+    for nal in bitstream::split_annex_b(&data) {
         while decoder.send_nal(nal, None)? == Sent::NoSurface {
             take(&mut decoder, &downloader, &mut pending)?;
             print(pending.pop_front())?;

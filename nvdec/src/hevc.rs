@@ -5,9 +5,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
+use bitstream::AnnexBReader;
 use hcq::Input;
 use hevc::dpb::{DecodedPictureBuffer, Output, RefEntry, ResolvedRps};
-use hevc::nal::{AnnexBReader, NalHeader};
+use hevc::nal::NalHeader;
 use hevc::picture_hash::PictureHash;
 use hevc::sei::SeiPayload;
 use hevc::{Parser, Picture, Pps, SliceSegment, Sps, Unit};
@@ -211,7 +212,7 @@ impl HevcDecoder {
 
     fn feed(&mut self, data: &[u8]) {
         if let Err(source) = self.reader.feed(data) {
-            self.note(Error::Bitstream { offset: self.offset, source });
+            self.note(Error::Bitstream { offset: self.offset, source: source.into() });
         }
     }
 

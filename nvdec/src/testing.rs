@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bitstream::split_annex_b;
 use hcq::kernel::emulated::{EmulatedKernel, Engine, EngineContext, EngineFault, GpuModel};
 use hcq::{Device, EngineKind, EngineType, SyncPoint};
-use hevc::nal::split_annex_b;
 use nvkernel_sys::video;
 
 use crate::{Context, DecoderOptions, Frame, HevcDecoder, Sent, Surface};

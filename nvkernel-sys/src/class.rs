@@ -59,6 +59,7 @@ pub enum ClassKind {
 
 /// A row of the class table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Class {
     /// The class id.
     pub id: u32,

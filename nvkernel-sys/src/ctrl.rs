@@ -114,6 +114,32 @@ commands! {
         NVC36F_CTRL_GPFIFO_SET_WORK_SUBMIT_TOKEN_NOTIF_INDEX_PARAMS;
 }
 
+bits! {
+    /// `flags` of [`NV2080_CTRL_PERF_BOOST_PARAMS`](NV2080_CTRL_PERF_BOOST_PARAMS). From ctrl2080perf.h
+    /// (NV2080_CTRL_PERF_BOOST_FLAGS).
+    pub mod perf_boost_flags (4 bytes) {
+        /// What to do with the performance state. Other limits of the GPU go before it.
+        CMD = 0x0 [1:0] {
+            /// Takes back what this client asked for.
+            CMD_CLEAR = 0,
+            /// One state higher.
+            CMD_BOOST_1LEVEL = 1,
+            /// The highest state.
+            CMD_BOOST_TO_MAX = 2,
+        };
+        /// The request is one of a compute program.
+        CUDA = 0x0 [4:4] { CUDA_NO = 0, CUDA_YES = 1 };
+        /// Return before the clocks have changed.
+        ASYNC = 0x0 [5:5] { ASYNC_NO = 0, ASYNC_YES = 1 };
+        /// How urgent a request of a compute program is.
+        CUDA_PRIORITY = 0x0 [6:6] { CUDA_PRIORITY_DEFAULT = 0, CUDA_PRIORITY_HIGH = 1 };
+    }
+}
+
+/// `duration` of [`NV2080_CTRL_PERF_BOOST_PARAMS`]: the longest in seconds (ctrl2080perf.h).
+pub const NV2080_CTRL_PERF_BOOST_DURATION_MAX: u32 = 3600;
+/// `duration` of [`NV2080_CTRL_PERF_BOOST_PARAMS`]: until it is cleared (ctrl2080perf.h).
+pub const NV2080_CTRL_PERF_BOOST_DURATION_INFINITE: u32 = 0xffff_ffff;
 /// `type` of [`NV0000_CTRL_OS_UNIX_EXPORT_OBJECT`]: an object of the resource manager.
 pub const NV0000_CTRL_OS_UNIX_EXPORT_OBJECT_TYPE_RM: u32 = 1;
 /// `index` of [`NV2080_CTRL_FB_INFO`]: free memory of the GPU, in KiB (ctrl2080fb.h).
@@ -138,5 +164,14 @@ mod tests {
         assert_eq!(name_of(NVA06F_CTRL_CMD_BIND.id), "NVA06F_CTRL_CMD_BIND");
         assert_eq!(name_of(0xa06f_0104), "NVA06F_CTRL_CMD_BIND");
         assert_eq!(name_of(0), "NV_CTRL_?");
+    }
+
+    #[test]
+    fn boost_flags() {
+        use perf_boost_flags::*;
+        let flags = CMD.of(CMD_BOOST_TO_MAX) | CUDA.of(CUDA_YES) | CUDA_PRIORITY.of(CUDA_PRIORITY_HIGH);
+        assert_eq!(flags, 0x52);
+        assert_eq!(ASYNC.of(ASYNC_YES), 0x20);
+        assert_eq!(CMD.of(CMD_CLEAR), 0);
     }
 }

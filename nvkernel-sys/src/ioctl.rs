@@ -21,6 +21,7 @@ pub const fn request(nr: u32, size: usize) -> u32 {
 
 /// Which device node takes a request; the wrong one answers `EINVAL`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Node {
     /// `/dev/nvidiactl`.
     Control,

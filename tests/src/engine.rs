@@ -3,9 +3,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bitstream::split_annex_b;
 use hcq::EngineType;
 use hcq::kernel::emulated::{Engine, EngineContext, EngineFault};
-use hevc::nal::split_annex_b;
 use nvkernel_sys::video;
 
 const PLACES: usize = 16;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hevc::nal::split_annex_b;
+use bitstream::split_annex_b;
 use md5::{Digest, Md5};
 use nvdec::{Context, DecoderOptions, Downloader, Frame, HevcDecoder, Input, Result, Sent};
 

@@ -7,8 +7,9 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bitstream::{AnnexBReader, Rbsp};
 use hcq::EngineType;
-use hevc::nal::{AnnexBReader, NalHeader, Rbsp};
+use hevc::nal::NalHeader;
 use hevc::picture_hash::PictureHash;
 use hevc::vui::ColourDescription;
 use hevc::{Crop, NalUnitType, Sps, Vps};
@@ -251,8 +252,9 @@ impl Pipeline<'_> {
             {
                 return Err(Failure::NotAnnexB { path: name.to_owned(), found: found.to_owned() });
             }
-            if let Err(source) = reader.feed(&chunk[..read]) {
-                self.consumer.warning(nvdec::Error::Bitstream { offset: self.summary.bytes, source });
+            if let Err(error) = reader.feed(&chunk[..read]) {
+                let (offset, source) = (self.summary.bytes, error.into());
+                self.consumer.warning(nvdec::Error::Bitstream { offset, source });
             }
             self.summary.bytes += read as u64;
             self.consumer.progress(self.summary.bytes);
@@ -455,17 +457,11 @@ pub fn other_format(start: &[u8]) -> Option<&'static str> {
 
 /// Whether an error means that a picture is missing or wrong. SEI messages only describe pictures.
 pub fn costs_pictures(error: &nvdec::Error) -> bool {
-    use hevc::Error::{GolombTooLong, OutOfRange, Truncated, Unsupported};
     use hevc::error::Structure;
     match error {
-        nvdec::Error::Bitstream {
-            source:
-                Truncated { place, .. }
-                | GolombTooLong { place, .. }
-                | OutOfRange { place, .. }
-                | Unsupported { place, .. },
-            ..
-        } => place.structure != Structure::Sei,
+        nvdec::Error::Bitstream { source, .. } => {
+            source.place().is_none_or(|place| place.structure != Structure::Sei)
+        }
         _ => true,
     }
 }

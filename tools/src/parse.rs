@@ -5,7 +5,8 @@ pub(crate) mod text;
 use std::io::{self, Read};
 use std::path::Path;
 
-use hevc::nal::{AnnexBReader, NalUnitType};
+use bitstream::AnnexBReader;
+use hevc::nal::NalUnitType;
 use hevc::{DecodedPictureBuffer, Output, Parser, Picture, RefEntry, SliceType, Unit};
 use serde::Serialize;
 
@@ -305,7 +306,7 @@ mod tests {
         // Without its second picture (a P picture that others refer to).
         let mut cut = Vec::new();
         let mut slices = 0;
-        for nal in hevc::nal::split_annex_b(CLIP) {
+        for nal in bitstream::split_annex_b(CLIP) {
             let is_slice = hevc::NalHeader::parse(nal).unwrap().nal_unit_type.is_slice_segment();
             slices += usize::from(is_slice);
             if is_slice && slices == 2 {

@@ -15,6 +15,7 @@ use crate::vps::Vps;
 /// Pictures that are [`skipped`](Self::skipped) are not to be decoded nor given to the
 /// [`DecodedPictureBuffer`](crate::DecodedPictureBuffer).
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Picture {
     /// The active SPS.
     pub sps: Arc<Sps>,
@@ -68,7 +69,7 @@ impl Picture {
 #[derive(Debug, Default)]
 pub(super) struct Activation {
     active_sps: Option<Arc<Sps>>,
-    /// Decoding has started: there was an IRAP picture, or whatever else [`StartAt`] allows.
+    /// Decoding has started: there was an IRAP picture, or another that [`StartAt`] allows.
     started: bool,
     /// An end of sequence came after the last picture.
     after_end_of_sequence: bool,

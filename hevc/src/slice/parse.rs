@@ -1,14 +1,15 @@
 //! Reading `slice_segment_header()`.
 
-use super::{
-    HeaderPositions, LongTermRefPic, PredWeightTable, RefPicListsModification, SliceHeader, SliceType,
-};
-use crate::bits::{BitReader, ceil_log2};
+use bitstream::{Rbsp, ceil_log2};
+
+use super::{HeaderPositions, PredWeightTable, RefPicListsModification, SliceHeader, SliceType};
+use crate::BitReader;
 use crate::error::Error;
-use crate::nal::{NalHeader, NalUnitType, Rbsp};
+use crate::lists::MAX_REFERENCES;
+use crate::nal::{NalHeader, NalUnitType};
 use crate::pps::Pps;
-use crate::rps::{MAX_REFERENCES, StRefPicSet};
 use crate::sps::Sps;
+use crate::st_ref_pic_set::{LongTermRefPic, StRefPicSet};
 
 /// The elements of a slice segment header that can be read before its parameter sets are known.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +29,7 @@ impl HeaderStart {
                 && r.flag("no_output_of_prior_pics_flag")?,
             slice_pic_parameter_set_id: r.ue8(63, "slice_pic_parameter_set_id")?,
         };
-        r.set_id(start.slice_pic_parameter_set_id);
+        r.place_mut().id = Some(start.slice_pic_parameter_set_id);
         Ok(start)
     }
 
@@ -373,7 +374,8 @@ impl SliceHeader {
             self.slice_segment_header_extension_length = length as u16;
             r.skip(length as usize * 8, "slice_segment_header_extension_data_byte")?;
         }
-        r.byte_alignment()?;
+        // byte_alignment(), 7.3.2.5.
+        r.one_then_zeros("alignment_bit_equal_to_one", "alignment_bit_equal_to_zero")?;
         let size = r.byte_position();
         self.positions.header_size_rbsp = size as u32;
         self.positions.data_offset_in_nal = (NalHeader::SIZE + rbsp.escaped_offset(size)) as u32;

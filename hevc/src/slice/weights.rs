@@ -1,11 +1,12 @@
 //! `pred_weight_table()` (7.3.6.3).
 
-use crate::bits::BitReader;
+use crate::BitReader;
 use crate::error::Error;
 use crate::sps::Sps;
 
 /// Weights of one reference picture list entry, as coded; all zero where not coded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct PredWeight {
     /// `luma_weight_l0_flag` or `_l1_`.
     pub luma_weight_flag: bool,
@@ -23,6 +24,7 @@ pub struct PredWeight {
 
 /// `pred_weight_table()`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct PredWeightTable {
     /// `luma_log2_weight_denom`, 0 to 7.
     pub luma_log2_weight_denom: u8,

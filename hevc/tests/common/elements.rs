@@ -5,8 +5,8 @@ use std::fmt::Display;
 
 use hevc::hrd::HrdParameters;
 use hevc::ptl::ProfileTierLevel;
-use hevc::rps::StRefPicSet;
 use hevc::scaling::ScalingList;
+use hevc::st_ref_pic_set::StRefPicSet;
 use hevc::vps::SubLayerOrdering;
 use hevc::vui::{TimingInfo, Vui};
 use hevc::{Picture, Pps, SliceHeader, SliceType, Sps, Vps};

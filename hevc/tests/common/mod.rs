@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bitstream::split_annex_b;
 use hevc::access_unit::BoundaryDetector;
-use hevc::{DecodedPictureBuffer, Error, Output, Parser, Picture, Unit, nal};
+use hevc::{DecodedPictureBuffer, Error, Output, Parser, Picture, Unit};
 
 /// What came out of a stream.
 #[derive(Debug, Default)]
@@ -35,7 +36,7 @@ pub fn run(stream: &[u8]) -> Run {
     let mut boundaries = BoundaryDetector::new();
     let mut run = Run::default();
     let mut access_units = 0;
-    let nals = nal::split_annex_b(stream);
+    let nals = split_annex_b(stream);
     let locate = nals.clone();
     for nal in nals {
         let position = locate.offset_of(nal);
@@ -84,7 +85,7 @@ fn take(run: &mut Run, output: Vec<Output<usize>>) {
 /// The NAL units of `stream` that the expected files describe, as (kind, elements).
 pub fn elements_of(stream: &[u8]) -> Vec<(&'static str, HashMap<String, String>)> {
     let mut parser = Parser::new();
-    nal::split_annex_b(stream)
+    split_annex_b(stream)
         .filter_map(|nal| {
             let (kind, mut elements) = match parser.parse(nal).ok()? {
                 Unit::Vps(vps) => ("VPS", elements::vps(&vps)),

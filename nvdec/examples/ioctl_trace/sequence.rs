@@ -22,7 +22,7 @@ pub(crate) fn decode(kernel: &Arc<TracingKernel>, data: &[u8]) -> nvdec::Result<
     let options = DecoderOptions { engines: Engines::LeastBusy, ..DecoderOptions::default() };
     let mut decoder = HevcDecoder::new(&context, options)?;
     let downloader = Downloader::new(&context);
-    for nal in hevc::nal::split_annex_b(data) {
+    for nal in bitstream::split_annex_b(data) {
         assert_eq!(decoder.send_nal(nal, None)?, Sent::Accepted, "no frame is held");
         decoder.end_access_unit()?;
         while let Some(frame) = decoder.receive() {

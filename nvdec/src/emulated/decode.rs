@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use bitstream::split_annex_b;
 use hcq::kernel::emulated::{AddressSpace, EngineContext, EngineFault, MmuFault};
-use hevc::nal::{NalHeader, split_annex_b};
+use hevc::nal::NalHeader;
 use nvkernel_sys::video::{self, hevc_pic as pic, set_control_params};
 
 use super::Methods;

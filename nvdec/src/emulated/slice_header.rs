@@ -1,13 +1,14 @@
 //! `slice_segment_header()` (7.3.6.1) as the engine reads it: what the driver has parsed already is skipped by
 //! its length, what parameter sets say comes from the descriptor.
 
-use hevc::bits::BitReader;
+use bitstream::SyntaxError;
 use hevc::error::{Place, Structure};
 use nvkernel_sys::video::hevc_pic as pic;
 
 use super::setup::Setup;
 
-type Result<T> = std::result::Result<T, hevc::Error>;
+type Result<T> = std::result::Result<T, SyntaxError<Place>>;
+type BitReader<'a> = bitstream::BitReader<'a, Place>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SliceType {
@@ -108,7 +109,7 @@ impl SliceHeader {
             let bytes = r.ue_max(256, "slice_segment_header_extension_length")?;
             r.skip(8 * bytes as usize, "slice_segment_header_extension_data_byte")?;
         }
-        r.byte_alignment()?;
+        r.one_then_zeros("alignment_bit_equal_to_one", "alignment_bit_equal_to_zero")?;
         header.data = r.byte_position();
         Ok(header)
     }

@@ -5,8 +5,9 @@ use std::ops::Range;
 use crate::error::{Error, Result};
 use crate::job::Operand;
 use crate::upload::UploadRing;
+use bitstream::find_start_code;
 use hcq::Input;
-use hevc::nal::{NalHeader, NalUnitType, find_start_code};
+use hevc::nal::{NalHeader, NalUnitType};
 
 /// Zero bytes behind the slice data: how far the engine reads ahead is not documented.
 pub(crate) const BITSTREAM_SLACK: usize = 256;

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use hevc::nal::split_annex_b;
+use bitstream::split_annex_b;
 use nvkernel_sys::video;
 
 use crate::testing::{Machine, stream};

@@ -128,7 +128,7 @@ fn a_missing_slice_is_counted_and_concealed() {
     let mut slices = 0;
     let mut pictures = 0;
     let mut cut = Vec::new();
-    for nal in hevc::nal::split_annex_b(&data) {
+    for nal in bitstream::split_annex_b(&data) {
         if nal[0] >> 1 & 0x3f < 32 {
             let first = nal[2] & 0x80 != 0;
             (pictures, slices) = if first { (pictures + 1, 1) } else { (pictures, slices + 1) };

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bitstream::split_annex_b;
 use hcq::kernel::TracingKernel;
 use hcq::kernel::emulated::{Call, EmulatedKernel, Failure};
 use hcq::{Device, Placement};
-use hevc::nal::split_annex_b;
 use md5::{Digest, Md5};
 use nvdec::{Context, DecoderOptions, Downloader, HevcDecoder, Sent, emulated};
 use nvkernel_sys::class::NV01_MEMORY_LOCAL_USER;

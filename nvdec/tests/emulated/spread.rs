@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bitstream::split_annex_b;
 use hcq::kernel::emulated::{EmulatedKernel, LaunchFault};
 use hcq::{Device, EngineKind, EngineType};
-use hevc::nal::split_annex_b;
 use md5::{Digest, Md5};
 use nvdec::{
     Context, DecoderOptions, Downloader, EngineSet, Engines, Error, Frame, HevcDecoder, Lane, Mode,

@@ -72,7 +72,7 @@ fn run(
     let mut decoder = HevcDecoder::new(context, options)?;
     let downloader = Downloader::new(context);
     let mut pending = VecDeque::new();
-    for nal in hevc::nal::split_annex_b(stream) {
+    for nal in bitstream::split_annex_b(stream) {
         while decoder.send_nal(nal, None)? == Sent::NoSurface {
             while let Some(frame) = decoder.receive() {
                 pending.push_back(downloader.start(frame)?);

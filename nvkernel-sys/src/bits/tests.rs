@@ -85,6 +85,10 @@ fn errors_name_the_field() {
     let mut bytes = [0; SIZE];
     assert_eq!(KIND.write(&mut bytes, 0, 8).unwrap_err().to_string(), "KIND[0]: 8 is outside 0..=7");
     assert_eq!(LIST.write(&mut bytes, 4, 0).unwrap_err().to_string(), "LIST[4]: the field has 4 elements");
+    // Indices may come from a damaged file: the place of such an element is not even a number.
+    let index = FieldError::Index { name: "LIST", index: usize::MAX, count: 4 };
+    assert_eq!(LIST.read(&bytes, usize::MAX), Err(index));
+    assert_eq!(LIST.write(&mut bytes, usize::MAX, 0), Err(index));
     assert_eq!(
         LIST.read(&bytes[..8], 0).unwrap_err().to_string(),
         "LIST[0]: bits 64..=75 lie outside a structure of 8 bytes"
@@ -133,7 +137,7 @@ proptest! {
     }
 
     #[test]
-    fn any_value_is_stored_or_refused(value: i64, index in 0..6_usize, len in 0..17_usize) {
+    fn any_value_is_stored_or_refused(value: i64, index in prop_oneof![0..6_usize, any::<usize>()], len in 0..17_usize) {
         let mut bytes = vec![0; len];
         for f in sample::FIELDS {
             match f.write(&mut bytes, index, value) {

@@ -3,6 +3,7 @@
 /// An architecture as [`NV2080_CTRL_MC_GET_ARCH_INFO_PARAMS`](crate::ctrl::NV2080_CTRL_MC_GET_ARCH_INFO_PARAMS)
 /// numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ChipArchitecture {
     /// `architecture`.
     pub number: u32,

@@ -41,6 +41,7 @@ fn sizes_by_release() {
                 (NV0000_CTRL_OS_UNIX_GET_EXPORT_OBJECT_INFO_PARAMS::ID, 76),
                 (NV2080_CTRL_GPU_GET_NAME_STRING_PARAMS::ID, 132),
                 (NV_OFA_ALLOCATION_PARAMETERS::ID, 8),
+                (NV2080_CTRL_PERF_BOOST_PARAMS::ID, 8),
             ],
         ),
         (
@@ -55,7 +56,14 @@ fn sizes_by_release() {
             "580.159.04",
             &[(NVOS46_PARAMETERS::ID, 64), (channel, 368), (NV2080_CTRL_GPU_GET_NAME_STRING_PARAMS::ID, 132)],
         ),
-        ("610.43.02", &[(channel, 376), (NV2080_CTRL_GPU_GET_NAME_STRING_PARAMS::ID, 68)]),
+        (
+            "610.43.02",
+            &[
+                (NV2080_CTRL_PERF_BOOST_PARAMS::ID, 8),
+                (channel, 376),
+                (NV2080_CTRL_GPU_GET_NAME_STRING_PARAMS::ID, 68),
+            ],
+        ),
     ];
     for (version, sizes) in rows {
         for &(id, size) in sizes {

@@ -2,8 +2,8 @@
 
 use std::any::Any;
 
+use bitstream::split_annex_b;
 use hevc::NalHeader;
-use hevc::nal::split_annex_b;
 use nvdec::{DecoderOptions, Downloader, Error, Frame, HevcDecoder, Lane, Sent};
 
 use super::pattern;

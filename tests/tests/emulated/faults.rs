@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use bitstream::split_annex_b;
 use hcq::EngineType;
 use hcq::kernel::emulated::{Faults, LaunchFault};
-use hevc::nal::split_annex_b;
 use nvdec::{Context, DecoderOptions, Downloader, Error, Frame, HevcDecoder, Lane, Result, Sent};
 use nvdec_tests::Machine;
 use nvdec_tests::bodies::LONG;

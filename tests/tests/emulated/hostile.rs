@@ -1,6 +1,6 @@
 //! Streams made to hurt: whatever the bytes, the engine is asked for nothing out of range and nothing is left behind.
 
-use hevc::nal::split_annex_b;
+use bitstream::split_annex_b;
 use nvdec::{DecoderOptions, Engines, Error, Lane, Mode};
 use nvdec_tests::bodies::pattern;
 use nvdec_tests::player::Player;

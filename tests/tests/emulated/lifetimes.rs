@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bitstream::split_annex_b;
 use hcq::kernel::emulated::{EmulatedKernel, Usage};
 use hcq::kernel::{EventWait, KernelInterface, Node, UsermodeRegisters};
 use hcq::{CopyCommands, Device, Placement};
-use hevc::nal::split_annex_b;
 use nvdec::{Context, DecoderOptions, Downloader, HevcDecoder, Sent};
 use nvdec_tests::bodies::LONG;
 use nvdec_tests::player::{Player, play};

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bitstream::split_annex_b;
 use hcq::kernel::emulated::{Call, EmulatedKernel, Failure, GpuModel, LaunchFault, Usage};
 use hcq::{Device, EngineKind, EngineType};
-use hevc::nal::split_annex_b;
 use nvdec::{Context, DecoderOptions, Error, Frame, HevcDecoder, Lane, Sent};
 use nvdec_tests::engine::Recorder;
 use nvdec_tests::player::{Player, Shown, play};

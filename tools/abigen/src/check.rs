@@ -136,6 +136,7 @@ const PREFIXES: &[(&str, &str)] = &[
     ("nvos02_flags", "NVOS02_FLAGS"),
     ("nvos33_flags", "NVOS33_FLAGS"),
     ("nvos46_flags", "NVOS46_FLAGS"),
+    ("perf_boost_flags", "NV2080_CTRL_PERF_BOOST_FLAGS"),
     ("memory_attr", "NVOS32_ATTR"),
     ("memory_attr2", "NVOS32_ATTR2"),
     ("sem_execute", "NVC56F_SEM_EXECUTE"),

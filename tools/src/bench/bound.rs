@@ -175,7 +175,7 @@ pub fn record(context: &Arc<Context>, name: &str, stream: &Stream) -> Result<Vec
     feeder.decoder().statistics();
     let jobs = recorder.take();
     if jobs.is_empty() {
-        let nal_units = hevc::nal::split_annex_b(stream).count() as u64;
+        let nal_units = bitstream::split_annex_b(stream).count() as u64;
         return Err(Failure::NoPicture { path: name.to_owned(), bytes: stream.len() as u64, nal_units });
     }
     Ok(jobs)

@@ -3,7 +3,7 @@
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use hevc::nal::{AnnexB, split_annex_b};
+use bitstream::{AnnexB, split_annex_b};
 use nvdec::{Context, Frame, HevcDecoder, Input, Sent};
 
 use crate::exit::Failure;

@@ -259,7 +259,7 @@ pub fn run(
     }
     let pictures: u64 = outcomes.iter().map(|outcome| outcome.pictures).sum();
     if pictures == 0 {
-        let nal_units = hevc::nal::split_annex_b(stream).count() as u64;
+        let nal_units = bitstream::split_annex_b(stream).count() as u64;
         return Err(Failure::NoPicture { path: name.to_owned(), bytes: stream.len() as u64, nal_units });
     }
     let rates = || outcomes.iter().map(|outcome| outcome.rate);

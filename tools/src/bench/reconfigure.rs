@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hevc::nal::split_annex_b;
+use bitstream::split_annex_b;
 use hevc::{Parser, Unit};
 use nvdec::{Context, DecoderOptions, Frame, HevcDecoder, Sent};
 use serde::Serialize;

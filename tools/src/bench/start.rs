@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
+use bitstream::split_annex_b;
 use hcq::Device;
-use hevc::nal::split_annex_b;
 use nvdec::{Context, DecoderOptions, DeviceChoice, HevcDecoder, Sent};
 use serde::{Deserialize, Serialize};
 

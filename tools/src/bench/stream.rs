@@ -223,7 +223,7 @@ fn round(
     })?;
     feeder.decoder().finish()?;
     let Some(first) = first else {
-        let nal_units = hevc::nal::split_annex_b(stream).count() as u64;
+        let nal_units = bitstream::split_annex_b(stream).count() as u64;
         return Err(Failure::NoPicture { path: name.to_owned(), bytes: stream.len() as u64, nal_units });
     };
     let before = (feeder.frames(), feeder.decoder().statistics().engine_cycles);

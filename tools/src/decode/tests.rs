@@ -161,11 +161,12 @@ fn containers_are_told_from_byte_streams() {
 
 #[test]
 fn sei_errors_cost_no_picture() {
+    use bitstream::SyntaxError;
     use hevc::error::{Place, Structure};
     let truncated = |structure| {
-        let source =
-            hevc::Error::Truncated { place: Place::new(structure), element: "x", position: 0, size: 8 };
-        nvdec::Error::Bitstream { offset: 0, source }
+        let place = Place::new(structure);
+        let source = SyntaxError::Truncated { place, element: "x", position: 0, size: 8 };
+        nvdec::Error::Bitstream { offset: 0, source: source.into() }
     };
     assert!(!costs_pictures(&truncated(Structure::Sei)));
     assert!(costs_pictures(&truncated(Structure::SliceSegmentHeader)));

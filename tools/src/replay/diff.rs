@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use hevc::nal::{NalHeader, split_annex_b};
+use bitstream::split_annex_b;
+use hevc::nal::NalHeader;
 use nvkernel_sys::bits::{self, Field};
 use nvkernel_sys::video::{self, hevc_pic};
 use serde::Serialize;

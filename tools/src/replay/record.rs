@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bitstream::AnnexBReader;
 use hcq::{DeviceBuffer, Placement, SyncPoint, Timeline};
 use hevc::NalUnitType;
-use hevc::nal::{AnnexBReader, NalHeader};
+use hevc::nal::NalHeader;
 use nvdec::hevc::audit;
 use nvdec::job::{Operand, PictureJob};
 use nvdec::queue::Submission;
@@ -179,8 +180,9 @@ pub fn record<W: Write + Send + 'static>(
             match read {
                 0 => reader.finish(),
                 _ => {
-                    if let Err(source) = reader.feed(&chunk[..read]) {
-                        recorded.warn(&nvdec::Error::Bitstream { offset: recorded.bytes, source });
+                    if let Err(error) = reader.feed(&chunk[..read]) {
+                        let (offset, source) = (recorded.bytes, error.into());
+                        recorded.warn(&nvdec::Error::Bitstream { offset, source });
                     }
                 }
             }

@@ -1,6 +1,7 @@
 //! NAL units and slice segment headers of a capture, by the names of H.265.
 
-use hevc::nal::{NalHeader, split_annex_b};
+use bitstream::split_annex_b;
+use hevc::nal::NalHeader;
 use hevc::slice::{PredWeight, SliceHeader};
 use hevc::{Parser, SliceType, StartAt, Unit};
 use nvkernel_sys::video;
@@ -105,7 +106,7 @@ fn header(h: &SliceHeader) -> Vec<(&'static str, Value)> {
         put("short_term_ref_pic_set_sps_flag", u8::from(h.short_term_ref_pic_set_sps_flag).into());
         put("short_term_ref_pic_set_idx", h.short_term_ref_pic_set_idx.into());
         if let Some(set) = &h.st_ref_pic_set {
-            let pictures = |list: &[hevc::rps::StRefPic]| -> Value {
+            let pictures = |list: &[hevc::st_ref_pic_set::StRefPic]| -> Value {
                 list.iter().map(|p| json!([p.delta_poc, u8::from(p.used_by_curr_pic)])).collect()
             };
             put("st_ref_pic_set", json!([pictures(set.negative()), pictures(set.positive())]));

@@ -1,6 +1,6 @@
 use super::*;
 use crate::class::VIDEO_CLASSES;
-use hevc::nal::split_annex_b;
+use bitstream::split_annex_b;
 use hevc::{Parser, Unit};
 
 fn sps() -> Sps {

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bitstream::split_annex_b;
 use hcq::kernel::emulated::GpuModel;
-use hevc::nal::split_annex_b;
 use hevc::{Parser, Unit};
 use proptest::prelude::*;
 

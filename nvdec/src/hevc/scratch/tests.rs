@@ -1,5 +1,5 @@
 use super::*;
-use hevc::nal::split_annex_b;
+use bitstream::split_annex_b;
 use hevc::pps::Tiles;
 use hevc::{Parser, Unit};
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-use hevc::nal::split_annex_b;
+use bitstream::split_annex_b;
 use nvkernel_sys::video;
 use proptest::prelude::*;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write;
 
-use hevc::nal::split_annex_b;
+use bitstream::split_annex_b;
 use hevc::{Parser, Unit};
 use nvdec::hevc::audit::{BITSTREAM_SLACK, PLACES};
 use nvkernel_sys::video::{self, hevc_pic};

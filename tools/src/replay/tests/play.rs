@@ -64,7 +64,7 @@ fn planes_have_the_hashes_that_the_encoder_sent() {
         let stream = stream(name);
         let mut parser = hevc::Parser::new();
         let mut sums: Vec<Vec<String>> = Vec::new();
-        for nal in hevc::nal::split_annex_b(&stream) {
+        for nal in bitstream::split_annex_b(&stream) {
             let Ok(hevc::Unit::Sei { messages, suffix: true }) = parser.parse(nal) else { continue };
             for message in messages {
                 let SeiPayload::DecodedPictureHash(hash) = message.payload else { continue };
@@ -156,7 +156,7 @@ fn pictures_whose_references_are_lost_are_replayed() {
         for (drop, engines) in [(3, None), (4, Some(engine(3))), (5, None)] {
             let whole = stream(name);
             let mut pictures = 0;
-            let kept = hevc::nal::split_annex_b(&whole).filter(|nal| {
+            let kept = bitstream::split_annex_b(&whole).filter(|nal| {
                 let first = nal[0] >> 1 < 32 && nal[2] & 0x80 != 0;
                 pictures += usize::from(first);
                 // All slice segments of the picture go, but never those of the first one.

@@ -197,7 +197,7 @@ fn the_smallest_set_of_pictures_and_segments_is_found() {
 /// Slice segments of a picture.
 fn segments(capture: &Capture, index: usize) -> usize {
     let data = capture.data(&capture.pictures()[index], video::SET_IN_BUF_BASE_OFFSET).unwrap().unwrap();
-    hevc::nal::split_annex_b(&data).count()
+    bitstream::split_annex_b(&data).count()
 }
 
 #[test]

@@ -1,22 +1,27 @@
-//! Reading syntax elements from an RBSP (clauses 7.2 and 9.2).
+//! Reading syntax elements from an RBSP (clauses 7.2 and 9.1).
 
-use crate::error::{Error, Place};
+use crate::error::SyntaxError;
 
 /// Reads bits, most significant first, from a raw byte sequence payload (emulation prevention already removed).
 ///
-/// Every reading method takes the name of the syntax element, which errors repeat.
+/// Every reading method takes the name of the syntax element, and errors repeat it. They also repeat the place that the
+/// reader was made with: a codec's own type, which names the syntax structure and the parameter set.
+///
+/// # Errors
+/// All methods return [`SyntaxError::Truncated`] where the RBSP ends inside the element. Those that read an Exp-Golomb
+/// code return [`SyntaxError::GolombTooLong`] as well, those with a limit [`SyntaxError::OutOfRange`]. The reader stays in
+/// front of an element that it could not read, and behind one that is out of range.
 ///
 /// ```
-/// use hevc::bits::BitReader;
-/// use hevc::error::{Place, Structure};
-/// let mut reader = BitReader::new(&[0b1010_0110], Place::new(Structure::Rbsp));
+/// use bitstream::{BitReader, SyntaxError};
+/// let mut reader = BitReader::new(&[0b1010_0110], "slice header");
 /// assert_eq!(reader.u(1, "a")?, 1);
 /// assert_eq!(reader.ue("b")?, 1); // 010
 /// assert_eq!(reader.se("c")?, -1); // 011
-/// # Ok::<(), hevc::Error>(())
+/// # Ok::<(), SyntaxError<&str>>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct BitReader<'a> {
+pub struct BitReader<'a, P> {
     data: &'a [u8],
     /// The bits to come, the next one on top. Behind the `cached` ones stand those that follow in `data`, or zeros.
     cache: u64,
@@ -24,24 +29,24 @@ pub struct BitReader<'a> {
     cached: u32,
     /// Index of the first byte that was not taken.
     taken: usize,
-    place: Place,
+    place: P,
 }
 
-impl<'a> BitReader<'a> {
+impl<'a, P: Copy> BitReader<'a, P> {
     /// A reader at the first bit of `data`; errors will name `place`.
     #[inline]
-    pub fn new(data: &'a [u8], place: Place) -> Self {
+    pub fn new(data: &'a [u8], place: P) -> Self {
         Self { data, cache: 0, cached: 0, taken: 0, place }
     }
 
-    /// The syntax structure that errors name.
-    pub fn place(&self) -> Place {
+    /// Where errors say that they are.
+    pub fn place(&self) -> P {
         self.place
     }
 
-    /// Adds the parameter set identifier to what errors name.
-    pub fn set_id(&mut self, id: u8) {
-        self.place.id = Some(id);
+    /// The same, to be changed once the identifier of the parameter set is known.
+    pub fn place_mut(&mut self) -> &mut P {
+        &mut self.place
     }
 
     /// Bits read so far.
@@ -74,14 +79,14 @@ impl<'a> BitReader<'a> {
 
     #[cold]
     #[inline(never)]
-    fn truncated(&self, element: &'static str) -> Error {
-        Error::Truncated { place: self.place, element, position: self.position(), size: self.size() }
+    fn truncated(&self, element: &'static str) -> SyntaxError<P> {
+        SyntaxError::Truncated { place: self.place, element, position: self.position(), size: self.size() }
     }
 
     #[cold]
     #[inline(never)]
-    fn out_of_range(&self, element: &'static str, value: i64, min: i64, max: i64) -> Error {
-        Error::OutOfRange { place: self.place, element, value, min, max }
+    fn out_of_range(&self, element: &'static str, value: i64, min: i64, max: i64) -> SyntaxError<P> {
+        SyntaxError::OutOfRange { place: self.place, element, value, min, max }
     }
 
     /// Takes bytes into the cache: at least 56 bits are there then, or all that are left.
@@ -114,7 +119,7 @@ impl<'a> BitReader<'a> {
     /// # Panics
     /// If `bits` exceeds 32, which no syntax element does.
     #[inline]
-    pub fn u(&mut self, bits: u32, element: &'static str) -> Result<u32, Error> {
+    pub fn u(&mut self, bits: u32, element: &'static str) -> Result<u32, SyntaxError<P>> {
         if bits > 32 {
             too_long(bits, element);
         }
@@ -132,32 +137,35 @@ impl<'a> BitReader<'a> {
 
     /// `u(1)` as a flag.
     #[inline]
-    pub fn flag(&mut self, element: &'static str) -> Result<bool, Error> {
+    pub fn flag(&mut self, element: &'static str) -> Result<bool, SyntaxError<P>> {
         Ok(self.u(1, element)? != 0)
     }
 
     /// `u(n)`, n up to 8, as a byte.
     #[inline]
-    pub fn u8(&mut self, bits: u32, element: &'static str) -> Result<u8, Error> {
+    pub fn u8(&mut self, bits: u32, element: &'static str) -> Result<u8, SyntaxError<P>> {
         debug_assert!(bits <= 8);
         Ok(self.u(bits, element)? as u8)
     }
 
-    /// `u(64)`, used by sub-structures that are kept as a bit pattern.
-    pub fn u64(&mut self, bits: u32, element: &'static str) -> Result<u64, Error> {
+    /// `u(n)`, n from 0 to 64: for what is kept as a pattern of bits.
+    pub fn u64(&mut self, bits: u32, element: &'static str) -> Result<u64, SyntaxError<P>> {
+        if self.remaining() < bits as usize {
+            return Err(self.truncated(element));
+        }
         let high = self.u(bits.saturating_sub(32), element)?;
         Ok(u64::from(high) << 32 | u64::from(self.u(bits.min(32), element)?))
     }
 
     /// `i(n)`: n bits, two's complement, n from 1 to 32.
-    pub fn i(&mut self, bits: u32, element: &'static str) -> Result<i32, Error> {
+    pub fn i(&mut self, bits: u32, element: &'static str) -> Result<i32, SyntaxError<P>> {
         let value = self.u(bits, element)?;
         Ok(if bits == 0 { 0 } else { (value << (32 - bits)) as i32 >> (32 - bits) })
     }
 
     /// `ue(v)`: 0 to 2^32 - 2.
     #[inline]
-    pub fn ue(&mut self, element: &'static str) -> Result<u32, Error> {
+    pub fn ue(&mut self, element: &'static str) -> Result<u32, SyntaxError<P>> {
         // So many zero bits, the marker bit and as many bits again: 2^zeros + suffix with the marker on top.
         let length = 2 * self.cache.leading_zeros() + 1;
         if length > self.cached {
@@ -170,14 +178,14 @@ impl<'a> BitReader<'a> {
 
     /// [`ue`](Self::ue) of a code word that is not in the cache as a whole.
     #[inline(never)]
-    fn ue_beyond_cache(&mut self, element: &'static str) -> Result<u32, Error> {
+    fn ue_beyond_cache(&mut self, element: &'static str) -> Result<u32, SyntaxError<P>> {
         self.refill();
         let zeros = self.cache.leading_zeros();
         if zeros >= 32 {
             return Err(if self.remaining() <= 32 {
                 self.truncated(element)
             } else {
-                Error::GolombTooLong { place: self.place, element, position: self.position() }
+                SyntaxError::GolombTooLong { place: self.place, element, position: self.position() }
             });
         }
         if self.remaining() < 2 * zeros as usize + 1 {
@@ -187,9 +195,9 @@ impl<'a> BitReader<'a> {
         Ok(self.u(zeros + 1, element)? - 1)
     }
 
-    /// `se(v)`: -(2^31 - 1) to 2^31 - 1 (Table 9-3).
+    /// `se(v)`: -(2^31 - 1) to 2^31 - 1 (9.1.1).
     #[inline]
-    pub fn se(&mut self, element: &'static str) -> Result<i32, Error> {
+    pub fn se(&mut self, element: &'static str) -> Result<i32, SyntaxError<P>> {
         let code = self.ue(element)?;
         let magnitude = (code / 2 + code % 2) as i32;
         Ok(if code % 2 == 1 { magnitude } else { -magnitude })
@@ -197,7 +205,7 @@ impl<'a> BitReader<'a> {
 
     /// `ue(v)` that must not exceed `max`.
     #[inline]
-    pub fn ue_max(&mut self, max: u32, element: &'static str) -> Result<u32, Error> {
+    pub fn ue_max(&mut self, max: u32, element: &'static str) -> Result<u32, SyntaxError<P>> {
         let value = self.ue(element)?;
         if value > max {
             return Err(self.out_of_range(element, i64::from(value), 0, i64::from(max)));
@@ -207,13 +215,13 @@ impl<'a> BitReader<'a> {
 
     /// `ue(v)` that must not exceed `max`, as a byte.
     #[inline]
-    pub fn ue8(&mut self, max: u8, element: &'static str) -> Result<u8, Error> {
+    pub fn ue8(&mut self, max: u8, element: &'static str) -> Result<u8, SyntaxError<P>> {
         Ok(self.ue_max(u32::from(max), element)? as u8)
     }
 
     /// `se(v)` that must lie in `min..=max`.
     #[inline]
-    pub fn se_range(&mut self, min: i32, max: i32, element: &'static str) -> Result<i32, Error> {
+    pub fn se_range(&mut self, min: i32, max: i32, element: &'static str) -> Result<i32, SyntaxError<P>> {
         let value = self.se(element)?;
         self.check(element, i64::from(value), i64::from(min), i64::from(max))?;
         Ok(value)
@@ -221,18 +229,18 @@ impl<'a> BitReader<'a> {
 
     /// `se(v)` that must lie in `min..=max`, as a signed byte.
     #[inline]
-    pub fn se8(&mut self, min: i8, max: i8, element: &'static str) -> Result<i8, Error> {
+    pub fn se8(&mut self, min: i8, max: i8, element: &'static str) -> Result<i8, SyntaxError<P>> {
         Ok(self.se_range(i32::from(min), i32::from(max), element)? as i8)
     }
 
     /// Fails unless `value` lies in `min..=max`.
     #[inline]
-    pub fn check(&self, element: &'static str, value: i64, min: i64, max: i64) -> Result<(), Error> {
+    pub fn check(&self, element: &'static str, value: i64, min: i64, max: i64) -> Result<(), SyntaxError<P>> {
         if (min..=max).contains(&value) { Ok(()) } else { Err(self.out_of_range(element, value, min, max)) }
     }
 
     /// Skips bits.
-    pub fn skip(&mut self, bits: usize, element: &'static str) -> Result<(), Error> {
+    pub fn skip(&mut self, bits: usize, element: &'static str) -> Result<(), SyntaxError<P>> {
         if self.remaining() < bits {
             return Err(self.truncated(element));
         }
@@ -252,12 +260,13 @@ impl<'a> BitReader<'a> {
         self.position() < stop_bit
     }
 
-    /// `byte_alignment()`: a one bit, then zero bits up to the next byte (7.3.2.5).
-    pub fn byte_alignment(&mut self) -> Result<(), Error> {
-        let one = self.u(1, "alignment_bit_equal_to_one")?;
-        self.check("alignment_bit_equal_to_one", i64::from(one), 1, 1)?;
-        let zeros = self.u(self.cached % 8, "alignment_bit_equal_to_zero")?;
-        self.check("alignment_bit_equal_to_zero", i64::from(zeros), 0, 0)
+    /// A one bit, then zero bits up to the next byte: `rbsp_trailing_bits()`, and other alignment of the same
+    /// form. The names are those of the two syntax elements.
+    pub fn one_then_zeros(&mut self, one: &'static str, zero: &'static str) -> Result<(), SyntaxError<P>> {
+        let bit = self.u(1, one)?;
+        self.check(one, i64::from(bit), 1, 1)?;
+        let bits = self.u(self.cached % 8, zero)?;
+        self.check(zero, i64::from(bits), 0, 0)
     }
 }
 
@@ -269,6 +278,6 @@ fn too_long(bits: u32, element: &str) -> ! {
 
 /// `Ceil(Log2(n))`; 0 for n of 0 or 1.
 #[inline]
-pub(crate) fn ceil_log2(n: u32) -> u32 {
+pub fn ceil_log2(n: u32) -> u32 {
     if n <= 1 { 0 } else { 32 - (n - 1).leading_zeros() }
 }

@@ -1,10 +1,11 @@
-//! Finding NAL units: Annex B byte streams, whole or in pieces, and length-prefixed samples.
+//! NAL units of a byte stream with start codes (Annex B), whole or in pieces.
 
+use std::iter::FusedIterator;
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use crate::error::Error;
+use crate::error::FramingError;
 
 /// Finds `start_code_prefix_one_3bytes`.
 static START_CODE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(&[0, 0, 1]));
@@ -25,9 +26,9 @@ pub struct AnnexB<'a> {
     data: &'a [u8],
     /// Offset of the first byte after the last start code found.
     next: Next,
-    /// Told what will be searched soon.
+    /// Called with bytes that will be searched soon.
     ahead: fn(&[u8]),
-    /// Where what it was told of ends.
+    /// End of the bytes that it was called with.
     told: usize,
 }
 
@@ -42,7 +43,7 @@ enum Next {
 
 /// Bytes that are searched at a time: a page, which processors do not read ahead across.
 const WINDOW: usize = 4096;
-/// Bytes behind them that [`AnnexB::ahead`] was told of by then.
+/// Bytes behind them that `ahead` was called with before.
 const AHEAD: usize = 2 * WINDOW;
 
 /// Splits a complete Annex B byte stream into NAL units.
@@ -51,9 +52,9 @@ const AHEAD: usize = 2 * WINDOW;
 /// code or at the end of the data; zero bytes at its end (`trailing_zero_8bits`, `zero_byte`) are not part of it.
 ///
 /// ```
-/// let stream = [0, 0, 0, 1, 0x46, 0x01, 0x10, 0, 0, 1, 0x4a, 0x01];
-/// let nals: Vec<&[u8]> = hevc::nal::split_annex_b(&stream).collect();
-/// assert_eq!(nals, [&[0x46, 0x01, 0x10][..], &[0x4a, 0x01]]);
+/// let stream = [0, 0, 0, 1, 0x09, 0x10, 0, 0, 1, 0x0b, 0, 0];
+/// let nals: Vec<&[u8]> = bitstream::split_annex_b(&stream).collect();
+/// assert_eq!(nals, [&[0x09, 0x10][..], &[0x0b]]);
 /// ```
 pub fn split_annex_b(data: &[u8]) -> AnnexB<'_> {
     AnnexB { data, next: Next::Unknown, ahead: |_| {}, told: 0 }
@@ -78,9 +79,11 @@ impl<'a> Iterator for AnnexB<'a> {
     }
 }
 
+impl FusedIterator for AnnexB<'_> {}
+
 impl<'a> AnnexB<'a> {
-    /// Has `ahead` told of the bytes to be searched next while those before them are: a chance to have them fetched from
-    /// memory, which takes longer than the search.
+    /// Calls `ahead` with the bytes that will be searched next, before it searches those in front of them. `ahead` may have
+    /// them fetched from memory, which takes longer than the search.
     #[must_use]
     pub fn with_ahead(self, ahead: fn(&[u8])) -> AnnexB<'a> {
         AnnexB { ahead, ..self }
@@ -160,9 +163,9 @@ impl AnnexBReader {
     /// Adds the next piece of the stream.
     ///
     /// # Errors
-    /// [`Error::BufferLimit`] when more would be held than the limit. Everything held and this piece are then
+    /// [`FramingError::BufferLimit`] when more would be held than the limit. Everything held and this piece are then
     /// dropped, and reading goes on at the next start code.
-    pub fn feed(&mut self, data: &[u8]) -> Result<(), Error> {
+    pub fn feed(&mut self, data: &[u8]) -> Result<(), FramingError> {
         if self.finished {
             *self = Self::with_limit(self.limit);
         }
@@ -174,7 +177,7 @@ impl AnnexBReader {
         let buffered = self.buffer.len() + data.len();
         if buffered > self.limit {
             *self = Self::with_limit(self.limit);
-            return Err(Error::BufferLimit { buffered, limit: self.limit });
+            return Err(FramingError::BufferLimit { buffered, limit: self.limit });
         }
         self.buffer.extend_from_slice(data);
         Ok(())
@@ -223,50 +226,5 @@ impl AnnexBReader {
     /// Bytes held now.
     pub fn buffered(&self) -> usize {
         self.buffer.len() - self.nal_start.unwrap_or(self.scan)
-    }
-}
-
-/// The NAL units of a length-prefixed sample; made by [`split_length_prefixed`].
-#[derive(Debug, Clone)]
-pub struct LengthPrefixed<'a> {
-    data: &'a [u8],
-    offset: usize,
-    length_size: u8,
-}
-
-/// Splits a sample in which each NAL unit is preceded by its length (ISO/IEC 14496-15), big-endian, of 1, 2 or 4
-/// bytes (`lengthSizeMinusOne + 1` of the decoder configuration record).
-///
-/// The iterator ends after the first error. Empty NAL units are skipped.
-pub fn split_length_prefixed(data: &[u8], length_size: u8) -> LengthPrefixed<'_> {
-    LengthPrefixed { data, offset: 0, length_size }
-}
-
-impl<'a> Iterator for LengthPrefixed<'a> {
-    type Item = Result<&'a [u8], Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let rest = &self.data[self.offset..];
-            if rest.is_empty() {
-                return None;
-            }
-            let offset = std::mem::replace(&mut self.offset, self.data.len());
-            if !matches!(self.length_size, 1 | 2 | 4) {
-                return Some(Err(Error::LengthSize { length_size: self.length_size }));
-            }
-            let size = usize::from(self.length_size);
-            let Some((field, rest)) = rest.split_at_checked(size) else {
-                return Some(Err(Error::LengthPrefix { offset, length: size, available: rest.len() }));
-            };
-            let length = field.iter().fold(0usize, |value, &byte| value << 8 | usize::from(byte));
-            let Some(nal) = rest.get(..length) else {
-                return Some(Err(Error::LengthPrefix { offset, length, available: rest.len() }));
-            };
-            self.offset = offset + size + length;
-            if !nal.is_empty() {
-                return Some(Ok(nal));
-            }
-        }
     }
 }
