@@ -50,6 +50,7 @@ use nvkernel_sys::video::{self, set_control_params};
 use crate::class::{Chroma, Codec, EngineLimits, Shapes, VideoClass};
 
 mod decode;
+mod environment;
 mod motion;
 mod reconstruction;
 mod references;
@@ -67,8 +68,11 @@ use surface::Surface;
 ///
 /// # Errors
 ///
-/// As [`Builder::build`].
+/// As [`Builder::build`]; [`io::ErrorKind::InvalidInput`] if the environment has a variable whose name begins with
+/// `RH265_` and that could make pictures wrong.
 pub fn h200() -> io::Result<EmulatedKernel> {
+    environment::check(std::env::vars_os())
+        .map_err(|refusal| io::Error::new(io::ErrorKind::InvalidInput, refusal))?;
     attach(EmulatedKernel::builder().gpu(GpuModel::h200())).build()
 }
 
@@ -82,11 +86,21 @@ pub const LIMITS: EngineLimits = EngineLimits {
 };
 
 /// Gives the video engines of all GPUs of a machine a [`NvdecEngine`] each, and states their [`LIMITS`].
+///
+/// Beside a variable of the environment for which [`h200`] is an error these engines decode nothing: a channel that
+/// executes on one stops, and the log of the machine says why.
 pub fn attach(builder: Builder) -> Builder {
     let conversions = Arc::<Conversions>::default();
+    let environment = environment::check(std::env::vars_os());
     builder.with_limited_engine_factory(EngineKind::Nvdec, LIMITS, move |engine, class| {
         let decoder = Decoder::new(conversions.clone());
-        Box::new(NvdecEngine { engine, class, methods: Methods::default(), decoder })
+        Box::new(NvdecEngine {
+            engine,
+            class,
+            environment: environment.clone(),
+            methods: Methods::default(),
+            decoder,
+        })
     })
 }
 
@@ -95,6 +109,8 @@ pub fn attach(builder: Builder) -> Builder {
 pub struct NvdecEngine {
     engine: EngineType,
     class: u32,
+    /// What of the environment keeps it from decoding.
+    environment: Result<(), String>,
     methods: Methods,
     decoder: Decoder,
 }
@@ -139,10 +155,12 @@ impl NvdecEngine {
     /// An object of `class` on a channel of `engine`.
     pub fn new(engine: EngineType, class: u32) -> NvdecEngine {
         let decoder = Decoder::new(Arc::default());
-        NvdecEngine { engine, class, methods: Methods::default(), decoder }
+        let environment = environment::check(std::env::vars_os());
+        NvdecEngine { engine, class, environment, methods: Methods::default(), decoder }
     }
 
     fn execute(&mut self, context: &EngineContext<'_>) -> Result<(), EngineFault> {
+        self.environment.clone().map_err(EngineFault::Exception)?;
         let Some(class) = VideoClass::find(self.class) else {
             return Err(EngineFault::Exception(format!(
                 "class {:#06x} is not in the table of video classes",
