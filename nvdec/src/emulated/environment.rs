@@ -45,9 +45,13 @@ mod tests {
 
     #[test]
     fn switches_are_refused_by_name() {
-        for (name, value) in
-            [("RH265_ISA", "scalar"), ("RH265_ISA", ""), ("RH265_ISA", "SSE2"), ("RH265_NO_LF", ""), ("RH265_", "1")]
-        {
+        for (name, value) in [
+            ("RH265_ISA", "scalar"),
+            ("RH265_ISA", ""),
+            ("RH265_ISA", "SSE2"),
+            ("RH265_NO_LF", ""),
+            ("RH265_", "1"),
+        ] {
             let refusal = set(name, value).unwrap_err();
             assert!(refusal.contains(&format!("the environment has {name}={value},")), "{refusal}");
         }

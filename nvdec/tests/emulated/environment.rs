@@ -32,7 +32,8 @@ fn switches_that_could_spoil_pictures_are_refused() {
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{name}: {text}{}", String::from_utf8_lossy(&output.stderr));
         let named = format!("the environment has {name}={value}");
-        let lines = |start: &str| text.lines().find(|line| line.contains(start)).unwrap_or_default().to_owned();
+        let lines =
+            |start: &str| text.lines().find(|line| line.contains(start)).unwrap_or_default().to_owned();
         assert!(lines("open: ").contains(&named), "{name}: {text}");
         assert!(lines("exact: false").contains(&named), "{name}: {text}");
         assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"), "{name}");
