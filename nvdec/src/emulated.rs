@@ -47,7 +47,7 @@ use hcq::kernel::emulated::{Builder, EmulatedKernel, Engine, EngineContext, Engi
 use hcq::{EngineKind, EngineType};
 use nvkernel_sys::video::{self, set_control_params};
 
-use crate::class::{Chroma, Codec, EngineLimits, Shapes, VideoClass};
+use crate::class::{Chroma, Codec, EngineLimits, HevcLimits, Shapes, VideoClass};
 
 mod decode;
 mod environment;
@@ -81,8 +81,7 @@ pub fn h200() -> io::Result<EmulatedKernel> {
 pub const LIMITS: EngineLimits = EngineLimits {
     name: "emulated",
     codecs: &[(Codec::Hevc, Chroma::C420)],
-    range_extensions: false,
-    shapes: Shapes::All,
+    hevc: HevcLimits { range_extensions: false, shapes: Shapes::All },
 };
 
 /// Gives the video engines of all GPUs of a machine a [`NvdecEngine`] each, and states their [`LIMITS`].
@@ -196,10 +195,7 @@ impl Engine for NvdecEngine {
             video::EXECUTE => self.execute(context)?,
             video::SET_APPLICATION_ID => self.methods.application = value,
             video::SET_CONTROL_PARAMS => self.methods.control = value,
-            _ if video::method_name(address).method().is_some() => {
-                self.methods.buffers.insert(address, value);
-            }
-            video::UNNAMED_SCRATCH_OFFSET_4DC => {
+            _ if VideoClass::find(self.class).is_some_and(|class| class.has_method(address)) => {
                 self.methods.buffers.insert(address, value);
             }
             _ => return Err(EngineFault::UnknownMethod { address, value }),

@@ -282,7 +282,7 @@ impl Setup {
     }
 
     fn check_tiles(&self, class: &VideoClass) -> Result<(), Refusal> {
-        let over64 = class.shapes == Shapes::Over64;
+        let over64 = class.hevc.shapes == Shapes::Measured;
         if over64 && self.width() <= Shapes::NARROW && (self.ctb() < 64 || self.height() > 64) {
             let why = "engines decode such narrow pictures wrongly";
             return Err(Refusal::of(pic::pic_width_in_luma_samples.name, self.width(), why));
@@ -295,7 +295,7 @@ impl Setup {
             return Ok(());
         }
         let both = "engines decode tiles or wavefronts, not both";
-        let most = i32::from(class.shapes == Shapes::All);
+        let most = i32::from(class.hevc.shapes == Shapes::All);
         if let Err(refusal) = self.one_of(pic::entropy_coding_sync_enabled_flag, 0..=most, both) {
             return Err(Refusal { error_status: ERROR_INTRA, ..refusal });
         }
@@ -348,7 +348,7 @@ impl TileSizes {
             }
         }
         let narrowest = sizes.columns.iter().map(|w| w * setup.ctb()).min().unwrap_or(0);
-        if class.shapes == Shapes::Over64 && columns > 1 && narrowest <= Shapes::NARROW {
+        if class.hevc.shapes == Shapes::Measured && columns > 1 && narrowest <= Shapes::NARROW {
             return Err(Refusal::of("tile table", narrowest, "engines decode such narrow tiles wrongly"));
         }
         Ok(sizes)
