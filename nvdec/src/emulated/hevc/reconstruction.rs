@@ -22,8 +22,9 @@ use rusty_h265::slice as library;
 use rusty_h265::tables::{DIAG_4X4, DIAG_8X8};
 
 use super::motion::BlockMotion;
-use super::setup::{Refusal, ScalingMatrices, Setup, TileSizes};
+use super::setup::{ScalingMatrices, Setup, TileSizes};
 use super::slice_header::{SliceHeader, SliceType, WeightTable};
+use crate::emulated::application::Refusal;
 
 /// The payload of a slice segment, emulation prevention removed.
 pub(super) struct Payload(Rbsp);

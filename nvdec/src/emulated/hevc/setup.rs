@@ -4,23 +4,9 @@ use nvkernel_sys::bits::Field;
 use nvkernel_sys::video::hevc_pic as pic;
 
 use crate::class::{Chroma, Codec, Shapes, VideoClass};
+use crate::emulated::application::Refusal;
+use crate::emulated::surface::{Layout, Pictures};
 
-/// Why the engine does not decode a picture: a field of the descriptor or of a table.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field} is {value}: {reason}")]
-pub(super) struct Refusal {
-    /// Name of the field.
-    pub(super) field: &'static str,
-    /// What it says.
-    pub(super) value: i64,
-    /// What would be possible.
-    pub(super) reason: &'static str,
-    /// The `error_status` that the engine reports.
-    pub(super) error_status: u32,
-}
-
-/// `error_status` of a picture that the model has no tools for (`OS_ERROR_APPLICATION`).
-pub(super) const ERROR_APPLICATION: u32 = 8;
 /// `error_status` of a damaged intra picture, and of tiles together with wavefronts.
 pub(super) const ERROR_INTRA: u32 = 0x5;
 /// `error_status` of damage in a P or B slice.
@@ -48,12 +34,6 @@ pub(crate) const ABSENT_TOOLS: [Field; 19] = [
     pic::enable_histogram,
     pic::enable_substream_decoding,
 ];
-
-impl Refusal {
-    pub(super) fn of(field: &'static str, value: impl Into<i64>, reason: &'static str) -> Refusal {
-        Refusal { field, value: value.into(), reason, error_status: ERROR_APPLICATION }
-    }
-}
 
 /// `nvdec_hevc_pic_s` in the engine's own memory.
 #[derive(Clone)]
@@ -154,6 +134,17 @@ impl Setup {
     /// Bytes per line of luma and chroma.
     pub(super) fn pitches(&self) -> [u64; 2] {
         [0, 1].map(|i| u64::from(self.at(pic::framestride, i) as u32) * u64::from(self.bytes_per_sample()))
+    }
+
+    /// How the pictures lie in memory.
+    pub(super) fn layout(&self) -> Layout {
+        Layout::new(&Pictures {
+            width: self.width(),
+            height: self.height(),
+            lines: self.ctb_rows() * self.ctb(),
+            bit_depth: self.bit_depth(),
+            pitches: self.pitches(),
+        })
     }
 
     /// Blocks of 16x16 in the coding tree block at raster address `rs`.

@@ -7,9 +7,9 @@
 use hcq::kernel::emulated::{AddressSpace, EngineFault};
 use nvkernel_sys::video::{self, hevc_pic as pic};
 
-use super::Methods;
 use super::setup::{Setup, TileSizes};
 use crate::class::VideoClass;
+use crate::emulated::methods::Methods;
 
 /// Bytes at `SET_INTRA_TOP_BUF_OFFSET` on classes that have it.
 const INTRA_TOP_BYTES: u64 = 64 << 10;
