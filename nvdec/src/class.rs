@@ -2,97 +2,15 @@
 //!
 //! The resource manager has no query for codecs; the table stands in for one. Limits are those of NVIDIA's
 //! application note and of its library where no row says otherwise; a row that was never run on hardware says
-//! so with `proven: false`.
+//! so with `proven: false`. What only one codec has stands in a part of its own: [`HevcClass`].
 
-use bitflags::bitflags;
-use nvkernel_sys::class;
+mod codec;
+mod hevc;
 
-bitflags! {
-    /// Chroma sampling formats.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    pub struct Chroma: u8 {
-        /// 4:0:0, luma only.
-        const C400 = 1;
-        /// 4:2:0.
-        const C420 = 2;
-        /// 4:2:2.
-        const C422 = 4;
-        /// 4:4:4.
-        const C444 = 8;
-    }
-}
+pub use codec::{Capability, Chroma, Codec};
+pub use hevc::{HevcClass, HevcLimits, ScratchSizes, Shapes};
 
-impl Chroma {
-    /// The format of an HEVC `chroma_format_idc`.
-    pub fn from_chroma_format_idc(idc: u8) -> Option<Chroma> {
-        [Chroma::C400, Chroma::C420, Chroma::C422, Chroma::C444].get(usize::from(idc)).copied()
-    }
-
-    /// Names of the formats in the set, in the usual notation.
-    pub fn names(self) -> Vec<&'static str> {
-        [(Chroma::C400, "4:0:0"), (Chroma::C420, "4:2:0"), (Chroma::C422, "4:2:2"), (Chroma::C444, "4:4:4")]
-            .into_iter()
-            .filter(|(c, _)| self.contains(*c))
-            .map(|(_, name)| name)
-            .collect()
-    }
-}
-
-/// A codec that some NVDEC decodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum Codec {
-    Mpeg12,
-    Mpeg4,
-    Vc1,
-    H264,
-    Hevc,
-    Vp8,
-    Vp9,
-    Av1,
-}
-
-impl Codec {
-    /// The usual name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Codec::Mpeg12 => "MPEG-1/2",
-            Codec::Mpeg4 => "MPEG-4",
-            Codec::Vc1 => "VC-1",
-            Codec::H264 => "H.264",
-            Codec::Hevc => "HEVC",
-            Codec::Vp8 => "VP8",
-            Codec::Vp9 => "VP9",
-            Codec::Av1 => "AV1",
-        }
-    }
-}
-
-/// What a class decodes of one codec.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Capability {
-    /// The codec.
-    pub codec: Codec,
-    /// Chroma formats.
-    pub chroma: Chroma,
-    /// Sample bit depths, smallest and largest.
-    pub depth: (u8, u8),
-    /// Smallest width and height in luma samples.
-    pub min: (u32, u32),
-    /// Largest width and height in luma samples.
-    pub max: (u32, u32),
-    /// Most 16x16 blocks in a picture.
-    pub max_blocks: u32,
-}
-
-/// How much scratch an engine is given for HEVC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ScratchSizes {
-    /// As NVIDIA's own driver was seen to reserve on Ada.
-    Traced,
-    /// What the engine was seen to touch on hardware, a tenth of that.
-    Measured,
-}
+use nvkernel_sys::{class, video};
 
 /// One row: a class of NVDEC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,20 +19,14 @@ pub struct VideoClass {
     pub class: u32,
     /// GPU generation.
     pub generation: &'static str,
-    /// How large the filter buffer is.
-    pub scratch: ScratchSizes,
+    /// The class whose published header lists its methods, or at least not more than those.
+    pub methods: u32,
     /// Whether the engine keeps application and control word from picture to picture.
     pub keeps_control: bool,
-    /// Whether the class needs `SET_INTRA_TOP_BUF_OFFSET`.
-    pub intra_top: bool,
-    /// Bytes of the further scratch that method 0x4dc points at, 0 where the class has none.
-    pub scratch_4dc: u64,
-    /// Value of the descriptor word 0x11c, behind the public struct.
-    pub word_11c: u32,
     /// What it decodes.
     pub capabilities: &'static [Capability],
-    /// Which sizes and divisions of HEVC pictures it decodes right.
-    pub shapes: Shapes,
+    /// What only HEVC has.
+    pub hevc: HevcClass,
     /// Whether this project has decoded pictures with the class on hardware.
     pub proven: bool,
 }
@@ -123,14 +35,12 @@ pub struct VideoClass {
 /// ([`hcq::KernelInterface::engine_limits`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineLimits {
-    /// What messages call the engines, so that nobody takes their limits for the hardware's.
+    /// What messages call the engines, so that their limits are not taken for the hardware's.
     pub name: &'static str,
     /// Codecs that they decode, each with its chroma formats, as far as the class has them.
     pub codecs: &'static [(Codec, Chroma)],
-    /// Whether they have the tools of HEVC's `sps_range_extension()` and `pps_range_extension()`.
-    pub range_extensions: bool,
-    /// Sizes and divisions of HEVC pictures that they decode right: all, if they go by the standard.
-    pub shapes: Shapes,
+    /// What only HEVC has.
+    pub hevc: HevcLimits,
 }
 
 impl EngineLimits {
@@ -141,27 +51,8 @@ impl EngineLimits {
 
     /// The row of `class` with the shapes of these engines in place of the hardware's.
     pub fn shaped(&self, class: &VideoClass) -> VideoClass {
-        VideoClass { shapes: self.shapes, ..*class }
+        VideoClass { hevc: HevcClass { shapes: self.hevc.shapes, ..class.hevc }, ..*class }
     }
-}
-
-/// Sizes of HEVC pictures, of their coding tree blocks and tiles. Beyond what it can do an engine writes wrong samples
-/// and reports success, so that nothing but a limit here keeps them from the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shapes {
-    /// NVIDIA's library draws the line at the capability's `min`, and nobody looked below.
-    Library,
-    /// As measured on hardware: columns, of the picture or of its tiles, are wider than 64 samples, unless one
-    /// 64x64 coding tree block is the whole picture; and a picture of smaller coding tree blocks has two rows
-    /// of them.
-    Over64,
-    /// All, down to 8x8, and tiles with wavefronts, which no profile of version 1 or 2 has (A.3.2 to A.3.5). No hardware.
-    All,
-}
-
-impl Shapes {
-    /// Columns up to this many luma samples come out wrong with [`Over64`](Self::Over64).
-    pub(crate) const NARROW: u32 = 64;
 }
 
 impl VideoClass {
@@ -173,6 +64,14 @@ impl VideoClass {
     /// What the class decodes of `codec`.
     pub fn capability(&self, codec: Codec) -> Option<&'static Capability> {
         self.capabilities.iter().find(|c| c.codec == codec)
+    }
+
+    /// Whether the class has a method at byte address `address`.
+    pub fn has_method(&self, address: u32) -> bool {
+        match video::method_name(address).method() {
+            Some((method, _)) => method.since <= self.methods,
+            None => address == video::UNNAMED_SCRATCH_OFFSET_4DC && self.hevc.scratch_4dc > 0,
+        }
     }
 }
 
@@ -203,7 +102,7 @@ const HEVC: Capability = cap(Codec::Hevc, C420_444, 12, (144, 144), 8192, 262_14
 const HEVC_422: Capability = cap(Codec::Hevc, C420_422_444, 12, (144, 144), 8192, 262_144);
 
 const TURING: &[Capability] = &[HEVC, H264, VP9, VP8, MPEG12, MPEG4, VC1];
-/// The smallest size, in coding blocks of 8, by the rule of [`Shapes::Over64`].
+/// The smallest size, in coding blocks of 8, by the rule of [`Shapes::Measured`].
 const HOPPER_HEVC: Capability = Capability { min: (72, 24), ..HEVC };
 const HOPPER: &[Capability] = &[HOPPER_HEVC, H264, VP9, VP8, MPEG12, MPEG4, VC1];
 const AMPERE: &[Capability] = &[HEVC, AV1, H264, VP9, VP8, MPEG12, MPEG4, VC1];
@@ -212,18 +111,31 @@ const BLACKWELL: &[Capability] = &[HEVC_422, AV1, H264_HIGH10_422, VP9, VP8, MPE
 const ROW: VideoClass = VideoClass {
     class: 0,
     generation: "",
-    scratch: ScratchSizes::Traced,
+    methods: class::NVC4B0_VIDEO_DECODER,
     keeps_control: false,
-    intra_top: true,
-    scratch_4dc: 0,
-    word_11c: 0,
     capabilities: TURING,
-    shapes: Shapes::Library,
+    hevc: HevcClass {
+        scratch: ScratchSizes::Traced,
+        intra_top: false,
+        scratch_4dc: 0,
+        word_11c: 0,
+        shapes: Shapes::Documented,
+    },
     proven: false,
 };
-/// Blackwell firmware reads a word behind the public descriptor.
-const ROW_BLACKWELL: VideoClass =
-    VideoClass { scratch_4dc: 2 << 20, word_11c: 0x10, capabilities: BLACKWELL, ..ROW };
+const ROW_AMPERE: VideoClass = VideoClass {
+    methods: class::NVC7B0_VIDEO_DECODER,
+    capabilities: AMPERE,
+    hevc: HevcClass { intra_top: true, ..ROW.hevc },
+    ..ROW
+};
+/// There is no header of these. Their firmware reads a word behind the public descriptor.
+const ROW_BLACKWELL: VideoClass = VideoClass {
+    methods: class::NVC9B0_VIDEO_DECODER,
+    capabilities: BLACKWELL,
+    hevc: HevcClass { scratch_4dc: 2 << 20, word_11c: 0x10, ..ROW_AMPERE.hevc },
+    ..ROW
+};
 
 /// The classes that are known, newest first.
 pub const VIDEO_CLASSES: &[VideoClass] = &[
@@ -231,27 +143,31 @@ pub const VIDEO_CLASSES: &[VideoClass] = &[
     VideoClass { class: class::NVCFB0_VIDEO_DECODER, generation: "Blackwell (GB20x)", ..ROW_BLACKWELL },
     VideoClass { class: class::NVCEB0_VIDEO_DECODER, generation: "Blackwell (GB10B)", ..ROW_BLACKWELL },
     VideoClass { class: class::NVCDB0_VIDEO_DECODER, generation: "Blackwell (GB100)", ..ROW_BLACKWELL },
-    VideoClass { class: class::NVC9B0_VIDEO_DECODER, generation: "Ada", capabilities: AMPERE, ..ROW },
     VideoClass {
-        class: class::NVC7B0_VIDEO_DECODER,
-        generation: "Ampere (GA10x)",
-        capabilities: AMPERE,
-        ..ROW
+        class: class::NVC9B0_VIDEO_DECODER,
+        generation: "Ada",
+        methods: class::NVC9B0_VIDEO_DECODER,
+        ..ROW_AMPERE
     },
-    // The number is out of order: Hopper carries an engine of the Turing line.
+    VideoClass { class: class::NVC7B0_VIDEO_DECODER, generation: "Ampere (GA10x)", ..ROW_AMPERE },
+    // The number is out of order: Hopper carries an engine of the Turing line. There is no header of it.
     VideoClass {
         class: class::NVB8B0_VIDEO_DECODER,
         generation: "Hopper",
-        scratch: ScratchSizes::Measured,
         keeps_control: true,
-        intra_top: false,
         capabilities: HOPPER,
-        shapes: Shapes::Over64,
+        hevc: HevcClass { scratch: ScratchSizes::Measured, shapes: Shapes::Measured, ..ROW.hevc },
         proven: true,
         ..ROW
     },
-    VideoClass { class: class::NVC6B0_VIDEO_DECODER, generation: "Ampere (GA100)", intra_top: false, ..ROW },
-    VideoClass { class: class::NVC4B0_VIDEO_DECODER, generation: "Turing", intra_top: false, ..ROW },
+    VideoClass {
+        class: class::NVC6B0_VIDEO_DECODER,
+        generation: "Ampere (GA100)",
+        methods: class::NVC6B0_VIDEO_DECODER,
+        ..ROW
+    },
+    // Its header is that of NVC5B0, which has no method with a `since`.
+    VideoClass { class: class::NVC4B0_VIDEO_DECODER, generation: "Turing", ..ROW },
 ];
 
 #[cfg(test)]
@@ -265,5 +181,29 @@ mod tests {
             let hevc = row.capability(Codec::Hevc).expect("every class of the table decodes HEVC");
             assert!(hevc.chroma.contains(Chroma::C420) && hevc.depth == (8, 12));
         }
+    }
+
+    #[test]
+    fn classes_have_the_methods_that_they_need() {
+        for row in VIDEO_CLASSES {
+            for method in [video::EXECUTE, video::SET_COLOC_DATA_OFFSET, video::HEVC_SET_FILTER_BUFFER_OFFSET]
+            {
+                assert!(row.has_method(method), "{} {method:#x}", row.generation);
+            }
+            assert_eq!(
+                row.has_method(video::SET_INTRA_TOP_BUF_OFFSET),
+                row.hevc.intra_top,
+                "{}",
+                row.generation
+            );
+            let unnamed = row.has_method(video::UNNAMED_SCRATCH_OFFSET_4DC);
+            assert_eq!(unnamed, row.hevc.scratch_4dc > 0, "{}", row.generation);
+            assert!(!row.has_method(0x3fc), "{}: an address without a method", row.generation);
+        }
+        let of = |class, method| VideoClass::find(class).unwrap().has_method(method);
+        assert!(!of(class::NVC4B0_VIDEO_DECODER, video::SET_PREDICATION_OFFSET_LOWER));
+        assert!(of(class::NVC6B0_VIDEO_DECODER, video::SET_PREDICATION_OFFSET_LOWER));
+        assert!(!of(class::NVC7B0_VIDEO_DECODER, video::AV1_SET_HINT_DUMP_BUF_OFFSET));
+        assert!(of(class::NVC9B0_VIDEO_DECODER, video::AV1_SET_HINT_DUMP_BUF_OFFSET));
     }
 }

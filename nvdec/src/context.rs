@@ -152,7 +152,7 @@ impl Context {
     pub fn capability(&self, codec: Codec) -> Option<Capability> {
         let capability = *self.class.capability(codec)?;
         let chroma = self.limits.map_or(Chroma::all(), |limits| limits.chroma(codec)) & capability.chroma;
-        let min = if self.class.shapes == Shapes::All { (8, 8) } else { capability.min };
+        let min = if self.class.hevc.shapes == Shapes::All { (8, 8) } else { capability.min };
         (!chroma.is_empty()).then_some(Capability { chroma, min, ..capability })
     }
 

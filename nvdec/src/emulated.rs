@@ -31,6 +31,20 @@
 //! - References with the same order count difference count as one picture, unless the difference is clipped.
 //! - The event trace, histograms and slice-level decoding are missing.
 //!
+//! What is in here, and what a codec adds:
+//!
+//! | | |
+//! | --- | --- |
+//! | `engine` | methods, `EXECUTE`, the choice of the codec by application id, the status around each picture |
+//! | `application` | the seam: a row of the engine's table, and the trait behind it |
+//! | `methods`, `surface`, `status`, `environment` | what every codec takes from the engine and gives back |
+//! | `hevc` | the HEVC part |
+//!
+//! A codec adds a folder beside `hevc` with an `Application` and its `PictureDecoder`, which reads the descriptor,
+//! tables and slice data of its pictures, and writes surfaces; a row in the table of `engine`, and its chroma formats
+//! and limits in [`LIMITS`]. Its bit tables come from [`nvkernel_sys::video`]. From the driver above it takes nothing
+//! but tables: what is known twice is what the two are held against.
+//!
 //! ```
 //! use std::sync::Arc;
 //! let kernel = Arc::new(nvdec::emulated::h200()?);
@@ -39,153 +53,42 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
 
-use hcq::kernel::emulated::{Builder, EmulatedKernel, Engine, EngineContext, EngineFault, GpuModel};
-use hcq::{EngineKind, EngineType};
-use nvkernel_sys::video::{self, set_control_params};
+use hcq::EngineKind;
+use hcq::kernel::emulated::{Builder, EmulatedKernel, GpuModel};
 
-use crate::class::{Chroma, Codec, EngineLimits, Shapes, VideoClass};
-
-mod decode;
-mod motion;
-mod reconstruction;
-mod references;
-mod scratch;
-mod setup;
-mod slice_header;
+mod application;
+mod engine;
+mod environment;
+mod hevc;
+mod methods;
 mod status;
 mod surface;
 
-use decode::Decoder;
-use references::Conversions;
-use surface::Surface;
+pub use engine::{LIMITS, NvdecEngine};
+#[cfg(test)]
+pub(crate) use hevc::{ABSENT_TOOLS, refuses};
 
 /// A machine with one emulated H200 whose video engines decode.
 ///
 /// # Errors
 ///
-/// As [`Builder::build`].
+/// As [`Builder::build`]; [`io::ErrorKind::InvalidInput`] if the environment has a variable whose name begins with
+/// `RH265_` and that could make pictures wrong.
 pub fn h200() -> io::Result<EmulatedKernel> {
+    environment::check(std::env::vars_os())
+        .map_err(|refusal| io::Error::new(io::ErrorKind::InvalidInput, refusal))?;
     attach(EmulatedKernel::builder().gpu(GpuModel::h200())).build()
 }
 
-/// What a [`NvdecEngine`] lacks of its class, and where it can do more. A decoder refuses streams beyond it by name,
-/// before it submits anything; what is submitted all the same ends with `error_status` 8.
-pub const LIMITS: EngineLimits = EngineLimits {
-    name: "emulated",
-    codecs: &[(Codec::Hevc, Chroma::C420)],
-    range_extensions: false,
-    shapes: Shapes::All,
-};
-
 /// Gives the video engines of all GPUs of a machine a [`NvdecEngine`] each, and states their [`LIMITS`].
+///
+/// Beside a variable of the environment for which [`h200`] is an error these engines decode nothing: a channel that
+/// executes on one stops, and the log of the machine says why.
 pub fn attach(builder: Builder) -> Builder {
-    let conversions = Arc::<Conversions>::default();
+    let machine = engine::Machine::new();
     builder.with_limited_engine_factory(EngineKind::Nvdec, LIMITS, move |engine, class| {
-        let decoder = Decoder::new(conversions.clone());
-        Box::new(NvdecEngine { engine, class, methods: Methods::default(), decoder })
+        Box::new(machine.engine(engine, class))
     })
-}
-
-/// A video decoder object on a channel: see the [module](self).
-#[derive(Debug)]
-pub struct NvdecEngine {
-    engine: EngineType,
-    class: u32,
-    methods: Methods,
-    decoder: Decoder,
-}
-
-#[cfg(test)]
-pub(crate) use setup::ABSENT_TOOLS;
-
-/// The field for which a picture would be refused, if any.
-#[cfg(test)]
-pub(crate) fn refuses(descriptor: &[u8], tiles: &[u8], class: &VideoClass) -> Option<&'static str> {
-    let setup = setup::Setup::new(descriptor[..setup::Setup::BYTES].try_into().expect("a whole descriptor"));
-    let checked = setup.check(class).and_then(|()| setup::TileSizes::read(tiles, &setup, class));
-    checked.err().map(|refusal| refusal.field)
-}
-
-/// What was set by methods.
-#[derive(Clone, Debug, Default)]
-struct Methods {
-    application: u32,
-    control: u32,
-    /// Data of the buffer methods, by address of the method. Gone after `EXECUTE`.
-    buffers: BTreeMap<u32, u32>,
-}
-
-impl Methods {
-    /// The GPU address that a buffer method gave: 0 if it was not sent.
-    fn address(&self, method: u32) -> u64 {
-        u64::from(self.buffers.get(&method).copied().unwrap_or(0)) << 8
-    }
-
-    /// The surface at a place of the picture table.
-    fn picture(&self, place: u8) -> Surface {
-        let offset = 4 * u32::from(place);
-        Surface {
-            luma: self.address(video::SET_PICTURE_LUMA_OFFSET + offset),
-            chroma: self.address(video::SET_PICTURE_CHROMA_OFFSET + offset),
-        }
-    }
-}
-
-impl NvdecEngine {
-    /// An object of `class` on a channel of `engine`.
-    pub fn new(engine: EngineType, class: u32) -> NvdecEngine {
-        let decoder = Decoder::new(Arc::default());
-        NvdecEngine { engine, class, methods: Methods::default(), decoder }
-    }
-
-    fn execute(&mut self, context: &EngineContext<'_>) -> Result<(), EngineFault> {
-        let Some(class) = VideoClass::find(self.class) else {
-            return Err(EngineFault::Exception(format!(
-                "class {:#06x} is not in the table of video classes",
-                self.class
-            )));
-        };
-        let methods = std::mem::take(&mut self.methods);
-        if class.keeps_control {
-            (self.methods.application, self.methods.control) = (methods.application, methods.control);
-        }
-        let codec = set_control_params::CODEC_TYPE.get(methods.control);
-        if methods.application != video::APPLICATION_ID_HEVC || codec != set_control_params::CODEC_TYPE_HEVC {
-            return Err(EngineFault::Exception(format!(
-                "EXECUTE on {} with application {} and codec {codec}: the model decodes HEVC (7 and 7)",
-                self.engine, methods.application
-            )));
-        }
-        self.decoder.execute(context, &LIMITS.shaped(class), &methods)
-    }
-}
-
-impl Engine for NvdecEngine {
-    fn class(&self) -> u32 {
-        self.class
-    }
-
-    fn launches(&self, address: u32, _: u32) -> bool {
-        address == video::EXECUTE
-    }
-
-    fn method(&mut self, context: &EngineContext<'_>, address: u32, value: u32) -> Result<(), EngineFault> {
-        match address {
-            video::EXECUTE => self.execute(context)?,
-            video::SET_APPLICATION_ID => self.methods.application = value,
-            video::SET_CONTROL_PARAMS => self.methods.control = value,
-            _ if video::method_name(address).method().is_some() => {
-                self.methods.buffers.insert(address, value);
-            }
-            video::UNNAMED_SCRATCH_OFFSET_4DC => {
-                self.methods.buffers.insert(address, value);
-            }
-            _ => return Err(EngineFault::UnknownMethod { address, value }),
-        }
-        Ok(())
-    }
 }

@@ -13,6 +13,8 @@ pub struct Method {
     pub count: u32,
     /// Bytes from one to the next.
     pub stride: u32,
+    /// The first class whose published header has it; 0 where that is the oldest header that the module is from.
+    pub since: u32,
 }
 
 /// A method address in words: `SET_PICTURE_LUMA_OFFSET(3)`, or the number where it has no name.
@@ -54,19 +56,22 @@ impl fmt::Display for MethodName {
 }
 
 macro_rules! methods {
-    ($($(#[doc = $doc:literal])* $name:ident $([$count:literal; $stride:literal])? = $address:literal;)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident $([$count:literal; $stride:literal])? = $address:literal
+        $(, since $since:ident)?;)*) => {
         $(
             $(#[doc = $doc])*
             $(#[doc = concat!("\n\nOne of ", $count, ", ", $stride, " bytes apart.")])?
+            $(#[doc = concat!("\n\nSince ", stringify!($since), ".")])?
             pub const $name: u32 = $address;
         )*
         /// Every method of this module.
         pub static METHODS: &[$crate::method::Method] = &[$(
             #[allow(unused_mut, unused_assignments)]
             {
-                let (mut count, mut stride) = (1, 4);
+                let (mut count, mut stride, mut since) = (1, 4, 0);
                 $(count = $count; stride = $stride;)?
-                $crate::method::Method { name: stringify!($name), address: $address, count, stride }
+                $(since = $crate::class::$since;)?
+                $crate::method::Method { name: stringify!($name), address: $address, count, stride, since }
             }
         ),*];
         /// The name of the method at byte address `address`.
@@ -95,6 +100,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn methods_know_their_first_class() {
+        let since = |address| crate::video::method_name(address).method().unwrap().0.since;
+        assert_eq!(since(crate::video::EXECUTE), 0);
+        assert_eq!(since(crate::video::PM_TRIGGER), crate::class::NVC6B0_VIDEO_DECODER);
+        assert_eq!(since(crate::video::SET_INTRA_TOP_BUF_OFFSET), crate::class::NVC7B0_VIDEO_DECODER);
+        assert_eq!(since(crate::video::AV1_SET_HINT_DUMP_BUF_OFFSET), crate::class::NVC9B0_VIDEO_DECODER);
     }
 
     #[test]

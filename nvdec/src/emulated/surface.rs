@@ -2,8 +2,6 @@
 
 use hcq::kernel::emulated::{AddressSpace, MmuFault};
 
-use super::setup::Setup;
-
 /// Lines of a block: 2 GOBs.
 const BLOCK_LINES: usize = 16;
 /// Bytes of a block: 64 wide.
@@ -16,31 +14,47 @@ pub(super) struct Surface {
     pub(super) chroma: u64,
 }
 
-/// How pictures of a setup lie in memory.
+/// Pictures as a codec sees them: 4:2:0, a depth for luma and chroma.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pictures {
+    /// Samples.
+    pub(super) width: u32,
+    /// Samples.
+    pub(super) height: u32,
+    /// Lines of luma that the engine writes: those of whole coding blocks.
+    pub(super) lines: u32,
+    /// Bits of a sample.
+    pub(super) bit_depth: u8,
+    /// Bytes per line of luma and chroma.
+    pub(super) pitches: [u64; 2],
+}
+
+/// How pictures of a kind lie in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) width: usize,
     pub(super) height: usize,
     /// Bits that samples move up in a 16-bit word; 8-bit samples are bytes.
-    pub(super) shift: Option<u32>,
+    shift: Option<u32>,
     /// Bytes per line of luma and chroma.
     pitches: [u64; 2],
     /// Bytes of a line that the engine writes: the picture's, rounded to GOBs. The same for both planes.
     row: usize,
-    /// Block rows of luma and chroma that the engine writes: whole coding tree blocks.
+    /// Block rows of luma and chroma that the engine writes.
     block_rows: [usize; 2],
 }
 
 impl Layout {
-    pub(super) fn new(setup: &Setup) -> Layout {
-        let lines = (setup.ctb_rows() * setup.ctb()) as usize;
-        let deep = setup.bit_depth() > 8;
+    pub(super) fn new(pictures: &Pictures) -> Layout {
+        let &Pictures { width, height, lines, bit_depth, pitches } = pictures;
+        let (width, height, lines) = (width as usize, height as usize, lines as usize);
+        let deep = bit_depth > 8;
         Layout {
-            width: setup.width() as usize,
-            height: setup.height() as usize,
-            shift: deep.then(|| 16 - u32::from(setup.bit_depth())),
-            pitches: setup.pitches(),
-            row: (setup.width() * setup.bytes_per_sample()).next_multiple_of(64) as usize,
+            width,
+            height,
+            shift: deep.then(|| 16 - u32::from(bit_depth)),
+            pitches,
+            row: (width * if deep { 2 } else { 1 }).next_multiple_of(64),
             block_rows: [lines.div_ceil(BLOCK_LINES), (lines / 2).div_ceil(BLOCK_LINES)],
         }
     }
@@ -232,9 +246,14 @@ mod tests {
     use crate::surface::block_linear_offset;
 
     fn layout(width: usize, height: usize, shift: Option<u32>) -> Layout {
-        let row = (width * if shift.is_some() { 2 } else { 1 }).next_multiple_of(64);
-        let lines = height.next_multiple_of(64);
-        Layout { width, height, shift, pitches: [row as u64; 2], row, block_rows: [lines / 16, lines / 32] }
+        let pitch = (width * if shift.is_some() { 2 } else { 1 }).next_multiple_of(64) as u64;
+        Layout::new(&Pictures {
+            width: width as u32,
+            height: height as u32,
+            lines: height.next_multiple_of(64) as u32,
+            bit_depth: shift.map_or(8, |shift| 16 - shift as u8),
+            pitches: [pitch; 2],
+        })
     }
 
     fn samples(count: usize, depth: u32) -> Vec<u16> {

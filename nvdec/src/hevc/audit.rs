@@ -317,7 +317,7 @@ pub fn rebase(descriptor: &mut [u8], class: &VideoClass) -> Result<ScratchPlan> 
     ] {
         field.write(descriptor, 0, (offset / 256) as i64).expect("offsets of this library fit their fields");
     }
-    descriptor[WORD_11C..WORD_11C + 4].copy_from_slice(&class.word_11c.to_le_bytes());
+    descriptor[WORD_11C..WORD_11C + 4].copy_from_slice(&class.hevc.word_11c.to_le_bytes());
     Ok(ScratchPlan { size: s.size, intra_top: s.intra_top, unnamed_4dc: s.unnamed_4dc })
 }
 
@@ -338,8 +338,8 @@ fn check_unused(w: &Words<'_>, class: &VideoClass) -> Result<()> {
         }
     }
     let word = u32::from_le_bytes(rest[WORD_11C..WORD_11C + 4].try_into().expect("four bytes"));
-    if word != class.word_11c {
-        return Err(Finding::of("word 0x11c", word, format!("it has to be {:#x}", class.word_11c)));
+    if word != class.hevc.word_11c {
+        return Err(Finding::of("word 0x11c", word, format!("it has to be {:#x}", class.hevc.word_11c)));
     }
     rest[WORD_11C..WORD_11C + 4].fill(0);
     match rest.iter().position(|&b| b != 0) {
@@ -421,7 +421,7 @@ fn check_surfaces(w: &Words<'_>, format: SurfaceFormat) -> Result<SurfaceGeometr
 
 fn check_small(w: &Words<'_>, class: &VideoClass) -> Result<()> {
     let capability = class.capability(Codec::Hevc).expect("looked at with the format");
-    let min = if class.shapes == Shapes::Library { capability.min } else { (0, 0) };
+    let min = if class.hevc.shapes == Shapes::Documented { capability.min } else { (0, 0) };
     let (width, height) = w.shape().size;
     let sides = [
         (pic::pic_width_in_luma_samples, width, min.0, capability.max.0),
@@ -433,7 +433,7 @@ fn check_small(w: &Words<'_>, class: &VideoClass) -> Result<()> {
             return Err(Finding::beyond(field.name, value, reason));
         }
     }
-    if class.shapes != Shapes::Over64 {
+    if class.hevc.shapes != Shapes::Measured {
         return Ok(());
     }
     let ctb = w.shape().ctb;
@@ -452,7 +452,7 @@ fn check_tiles(w: &Words<'_>, table: &[u8], class: &VideoClass) -> Result<()> {
     let Shape { size, ctb, .. } = w.shape();
     let blocks = [size.0.div_ceil(ctb), size.1.div_ceil(ctb)];
     let counts = if w.flag(pic::tiles_enabled_flag) {
-        if w.flag(pic::entropy_coding_sync_enabled_flag) && class.shapes != Shapes::All {
+        if w.flag(pic::entropy_coding_sync_enabled_flag) && class.hevc.shapes != Shapes::All {
             let reason = "engines decode tiles or wavefronts, not both";
             return Err(Finding::beyond(pic::entropy_coding_sync_enabled_flag.name, 1, reason));
         }
@@ -489,7 +489,7 @@ fn check_tiles(w: &Words<'_>, table: &[u8], class: &VideoClass) -> Result<()> {
         return Err(Finding::of("tile table", table[at], reason));
     }
     let narrowest = columns.iter().map(|width| width * ctb).min().unwrap_or(0);
-    if class.shapes == Shapes::Over64 && columns.len() > 1 && narrowest <= Shapes::NARROW {
+    if class.hevc.shapes == Shapes::Measured && columns.len() > 1 && narrowest <= Shapes::NARROW {
         return Err(Finding::beyond("tile table", narrowest, "so narrow a column of tiles comes out wrong"));
     }
     Ok(())

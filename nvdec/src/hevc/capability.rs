@@ -6,7 +6,7 @@ use crate::class::{Chroma, Codec, EngineLimits, Shapes, VideoClass};
 use crate::context::Context;
 use crate::error::{Error, Result};
 
-use Shapes::{All, Library, Over64};
+use Shapes::{All, Documented, Measured};
 
 /// Whether the engines of `context` can decode pictures with these parameter sets.
 pub(crate) fn check_picture(sps: &Sps, pps: &Pps, context: &Context) -> Result<()> {
@@ -34,7 +34,7 @@ pub fn check_limits(pps: &Pps, sps: &Sps, class: &VideoClass, limits: &EngineLim
         let value = format!("{} ({})", sps.chroma_format_idc, asked.names()[0]);
         return refuse("chroma_format_idc", value, format!("it decodes {}", chroma.names().join(" and ")));
     }
-    if limits.range_extensions {
+    if limits.hevc.range_extensions {
         return Ok(());
     }
     let (s, p) = (&sps.range_extension, &pps.range_extension);
@@ -73,7 +73,7 @@ pub fn check_pps(pps: &Pps, sps: &Sps, class: &VideoClass) -> Result<()> {
         Err(Error::CannotDecode { class: class.generation, element, value, limit })
     };
     // No profile before the high throughput ones has both (A.3.2 to A.3.5); the engine reports errors.
-    if pps.entropy_coding_sync_enabled_flag && class.shapes != All {
+    if pps.entropy_coding_sync_enabled_flag && class.hevc.shapes != All {
         return refuse(
             "entropy_coding_sync_enabled_flag",
             "1".into(),
@@ -87,7 +87,7 @@ pub fn check_pps(pps: &Pps, sps: &Sps, class: &VideoClass) -> Result<()> {
     }
     let columns = pps.tile_layout(sps).column_widths;
     let narrowest = columns.iter().map(|w| w * sps.ctb_size()).min().unwrap_or(0);
-    if class.shapes == Over64 && columns.len() > 1 && narrowest <= Shapes::NARROW {
+    if class.hevc.shapes == Measured && columns.len() > 1 && narrowest <= Shapes::NARROW {
         let narrow = Shapes::NARROW;
         let limit = format!("it decodes tile columns wider than {narrow} samples, one has {narrowest}");
         return refuse("column_width_minus1", (narrowest / sps.ctb_size() - 1).to_string(), limit);
@@ -146,7 +146,7 @@ pub fn check(sps: &Sps, class: &VideoClass) -> Result<()> {
         );
     }
     let (width, height) = (sps.pic_width_in_luma_samples, sps.pic_height_in_luma_samples);
-    let min = if class.shapes == Library { cap.min } else { (0, 0) };
+    let min = if class.hevc.shapes == Documented { cap.min } else { (0, 0) };
     if width < min.0 || width > cap.max.0 {
         let limit = format!("it decodes widths of {} to {}", min.0, cap.max.0);
         return refuse("pic_width_in_luma_samples", width.to_string(), limit);
@@ -155,7 +155,7 @@ pub fn check(sps: &Sps, class: &VideoClass) -> Result<()> {
         let limit = format!("it decodes heights of {} to {}", min.1, cap.max.1);
         return refuse("pic_height_in_luma_samples", height.to_string(), limit);
     }
-    if class.shapes == Over64 {
+    if class.hevc.shapes == Measured {
         let (ctb, narrow) = (sps.ctb_size(), Shapes::NARROW);
         if width <= narrow && (ctb < 64 || height > 64) {
             let limit = format!("it decodes widths above {narrow}, or a single coding tree block of 64x64");

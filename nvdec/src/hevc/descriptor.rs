@@ -197,7 +197,7 @@ fn write_layout(w: &mut Words, sps: &Sps, class: &VideoClass, geometry: &Surface
     ] {
         w.set(field, (offset / 256) as u32);
     }
-    w.0[0x11c..0x120].copy_from_slice(&class.word_11c.to_le_bytes());
+    w.0[0x11c..0x120].copy_from_slice(&class.hevc.word_11c.to_le_bytes());
 }
 
 /// What NVIDIA's own driver allows a picture, in engine cycles for each block of 16x16.

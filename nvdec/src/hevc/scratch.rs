@@ -62,7 +62,7 @@ impl Shape {
 /// Bytes of the filter buffer's areas: deblocking at left edges, SAO at left edges, bitstream decoder, deblocking
 /// above, SAO above.
 pub(crate) fn areas(shape: &Shape, class: &VideoClass) -> [u64; 5] {
-    match class.scratch {
+    match class.hevc.scratch {
         ScratchSizes::Traced => traced(shape),
         ScratchSizes::Measured => measured(shape),
     }
@@ -88,8 +88,8 @@ impl Scratch {
             bsd_ctrl: area(bsd),
             filter_above: area(above),
             sao_above: area(sao),
-            intra_top: area(if class.intra_top { INTRA_TOP_BYTES } else { 0 }),
-            unnamed_4dc: area(class.scratch_4dc),
+            intra_top: area(if class.hevc.intra_top { INTRA_TOP_BYTES } else { 0 }),
+            unnamed_4dc: area(class.hevc.scratch_4dc),
             size: area(0).max(256),
         }
     }

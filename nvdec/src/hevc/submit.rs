@@ -345,10 +345,10 @@ impl HevcDecoder {
         if picture.sps.scaling_list_enabled_flag {
             buffers.push(Operand::new(video::HEVC_SET_SCALING_LIST_OFFSET, &tables).at(scaling_lists_at));
         }
-        if class.intra_top {
+        if class.hevc.intra_top {
             buffers.push(part(video::SET_INTRA_TOP_BUF_OFFSET, scratch.intra_top));
         }
-        if class.scratch_4dc > 0 {
+        if class.hevc.scratch_4dc > 0 {
             buffers.push(part(video::UNNAMED_SCRATCH_OFFSET_4DC, scratch.unnamed_4dc));
         }
         let mut waits = sequence.cleared.clone();

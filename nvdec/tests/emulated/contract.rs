@@ -99,6 +99,22 @@ fn what_makes_no_difference() {
 }
 
 #[test]
+fn methods_of_other_classes_stop_the_channel() {
+    for (method, known) in [
+        (video::SET_HISTOGRAM_OFFSET, true),
+        (video::SET_INTRA_TOP_BUF_OFFSET, false),
+        (video::SET_PREDICATION_OFFSET_LOWER, false),
+        (video::UNNAMED_SCRATCH_OFFSET_4DC, false),
+    ] {
+        let kernel = h200_with(move |e| e.methods.push((method, 1)), |_| ());
+        let decoded = decode(&kernel, &stream("h_ld_b"), None);
+        let log = kernel.log().join("; ");
+        assert_eq!(decoded.sums == sums("h_ld_b"), known, "{method:#x}: {log}");
+        assert_eq!(log.contains(&format!("has no method {method:#06x}")), !known, "{method:#x}: {log}");
+    }
+}
+
+#[test]
 fn damaged_slice_data_is_an_error_of_its_picture() {
     let (seen, decoded) = statuses(&stream("h_ra_cra"), |e| {
         if [0, 2, 3].contains(&e.number) {

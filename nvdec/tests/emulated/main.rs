@@ -4,6 +4,7 @@
 
 mod answers;
 mod contract;
+mod environment;
 mod mutations;
 mod profile;
 mod recycle;

@@ -1,4 +1,5 @@
-//! Method addresses of the NVDEC classes, from clc9b0.h; methods of a later class than NVC5B0 say so.
+//! Method addresses of the NVDEC classes, from clc9b0.h. `since` is the first of the published headers (NVC5B0, NVC6B0,
+//! NVC7B0, NVC9B0) that has a method, where that is not NVC5B0's.
 
 methods! {
     /// Binds the class to the subchannel.
@@ -6,7 +7,7 @@ methods! {
     /// Does nothing.
     NOP = 0x100;
     /// Starts a performance measurement.
-    PM_TRIGGER = 0x140;
+    PM_TRIGGER = 0x140, since NVC6B0_VIDEO_DECODER;
     /// Selects the codec's firmware.
     SET_APPLICATION_ID = 0x200;
     /// Limit of a picture's time.
@@ -21,24 +22,24 @@ methods! {
     CTX_SAVE_AREA = 0x24c;
     /// Context switching.
     CTX_SWITCH = 0x250;
-    /// Low half of a 64-bit payload. NVC7B0 and later.
-    SET_SEMAPHORE_PAYLOAD_LOWER = 0x254;
-    /// High half of a 64-bit payload. NVC7B0 and later.
-    SET_SEMAPHORE_PAYLOAD_UPPER = 0x258;
-    /// Monitored fence. NVC7B0 and later.
-    SET_MONITORED_FENCE_SIGNAL_ADDRESS_BASE_A = 0x25c;
-    /// Monitored fence. NVC7B0 and later.
-    SET_MONITORED_FENCE_SIGNAL_ADDRESS_BASE_B = 0x260;
+    /// Low half of a 64-bit payload.
+    SET_SEMAPHORE_PAYLOAD_LOWER = 0x254, since NVC7B0_VIDEO_DECODER;
+    /// High half of a 64-bit payload.
+    SET_SEMAPHORE_PAYLOAD_UPPER = 0x258, since NVC7B0_VIDEO_DECODER;
+    /// Monitored fence.
+    SET_MONITORED_FENCE_SIGNAL_ADDRESS_BASE_A = 0x25c, since NVC7B0_VIDEO_DECODER;
+    /// Monitored fence.
+    SET_MONITORED_FENCE_SIGNAL_ADDRESS_BASE_B = 0x260, since NVC7B0_VIDEO_DECODER;
     /// Starts the picture ([`execute`](super::execute)).
     EXECUTE = 0x300;
     /// Runs the semaphore operation after what went before ([`semaphore_d`](super::semaphore_d)).
     SEMAPHORE_D = 0x304;
-    /// Address of a condition, upper half. NVC6B0 and later.
-    SET_PREDICATION_OFFSET_UPPER = 0x308;
-    /// Address of a condition, lower half. NVC6B0 and later.
-    SET_PREDICATION_OFFSET_LOWER = 0x30c;
-    /// Auxiliary data. NVC7B0 and later.
-    SET_AUXILIARY_DATA_BUFFER = 0x310;
+    /// Address of a condition, upper half.
+    SET_PREDICATION_OFFSET_UPPER = 0x308, since NVC6B0_VIDEO_DECODER;
+    /// Address of a condition, lower half.
+    SET_PREDICATION_OFFSET_LOWER = 0x30c, since NVC6B0_VIDEO_DECODER;
+    /// Auxiliary data.
+    SET_AUXILIARY_DATA_BUFFER = 0x310, since NVC7B0_VIDEO_DECODER;
     /// Codec and timers ([`set_control_params`](super::set_control_params)).
     SET_CONTROL_PARAMS = 0x400;
     /// The picture descriptor.
@@ -71,20 +72,20 @@ methods! {
     SET_PIC_SCRATCH_BUF_OFFSET = 0x4b8;
     /// Motion vectors for concealment.
     SET_EXTERNAL_MVBUFFER_OFFSET = 0x4bc;
-    /// Content protection. NVC7B0 and later.
-    SET_SUB_SAMPLE_MAP_OFFSET = 0x4c0;
-    /// Content protection. NVC7B0 and later.
-    SET_SUB_SAMPLE_MAP_IV_OFFSET = 0x4c4;
-    /// Line buffer of intra prediction. NVC7B0 and later.
-    SET_INTRA_TOP_BUF_OFFSET = 0x4c8;
-    /// Tile sizes, any codec. NVC7B0 and later.
-    SET_TILE_SIZE_BUF_OFFSET = 0x4cc;
-    /// Filter buffer, any codec. NVC7B0 and later.
-    SET_FILTER_BUFFER_OFFSET = 0x4d0;
-    /// Golden checksums. NVC7B0 and later.
-    SET_CRC_STRUCT_OFFSET = 0x4d4;
-    /// Content protection. NVC7B0 and later.
-    SET_PR_SSM_CONTENT_INFO_BUF_OFFSET = 0x4d8;
+    /// Content protection.
+    SET_SUB_SAMPLE_MAP_OFFSET = 0x4c0, since NVC7B0_VIDEO_DECODER;
+    /// Content protection.
+    SET_SUB_SAMPLE_MAP_IV_OFFSET = 0x4c4, since NVC7B0_VIDEO_DECODER;
+    /// Line buffer of intra prediction.
+    SET_INTRA_TOP_BUF_OFFSET = 0x4c8, since NVC7B0_VIDEO_DECODER;
+    /// Tile sizes, any codec.
+    SET_TILE_SIZE_BUF_OFFSET = 0x4cc, since NVC7B0_VIDEO_DECODER;
+    /// Filter buffer, any codec.
+    SET_FILTER_BUFFER_OFFSET = 0x4d0, since NVC7B0_VIDEO_DECODER;
+    /// Golden checksums.
+    SET_CRC_STRUCT_OFFSET = 0x4d4, since NVC7B0_VIDEO_DECODER;
+    /// Content protection.
+    SET_PR_SSM_CONTENT_INFO_BUF_OFFSET = 0x4d8, since NVC7B0_VIDEO_DECODER;
     /// H.264 macroblock history.
     H264_SET_MBHIST_BUF_OFFSET = 0x500;
     /// VP8 probabilities.
@@ -119,64 +120,64 @@ methods! {
     VP9_SET_COL_MVREAD_BUF_OFFSET = 0x5d8;
     /// VP9 filter buffer.
     VP9_SET_FILTER_BUFFER_OFFSET = 0x5dc;
-    /// VP9 with parser. NVC6B0 and later.
-    VP9_PARSER_SET_PIC_SETUP_OFFSET = 0x5e0;
-    /// VP9 with parser. NVC6B0 and later.
-    VP9_PARSER_SET_PREV_PIC_SETUP_OFFSET = 0x5e4;
-    /// VP9 with parser. NVC6B0 and later.
-    VP9_PARSER_SET_PROB_TAB_BUF_OFFSET = 0x5e8;
-    /// VP9 hints. NVC9B0.
-    VP9_SET_HINT_DUMP_BUF_OFFSET = 0x5ec;
+    /// VP9 with parser.
+    VP9_PARSER_SET_PIC_SETUP_OFFSET = 0x5e0, since NVC6B0_VIDEO_DECODER;
+    /// VP9 with parser.
+    VP9_PARSER_SET_PREV_PIC_SETUP_OFFSET = 0x5e4, since NVC6B0_VIDEO_DECODER;
+    /// VP9 with parser.
+    VP9_PARSER_SET_PROB_TAB_BUF_OFFSET = 0x5e8, since NVC6B0_VIDEO_DECODER;
+    /// VP9 hints.
+    VP9_SET_HINT_DUMP_BUF_OFFSET = 0x5ec, since NVC9B0_VIDEO_DECODER;
     /// Content protection.
-    PASS1_SET_CLEAR_HEADER_OFFSET = 0x600;
+    PASS1_SET_CLEAR_HEADER_OFFSET = 0x600, since NVC7B0_VIDEO_DECODER;
     /// Content protection.
-    PASS1_SET_RE_ENCRYPT_OFFSET = 0x604;
+    PASS1_SET_RE_ENCRYPT_OFFSET = 0x604, since NVC7B0_VIDEO_DECODER;
     /// Content protection.
-    PASS1_SET_VP8_TOKEN_OFFSET = 0x608;
+    PASS1_SET_VP8_TOKEN_OFFSET = 0x608, since NVC7B0_VIDEO_DECODER;
     /// Content protection.
-    PASS1_SET_INPUT_DATA_OFFSET = 0x60c;
+    PASS1_SET_INPUT_DATA_OFFSET = 0x60c, since NVC7B0_VIDEO_DECODER;
     /// Content protection.
-    PASS1_SET_OUTPUT_DATA_SIZE_OFFSET = 0x610;
-    /// AV1. NVC7B0 and later.
-    AV1_SET_PROB_TAB_READ_BUF_OFFSET = 0x640;
-    /// AV1. NVC7B0 and later.
-    AV1_SET_PROB_TAB_WRITE_BUF_OFFSET = 0x644;
-    /// AV1. NVC7B0 and later.
-    AV1_SET_SEGMENT_READ_BUF_OFFSET = 0x648;
-    /// AV1. NVC7B0 and later.
-    AV1_SET_SEGMENT_WRITE_BUF_OFFSET = 0x64c;
-    /// AV1. NVC7B0 and later.
-    AV1_SET_COL_MV0_READ_BUF_OFFSET = 0x650;
-    /// AV1. NVC7B0 and later.
-    AV1_SET_COL_MV1_READ_BUF_OFFSET = 0x654;
-    /// AV1. NVC7B0 and later.
-    AV1_SET_COL_MV2_READ_BUF_OFFSET = 0x658;
-    /// AV1. NVC7B0 and later.
-    AV1_SET_COL_MVWRITE_BUF_OFFSET = 0x65c;
-    /// AV1. NVC7B0 and later.
-    AV1_SET_GLOBAL_MODEL_BUF_OFFSET = 0x660;
-    /// AV1. NVC7B0 and later.
-    AV1_SET_FILM_GRAIN_BUF_OFFSET = 0x664;
-    /// AV1. NVC7B0 and later.
-    AV1_SET_TILE_STREAM_INFO_BUF_OFFSET = 0x668;
-    /// AV1. NVC7B0 and later.
-    AV1_SET_SUB_STREAM_ENTRY_BUF_OFFSET = 0x66c;
-    /// AV1 hints. NVC9B0.
-    AV1_SET_HINT_DUMP_BUF_OFFSET = 0x670;
-    /// Second H.264 firmware. NVC7B0 and later.
-    H264_SET_SCALING_LIST_OFFSET = 0x680;
-    /// Second H.264 firmware. NVC7B0 and later.
-    H264_SET_VLDHIST_BUF_OFFSET = 0x684;
-    /// Second H.264 firmware. NVC7B0 and later.
-    H264_SET_EDOBOFFSET0 = 0x688;
-    /// Second H.264 firmware. NVC7B0 and later.
-    H264_SET_EDOBOFFSET1 = 0x68c;
-    /// Second H.264 firmware. NVC7B0 and later.
-    H264_SET_EDOBOFFSET2 = 0x690;
-    /// Second H.264 firmware. NVC7B0 and later.
-    H264_SET_EDOBOFFSET3 = 0x694;
+    PASS1_SET_OUTPUT_DATA_SIZE_OFFSET = 0x610, since NVC7B0_VIDEO_DECODER;
+    /// AV1.
+    AV1_SET_PROB_TAB_READ_BUF_OFFSET = 0x640, since NVC7B0_VIDEO_DECODER;
+    /// AV1.
+    AV1_SET_PROB_TAB_WRITE_BUF_OFFSET = 0x644, since NVC7B0_VIDEO_DECODER;
+    /// AV1.
+    AV1_SET_SEGMENT_READ_BUF_OFFSET = 0x648, since NVC7B0_VIDEO_DECODER;
+    /// AV1.
+    AV1_SET_SEGMENT_WRITE_BUF_OFFSET = 0x64c, since NVC7B0_VIDEO_DECODER;
+    /// AV1.
+    AV1_SET_COL_MV0_READ_BUF_OFFSET = 0x650, since NVC7B0_VIDEO_DECODER;
+    /// AV1.
+    AV1_SET_COL_MV1_READ_BUF_OFFSET = 0x654, since NVC7B0_VIDEO_DECODER;
+    /// AV1.
+    AV1_SET_COL_MV2_READ_BUF_OFFSET = 0x658, since NVC7B0_VIDEO_DECODER;
+    /// AV1.
+    AV1_SET_COL_MVWRITE_BUF_OFFSET = 0x65c, since NVC7B0_VIDEO_DECODER;
+    /// AV1.
+    AV1_SET_GLOBAL_MODEL_BUF_OFFSET = 0x660, since NVC7B0_VIDEO_DECODER;
+    /// AV1.
+    AV1_SET_FILM_GRAIN_BUF_OFFSET = 0x664, since NVC7B0_VIDEO_DECODER;
+    /// AV1.
+    AV1_SET_TILE_STREAM_INFO_BUF_OFFSET = 0x668, since NVC7B0_VIDEO_DECODER;
+    /// AV1.
+    AV1_SET_SUB_STREAM_ENTRY_BUF_OFFSET = 0x66c, since NVC7B0_VIDEO_DECODER;
+    /// AV1 hints.
+    AV1_SET_HINT_DUMP_BUF_OFFSET = 0x670, since NVC9B0_VIDEO_DECODER;
+    /// Second H.264 firmware.
+    H264_SET_SCALING_LIST_OFFSET = 0x680, since NVC7B0_VIDEO_DECODER;
+    /// Second H.264 firmware.
+    H264_SET_VLDHIST_BUF_OFFSET = 0x684, since NVC7B0_VIDEO_DECODER;
+    /// Second H.264 firmware.
+    H264_SET_EDOBOFFSET0 = 0x688, since NVC7B0_VIDEO_DECODER;
+    /// Second H.264 firmware.
+    H264_SET_EDOBOFFSET1 = 0x68c, since NVC7B0_VIDEO_DECODER;
+    /// Second H.264 firmware.
+    H264_SET_EDOBOFFSET2 = 0x690, since NVC7B0_VIDEO_DECODER;
+    /// Second H.264 firmware.
+    H264_SET_EDOBOFFSET3 = 0x694, since NVC7B0_VIDEO_DECODER;
     /// Ends a performance measurement.
-    PM_TRIGGER_END = 0x1114;
+    PM_TRIGGER_END = 0x1114, since NVC6B0_VIDEO_DECODER;
 }
 
 /// A method that public drivers send to NVCFB0 and no published header names: a further scratch buffer of 2 MiB.

@@ -236,10 +236,10 @@ impl<'a> Player<'a> {
             };
             buffers.push(Operand::new(method.method, buffer).at(at));
         }
-        if class.intra_top {
+        if class.hevc.intra_top {
             buffers.push(Operand::new(video::SET_INTRA_TOP_BUF_OFFSET, &scratch).at(plan.scratch.intra_top));
         }
-        if class.scratch_4dc > 0 {
+        if class.hevc.scratch_4dc > 0 {
             buffers
                 .push(Operand::new(video::UNNAMED_SCRATCH_OFFSET_4DC, &scratch).at(plan.scratch.unnamed_4dc));
         }

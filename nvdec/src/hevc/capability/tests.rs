@@ -59,6 +59,7 @@ mod emulated {
     use nvkernel_sys::video::hevc_pic as pic;
 
     use super::*;
+    use crate::class::HevcLimits;
     use crate::emulated::{ABSENT_TOOLS, LIMITS, refuses};
     use crate::hevc::descriptor::{References, Template};
     use crate::hevc::tables;
@@ -192,8 +193,8 @@ mod emulated {
         assert!(error.is_unsupported());
         // An engine that lacks nothing of its class may say so.
         const CODECS: &[(Codec, Chroma)] = &[(Codec::Hevc, Chroma::all())];
-        let whole =
-            EngineLimits { name: "other", codecs: CODECS, range_extensions: true, shapes: Shapes::Over64 };
+        let hevc = HevcLimits { range_extensions: true, shapes: Shapes::Measured };
+        let whole = EngineLimits { name: "other", codecs: CODECS, hevc };
         assert!(check_limits(&picture.pps, &picture.sps, class, &whole).is_ok());
     }
 

@@ -133,8 +133,8 @@ fn classes_differ_behind_the_filter_buffer() {
     let (sps, pps) = sets(format(1920, 1080, 64, 1, 8), 0);
     for row in VIDEO_CLASSES {
         let found = areas(&Scratch::new(&sps, &pps, row));
-        let intra_top = if row.intra_top { 64 << 10 } else { 0 };
-        assert_eq!(found[5..], [intra_top, row.scratch_4dc], "{}", row.generation);
+        let intra_top = if row.hevc.intra_top { 64 << 10 } else { 0 };
+        assert_eq!(found[5..], [intra_top, row.hevc.scratch_4dc], "{}", row.generation);
     }
 }
 

@@ -282,8 +282,9 @@ fn every_generation_replays_what_another_recorded() {
             assert!(kernel.log().is_empty(), "{what}: {:?}", kernel.log());
             // Hopper makes do with less scratch, and some classes have a word of their own.
             let anew = there.class != here.class
-                && (there.word_11c != here.word_11c
-                    || (there.scratch != here.scratch && here.scratch == ScratchSizes::Traced));
+                && (there.hevc.word_11c != here.hevc.word_11c
+                    || (there.hevc.scratch != here.hevc.scratch
+                        && here.hevc.scratch == ScratchSizes::Traced));
             assert_eq!(notes.iter().any(|note| note.starts_with("recorded on ")), anew, "{what}: {notes:?}");
         }
     }

@@ -9,7 +9,7 @@ use hcq::kernel::emulated::{AddressSpace, MmuFault};
 
 use super::motion::BlockMotion;
 use super::reconstruction::Samples;
-use super::surface::{Layout, Surface};
+use crate::emulated::surface::{Layout, Surface};
 
 /// Bytes of pictures that are kept, as long as no more are in use.
 const LIMIT: usize = 384 << 20;
@@ -70,7 +70,7 @@ impl Conversions {
         }
     }
 
-    /// Memory for a picture: that of the one in `surface`, which is about to be overwritten, if nobody uses it.
+    /// Memory for a picture: that of the one in `surface`, which is about to be overwritten, unless it is in use.
     fn take(&self, surface: Surface) -> Option<Entry> {
         let Kept { entries, spare } = &mut *self.lock();
         let found = entries.iter().position(|e| e.surface == surface);
@@ -129,7 +129,7 @@ impl References {
             _ => {
                 let blocks = layout.read(memory, surface)?;
                 let mut samples = Samples::new(layout.width, layout.height, bit_depth);
-                layout.detile(&blocks, samples.planes_mut().expect("nobody else has them"));
+                layout.detile(&blocks, samples.planes_mut().expect("not shared yet"));
                 self.conversions.put(Entry { surface, layout, blocks, samples: samples.clone() });
                 samples
             }

@@ -22,8 +22,9 @@ use rusty_h265::slice as library;
 use rusty_h265::tables::{DIAG_4X4, DIAG_8X8};
 
 use super::motion::BlockMotion;
-use super::setup::{Refusal, ScalingMatrices, Setup, TileSizes};
+use super::setup::{ScalingMatrices, Setup, TileSizes};
 use super::slice_header::{SliceHeader, SliceType, WeightTable};
+use crate::emulated::application::Refusal;
 
 /// The payload of a slice segment, emulation prevention removed.
 pub(super) struct Payload(Rbsp);
@@ -39,23 +40,35 @@ impl Payload {
     }
 }
 
-/// Samples of a picture: planes Y, Cb and Cr without padding, 4:2:0.
+/// Samples behind the last one of a plane, which belong to no picture.
+///
+/// The library's interpolation reads whole vectors. For blocks whose width is no multiple of its vectors that is up
+/// to 4 samples more than the filter needs (`fir_h_sse2_tail` of `rusty_h265-accel` 0.6.2, under AVX2), which at the
+/// end of a plane lie behind it. The values do not count, but the memory has to be the plane's. One AVX2 vector is
+/// more than any kernel can read too far.
+const ROOM: usize = 16;
+
+/// Samples of a picture: planes Y, Cb and Cr, 4:2:0, their lines without padding, [`ROOM`] behind the last one.
 #[derive(Clone)]
 pub(super) struct Samples(Arc<Picture>);
 
 impl Samples {
     pub(super) fn new(width: usize, height: usize, bit_depth: u8) -> Samples {
-        Samples(Arc::new(Picture::new(width, height, 1, bit_depth, bit_depth)))
+        let mut picture = Picture::new(width, height, 1, bit_depth, bit_depth);
+        for plane in &mut picture.planes {
+            plane.data = vec![0; plane.stride * plane.height + ROOM];
+        }
+        Samples(Arc::new(picture))
     }
 
     pub(super) fn planes(&self) -> [&[u16]; 3] {
-        self.0.planes.each_ref().map(|plane| &plane.data[..])
+        self.0.planes.each_ref().map(|plane| &plane.data[..plane.stride * plane.height])
     }
 
-    /// The planes, if nobody else has these samples.
+    /// The planes, if these samples are not shared.
     pub(super) fn planes_mut(&mut self) -> Option<[&mut [u16]; 3]> {
         let picture = Arc::get_mut(&mut self.0)?;
-        Some(picture.planes.each_mut().map(|plane| &mut plane.data[..]))
+        Some(picture.planes.each_mut().map(|plane| &mut plane.data[..plane.stride * plane.height]))
     }
 
     /// Whether the samples are of such a picture.

@@ -4,23 +4,9 @@ use nvkernel_sys::bits::Field;
 use nvkernel_sys::video::hevc_pic as pic;
 
 use crate::class::{Chroma, Codec, Shapes, VideoClass};
+use crate::emulated::application::Refusal;
+use crate::emulated::surface::{Layout, Pictures};
 
-/// Why the engine does not decode a picture: a field of the descriptor or of a table.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field} is {value}: {reason}")]
-pub(super) struct Refusal {
-    /// Name of the field.
-    pub(super) field: &'static str,
-    /// What it says.
-    pub(super) value: i64,
-    /// What would be possible.
-    pub(super) reason: &'static str,
-    /// The `error_status` that the engine reports.
-    pub(super) error_status: u32,
-}
-
-/// `error_status` of a picture that the model has no tools for (`OS_ERROR_APPLICATION`).
-pub(super) const ERROR_APPLICATION: u32 = 8;
 /// `error_status` of a damaged intra picture, and of tiles together with wavefronts.
 pub(super) const ERROR_INTRA: u32 = 0x5;
 /// `error_status` of damage in a P or B slice.
@@ -48,12 +34,6 @@ pub(crate) const ABSENT_TOOLS: [Field; 19] = [
     pic::enable_histogram,
     pic::enable_substream_decoding,
 ];
-
-impl Refusal {
-    pub(super) fn of(field: &'static str, value: impl Into<i64>, reason: &'static str) -> Refusal {
-        Refusal { field, value: value.into(), reason, error_status: ERROR_APPLICATION }
-    }
-}
 
 /// `nvdec_hevc_pic_s` in the engine's own memory.
 #[derive(Clone)]
@@ -154,6 +134,17 @@ impl Setup {
     /// Bytes per line of luma and chroma.
     pub(super) fn pitches(&self) -> [u64; 2] {
         [0, 1].map(|i| u64::from(self.at(pic::framestride, i) as u32) * u64::from(self.bytes_per_sample()))
+    }
+
+    /// How the pictures lie in memory.
+    pub(super) fn layout(&self) -> Layout {
+        Layout::new(&Pictures {
+            width: self.width(),
+            height: self.height(),
+            lines: self.ctb_rows() * self.ctb(),
+            bit_depth: self.bit_depth(),
+            pitches: self.pitches(),
+        })
     }
 
     /// Blocks of 16x16 in the coding tree block at raster address `rs`.
@@ -282,7 +273,7 @@ impl Setup {
     }
 
     fn check_tiles(&self, class: &VideoClass) -> Result<(), Refusal> {
-        let over64 = class.shapes == Shapes::Over64;
+        let over64 = class.hevc.shapes == Shapes::Measured;
         if over64 && self.width() <= Shapes::NARROW && (self.ctb() < 64 || self.height() > 64) {
             let why = "engines decode such narrow pictures wrongly";
             return Err(Refusal::of(pic::pic_width_in_luma_samples.name, self.width(), why));
@@ -295,7 +286,7 @@ impl Setup {
             return Ok(());
         }
         let both = "engines decode tiles or wavefronts, not both";
-        let most = i32::from(class.shapes == Shapes::All);
+        let most = i32::from(class.hevc.shapes == Shapes::All);
         if let Err(refusal) = self.one_of(pic::entropy_coding_sync_enabled_flag, 0..=most, both) {
             return Err(Refusal { error_status: ERROR_INTRA, ..refusal });
         }
@@ -348,7 +339,7 @@ impl TileSizes {
             }
         }
         let narrowest = sizes.columns.iter().map(|w| w * setup.ctb()).min().unwrap_or(0);
-        if class.shapes == Shapes::Over64 && columns > 1 && narrowest <= Shapes::NARROW {
+        if class.hevc.shapes == Shapes::Measured && columns > 1 && narrowest <= Shapes::NARROW {
             return Err(Refusal::of("tile table", narrowest, "engines decode such narrow tiles wrongly"));
         }
         Ok(sizes)

@@ -7,9 +7,9 @@
 use hcq::kernel::emulated::{AddressSpace, EngineFault};
 use nvkernel_sys::video::{self, hevc_pic as pic};
 
-use super::Methods;
 use super::setup::{Setup, TileSizes};
 use crate::class::VideoClass;
+use crate::emulated::methods::Methods;
 
 /// Bytes at `SET_INTRA_TOP_BUF_OFFSET` on classes that have it.
 const INTRA_TOP_BYTES: u64 = 64 << 10;
@@ -81,13 +81,13 @@ impl Scratch {
                 bytes: edges * if deep { 6 } else { 5 },
             },
         ];
-        if class.intra_top {
+        if class.hevc.intra_top {
             let start = methods.address(video::SET_INTRA_TOP_BUF_OFFSET);
             areas.push(Area { name: "intra top", start, bytes: INTRA_TOP_BYTES });
         }
-        if class.scratch_4dc > 0 {
+        if class.hevc.scratch_4dc > 0 {
             let start = methods.address(video::UNNAMED_SCRATCH_OFFSET_4DC);
-            areas.push(Area { name: "method 0x4dc", start, bytes: class.scratch_4dc });
+            areas.push(Area { name: "method 0x4dc", start, bytes: class.hevc.scratch_4dc });
         }
         areas.retain(|area| area.bytes > 0);
         Scratch { areas, seed }

@@ -7,16 +7,17 @@ use hcq::kernel::emulated::{AddressSpace, EngineContext, EngineFault, MmuFault};
 use hevc::nal::NalHeader;
 use nvkernel_sys::video::{self, hevc_pic as pic, set_control_params};
 
-use super::Methods;
 use super::motion::{self, BlockMotion};
 use super::reconstruction::{Payload, Reconstructor, Reference, Samples, order_counts};
 use super::references::{Conversions, References};
 use super::scratch::Scratch;
-use super::setup::{ERROR_INTER, ERROR_INTRA, Refusal, ScalingMatrices, Setup, TileSizes};
+use super::setup::{ERROR_INTER, ERROR_INTRA, ScalingMatrices, Setup, TileSizes};
 use super::slice_header::{SliceHeader, SliceType};
-use super::status::{self, Status};
-use super::surface::Layout;
 use crate::class::VideoClass;
+use crate::emulated::application::{PictureDecoder, Refusal};
+use crate::emulated::methods::Methods;
+use crate::emulated::status::{self, Status};
+use crate::emulated::surface::Layout;
 
 /// Slice data are fetched in pieces, so that a length from nowhere ends at the first unmapped page.
 const FETCH: usize = 256 << 10;
@@ -29,18 +30,16 @@ const DEFAULT_TIMEOUT: u64 = 1 << 27;
 const REFERENCE_PLACES: usize = 16;
 
 /// What an engine keeps between pictures: nothing that a picture could depend on.
-pub(super) struct Decoder {
+pub(super) struct HevcPictures {
     reconstructor: Reconstructor,
     references: References,
     /// Pictures so far.
     number: u64,
-    /// What was refused last, so that a stream of such pictures is one line in the log.
-    refused: Option<Refusal>,
 }
 
-impl std::fmt::Debug for Decoder {
+impl std::fmt::Debug for HevcPictures {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "decoder after {} pictures", self.number)
+        write!(f, "HEVC after {} pictures", self.number)
     }
 }
 
@@ -68,54 +67,18 @@ impl Damage {
     }
 }
 
-impl Decoder {
-    /// A decoder that shares what it takes apart with others.
-    pub(super) fn new(conversions: Arc<Conversions>) -> Self {
-        Decoder {
-            reconstructor: Reconstructor::default(),
-            references: References::new(conversions),
-            number: 0,
-            refused: None,
-        }
-    }
+/// Reads the picture descriptor.
+fn read_setup(memory: &AddressSpace, methods: &Methods) -> Result<Setup, MmuFault> {
+    let mut bytes = [0; Setup::BYTES];
+    memory.read(methods.address(video::SET_DRV_PIC_SETUP_OFFSET), &mut bytes)?;
+    Ok(Setup::new(bytes))
+}
 
-    /// Executes a picture.
-    pub(super) fn execute(
-        &mut self,
-        context: &EngineContext<'_>,
-        class: &VideoClass,
-        methods: &Methods,
-    ) -> Result<(), EngineFault> {
-        let memory = context.memory();
-        let status_at = methods.address(video::SET_NVDEC_STATUS_OFFSET);
-        if !status::is_clear(memory, status_at)? {
-            log::warn!("{}: the status of the picture is not clear; it is not decoded", context.engine());
-            return Ok(());
-        }
-        let mut bytes = [0; Setup::BYTES];
-        memory.read(methods.address(video::SET_DRV_PIC_SETUP_OFFSET), &mut bytes)?;
-        let setup = Setup::new(bytes);
-        self.number += 1;
-        // Of a picture that is not decoded, every block is in error.
-        let given_up = |error_status| {
-            let blocks = setup.width().div_ceil(16).saturating_mul(setup.height().div_ceil(16)).max(1);
-            Status { in_error: blocks, error_status, cycles: status::cycles(0, 0), ..Status::default() }
-        };
-        if let Some(error_status) = context.take_error_status() {
-            return Ok(given_up(error_status).write(memory, status_at)?);
-        }
-        let status = match self.decode(context, class, methods, &setup)? {
-            Ok(status) => status,
-            Err(refusal) => {
-                if self.refused.as_ref() != Some(&refusal) {
-                    log::warn!("{}: picture refused: {refusal}", context.engine());
-                }
-                let error_status = refusal.error_status;
-                self.refused = Some(refusal);
-                given_up(error_status)
-            }
-        };
-        Ok(status.write(memory, status_at)?)
+impl PictureDecoder for HevcPictures {
+    fn blocks(&self, memory: &AddressSpace, methods: &Methods) -> Result<u32, MmuFault> {
+        let setup = read_setup(memory, methods)?;
+        // The size may be any, and need not be one that is decoded.
+        Ok(setup.width().div_ceil(16).saturating_mul(setup.height().div_ceil(16)).max(1))
     }
 
     fn decode(
@@ -123,9 +86,10 @@ impl Decoder {
         context: &EngineContext<'_>,
         class: &VideoClass,
         methods: &Methods,
-        setup: &Setup,
     ) -> Result<Result<Status, Refusal>, EngineFault> {
         let memory = context.memory();
+        let setup = &read_setup(memory, methods)?;
+        self.number += 1;
         if let Err(refusal) = setup.check(class) {
             return Ok(Err(refusal));
         }
@@ -149,7 +113,7 @@ impl Decoder {
 
         let place = setup.byte(pic::curr_pic_idx);
         let target = methods.picture(place);
-        let layout = Layout::new(setup);
+        let layout = setup.layout();
         let (samples, mut blocks) = self.references.buffers(target, &layout, setup.bit_depth());
         if let Err(refusal) = self.reconstructor.begin(setup, &tiles, scaling.as_ref(), samples) {
             return Ok(Err(refusal));
@@ -186,6 +150,17 @@ impl Decoder {
             inter: counts.inter,
             skipped: counts.skipped,
         }))
+    }
+}
+
+impl HevcPictures {
+    /// A decoder that shares what it takes apart with others.
+    pub(super) fn new(conversions: Arc<Conversions>) -> Self {
+        HevcPictures {
+            reconstructor: Reconstructor::default(),
+            references: References::new(conversions),
+            number: 0,
+        }
     }
 
     /// Decodes the slice segments of the picture.

@@ -1,0 +1,94 @@
+//! Decodes streams on an emulated GPU with little memory, and compares their pictures where sums lie beside them.
+//!
+//! `tools/memcheck.sh` runs it under valgrind, which has no room for the memory of the GPUs that are modelled: the
+//! model maps all of it. A stream that the engine refuses is no failure.
+
+#![forbid(unsafe_code)]
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use hcq::Device;
+use hcq::kernel::emulated::{EmulatedKernel, GpuModel};
+use nvdec::{Context, Engines, Mode};
+use nvdec_tools::check::{Expected, Totals, check_stream, corpus};
+use nvdec_tools::decode::{Consumer, Picture, Settings, decode};
+use nvdec_tools::{Exit, Failure};
+
+/// GPU memory in MiB: enough for 4096x2304 with few surfaces.
+const GPU_MEMORY: u64 = 1536;
+/// Host memory in bytes.
+const HOST_MEMORY: u64 = 512 << 20;
+
+/// Copies pictures to the host and looks at none.
+struct Unseen(Vec<u8>);
+
+impl Consumer for Unseen {
+    fn picture(&mut self, picture: &mut Picture) -> Result<(), Failure> {
+        self.0.clear();
+        picture.write_planar(&mut self.0);
+        Ok(())
+    }
+
+    fn warning(&mut self, error: nvdec::Error) {
+        println!("warning: {error}");
+    }
+}
+
+fn context() -> Result<Arc<Context>, Box<dyn std::error::Error>> {
+    let gpu = GpuModel { vidmem_mib: GPU_MEMORY, ..GpuModel::h200() };
+    let kernel = nvdec::emulated::attach(EmulatedKernel::builder().gpu(gpu).sysmem(HOST_MEMORY)).build()?;
+    Ok(Context::new(Device::open(Arc::new(kernel), 0)?)?)
+}
+
+fn run(paths: &[PathBuf]) -> Result<Exit, Box<dyn std::error::Error>> {
+    let context = context()?;
+    let settings = || Settings { engines: Engines::LeastBusy, mode: Mode::LowLatency, ..Settings::default() };
+    let open = |path: &Path| File::open(path).map_err(|error| format!("{}: {error}", path.display()));
+    let mut results = Vec::new();
+    let mut worst = Exit::Success;
+    for entry in corpus(paths)? {
+        let name = entry.stream.display().to_string();
+        let mut file: Box<dyn Read> = Box::new(open(&entry.stream)?);
+        match &entry.sums {
+            Ok(sums) => {
+                let result = check_stream(&context, &name, &mut file, settings(), &Expected::read(sums)?);
+                println!("{result}");
+                results.push(result);
+            }
+            Err(_) => match decode(&context, &name, &mut file, settings(), &mut Unseen(Vec::new())) {
+                Ok(summary) => {
+                    println!("decoded    {name}  {} pictures, nothing to compare", summary.pictures)
+                }
+                Err(failure) if matches!(failure.exit(), Exit::Unavailable | Exit::Data) => {
+                    println!("refused    {name}  {failure}");
+                }
+                Err(failure) => {
+                    println!("ERROR      {name}  {failure}");
+                    worst = Exit::Fault;
+                }
+            },
+        }
+    }
+    // A stream that is refused has nothing decoded, which is the exit code of a program that was to decode it.
+    Ok(match Totals::of(&results).exit() {
+        Exit::Success | Exit::Unavailable => worst,
+        other => other,
+    })
+}
+
+fn main() -> ExitCode {
+    let paths: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    if paths.is_empty() {
+        eprintln!("usage: small_gpu STREAM...");
+        return ExitCode::from(Exit::Usage.code());
+    }
+    let exit = run(&paths).unwrap_or_else(|error| {
+        eprintln!("small_gpu: {error}");
+        Exit::Fault
+    });
+    ExitCode::from(exit.code())
+}
