@@ -34,7 +34,7 @@ pub mod va;
 pub use channel::{Channel, ChannelFault, MmuFault};
 pub use copy::{BlockLinearPlane, CopyCommands, CopyQueue, PitchPlane};
 pub use device::{Chip, Device, GpuInfo, enumerate};
-pub use error::{Error, Result};
+pub use error::{Error, Result, descriptor_advice};
 pub use kernel::{KernelInterface, LinuxKernel, Node};
 pub use memory::{
     DeviceBuffer, Input, InputMut, LINE, Placement, View, allocation_size, load_lines, prefetch,
