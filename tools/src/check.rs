@@ -15,13 +15,14 @@ use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use nvdec::{Context, DeviceChoice, Mode};
+use nvdec::{Context, Mode, OpenOptions};
 use serde::Serialize;
 
+use crate::console;
 use crate::decode::{Consumer, Picture, Settings, costs_pictures, decode};
 use crate::device::{self, EngineChoice};
 use crate::exit::{Exit, Failure};
-use crate::output;
+use crate::output::file::Sources;
 
 /// What to check, and how.
 #[derive(Clone, Debug)]
@@ -31,7 +32,7 @@ pub struct Options {
     /// Streams decoded at a time; twice the number of engines if `None`.
     pub jobs: Option<usize>,
     /// Which device.
-    pub device: DeviceChoice,
+    pub device: OpenOptions,
     /// Which engine or engines.
     pub engine: EngineChoice,
     /// What decoders are to be good at.
@@ -182,6 +183,9 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     if entries.is_empty() {
         return Err(Failure::Usage("no stream with a .framemd5 beside it was found".to_owned()));
     }
+    let streams = entries.iter().map(|entry| entry.stream.as_path());
+    let sums = entries.iter().filter_map(|entry| entry.sums.as_deref().ok());
+    Sources::of(streams.chain(sums)).check(&[])?;
     let context = device::open(options.device)?;
     let start = Instant::now();
     let jobs = options.jobs.unwrap_or(2 * context.engines().len()).clamp(1, entries.len());
@@ -206,7 +210,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
 
 /// Prints a line. That nobody reads it does not change what is said with the exit code.
 fn printed(line: &str) -> Result<(), Failure> {
-    match output::print(&format!("{line}\n")) {
+    match console::print(&format!("{line}\n")) {
         Err(failure) if failure.is_broken_pipe() => Ok(()),
         result => result,
     }

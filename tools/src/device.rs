@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use hcq::{EngineKind, EngineType};
-use nvdec::{Context, DeviceChoice, EngineSet, Engines, Mode};
+use nvdec::{Context, DeviceChoice, EngineSet, Engines, Fallback, Mode, OpenOptions};
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{self, Failure};
 use crate::probe::{collect, permissions};
 
 /// A text that names no engines.
@@ -82,6 +82,31 @@ impl From<ModeChoice> for Mode {
     }
 }
 
+/// Which GPU a program decodes on.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct DeviceArgs {
+    /// auto (the first GPU that can decode; see --fallback), nv:N, or emulated (an H200 in software); by default what
+    /// the environment variable NVDEC_DEVICE says, auto without it
+    #[arg(long, value_name = "DEVICE", global = true)]
+    device: Option<DeviceChoice>,
+
+    /// When auto takes the emulated GPU, which is a hundred times slower, in place of a real one: never; if-absent, where
+    /// there is neither an NVIDIA device nor its driver; or emulated, whenever no GPU can be used
+    #[arg(long, value_name = "WHEN", default_value_t, global = true)]
+    fallback: Fallback,
+}
+
+impl DeviceArgs {
+    /// What they name; without `--device`, what the variable `NVDEC_DEVICE` does, and without that `auto`.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Usage`] if the variable names no device.
+    pub fn options(self) -> Result<OpenOptions, Failure> {
+        Ok(OpenOptions::new(choose(self.device)?).fallback(self.fallback))
+    }
+}
+
 /// What `--device` says; without it the variable `NVDEC_DEVICE`, without that `auto`.
 ///
 /// # Errors
@@ -94,18 +119,13 @@ pub fn choose(option: Option<DeviceChoice>) -> Result<DeviceChoice, Failure> {
     }
 }
 
-/// Opens the GPU that `choice` means for decoding. Errors say what is wrong on this machine and what to do.
-///
-/// Where there is no usable GPU, `auto` says why on standard error and takes the emulated one. A GPU that is there
-/// but forbidden is an error all the same: that is for its user to mend, not to work around.
-pub fn open(choice: DeviceChoice) -> Result<Arc<Context>, Failure> {
-    let opened = Context::open_or(choice, |error| match explain(&error) {
-        Failure::Device { message, exit: Exit::Unavailable } => {
-            eprintln!("{message}; decoding on the emulated GPU, in software");
-            Ok(())
-        }
-        // This machine says more of the error than the error itself.
-        failure => Err(failure),
+/// Opens a GPU for decoding. Errors say what is wrong on this machine and what to do. Where the emulated GPU takes the
+/// place of a real one, standard error says why.
+pub fn open(options: impl Into<OpenOptions>) -> Result<Arc<Context>, Failure> {
+    let opened = Context::open_or(options, |error| {
+        let reason = explain(&error);
+        crate::message!("{reason}; decoding on the emulated GPU, in software");
+        Ok(())
     });
     opened.map_err(|failure| match failure {
         Failure::Decode(error) => explain(&error),
@@ -115,12 +135,23 @@ pub fn open(choice: DeviceChoice) -> Result<Arc<Context>, Failure> {
 
 /// What is wrong on this machine, and what to do about it.
 pub(crate) fn explain(error: &nvdec::Error) -> Failure {
-    let seen = collect::see();
-    let finding = match error {
-        nvdec::Error::Gpu(gpu) => permissions::explain_error(&seen, gpu),
+    let (cause, hint) = match error {
+        nvdec::Error::Unusable { present, source } => (
+            &**source,
+            format!("; {present} is there, so the emulated GPU stands in only with --fallback emulated"),
+        ),
+        error => (error, String::new()),
+    };
+    let finding = match cause {
+        nvdec::Error::Gpu(gpu) => permissions::explain_error(&collect::see(), gpu),
         _ => None,
     };
-    Failure::device(error, finding.as_ref())
+    let exit = finding.as_ref().and_then(|finding| finding.exit).unwrap_or_else(|| exit::of_decoder(cause));
+    let message = match finding {
+        Some(finding) => format!("{}; {}{hint}", finding.what, finding.advice),
+        None => format!("{cause}{hint}"),
+    };
+    Failure::Device { message, exit }
 }
 
 #[cfg(test)]

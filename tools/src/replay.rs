@@ -8,7 +8,6 @@ pub mod capture;
 pub mod compare;
 pub mod diff;
 mod fetch;
-mod file;
 pub mod format;
 pub mod hash;
 mod motion;

@@ -9,9 +9,8 @@ mod summary;
 pub use summary::{Bottleneck, Idle, Summary};
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,6 +19,7 @@ use nvdec::session::Observer;
 use nvdec::{Context, Download};
 
 use crate::exit::Failure;
+use crate::output::file::{OutputFile, Sources};
 use crate::recorder::{Job, Recorder};
 
 /// How often both clocks are read; the closest pair counts.
@@ -28,8 +28,7 @@ const CLOCK_READINGS: usize = 8;
 /// A trace under way.
 #[derive(Debug)]
 pub struct Tracer {
-    path: PathBuf,
-    file: File,
+    file: OutputFile,
     title: String,
     /// Engines of the GPU.
     engines: usize,
@@ -147,20 +146,18 @@ pub enum WaitFor {
 }
 
 impl Tracer {
-    /// Begins to trace what is decoded on `context`. The file is created at once, so that a name that cannot be written
+    /// Begins to trace what is decoded on `context`. The file is begun at once, so that a name that cannot be written
     /// ends the program before the work and not after it.
     ///
     /// # Errors
     ///
-    /// [`Failure::Output`] if the file cannot be created, errors of the GPU's clock.
-    pub fn begin(path: &Path, context: &Context) -> Result<Tracer, Failure> {
-        let failure = |source| Failure::Output { path: path.display().to_string(), source };
-        let file = File::create(path).map_err(failure)?;
+    /// As [`OutputFile::create`], errors of the GPU's clock.
+    pub fn begin(path: &Path, sources: &Sources, context: &Context) -> Result<Tracer, Failure> {
+        let file = OutputFile::create(path, sources)?;
         let device = context.device();
         let name = device.name().unwrap_or_else(|_| "NVIDIA GPU".to_owned());
         let title = if context.is_emulated() { format!("{name} (emulated)") } else { name };
         Ok(Tracer {
-            path: path.to_owned(),
             file,
             title,
             engines: context.engines().len(),
@@ -193,13 +190,15 @@ impl Tracer {
     ///
     /// [`Failure::Output`] if the file cannot be written.
     pub fn finish(self) -> Result<Summary, Failure> {
-        let Tracer { path, file, title, engines, clock, profiler, recorder, copies, stalls } = self;
+        let Tracer { mut file, title, engines, clock, profiler, recorder, copies, stalls } = self;
         let (pictures, copies) = slices(clock, &recorder.take(), &profiler, &copies);
         let recording = Recording { title, engines, pictures, copies, stalls };
-        let failure = |source| Failure::Output { path: path.display().to_string(), source };
-        let mut output = BufWriter::new(file);
-        serde_json::to_writer(&mut output, &chrome::document(&recording)).map_err(|e| failure(e.into()))?;
-        output.write_all(b"\n").and_then(|()| output.flush()).map_err(failure)?;
+        let written =
+            serde_json::to_writer(&mut file, &chrome::document(&recording)).map_err(io::Error::from);
+        if let Err(source) = written.and_then(|()| file.write_all(b"\n")) {
+            return Err(Failure::Output { path: file.name().to_owned(), source });
+        }
+        file.commit()?;
         Ok(Summary::of(&recording))
     }
 }

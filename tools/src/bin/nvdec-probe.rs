@@ -1,5 +1,7 @@
 //! `nvdec-probe`: can this machine decode, and if not, why not?
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -7,8 +9,8 @@ use clap::Parser;
 use nvdec::DeviceChoice;
 use nvdec_tools::device::{self, EngineChoice};
 use nvdec_tools::exit::{Exit, Failure};
-use nvdec_tools::logger;
 use nvdec_tools::probe::{self, watch};
+use nvdec_tools::{logger, program};
 
 /// Says which NVIDIA GPUs there are, which video engines they have, what those decode, and what stands in the
 /// way of using them.
@@ -104,9 +106,10 @@ fn number(text: &str, least: f64, most: f64) -> Result<f64, String> {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    logger::install(args.verbose);
-    run(&args).unwrap_or_else(|failure| failure.report("nvdec-probe")).into()
+    program::run("nvdec-probe", |args: Args| {
+        logger::install(args.verbose);
+        run(&args)
+    })
 }
 
 fn run(args: &Args) -> Result<Exit, Failure> {

@@ -37,7 +37,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     if options.selftest {
         for gpu in report.gpus.iter_mut().filter(|gpu| gpu.usable) {
             gpu.selftest =
-                Some(selftest::run(&kernel, gpu.index, options.engine, |line| eprintln!("{line}"))?);
+                Some(selftest::run(&kernel, gpu.index, options.engine, |line| crate::message!("{line}"))?);
         }
         report.verdict = Verdict::of(&report);
     }
@@ -46,7 +46,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     } else {
         text::render(&report)
     };
-    crate::output::print(&text)?;
+    crate::console::print(&text)?;
     Ok(report.exit())
 }
 

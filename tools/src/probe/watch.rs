@@ -111,7 +111,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     }
     let gpus = open(options.device)?;
     if gpus.iter().all(|(_, context)| context.is_emulated()) {
-        eprintln!("an emulated GPU is its process's own: nobody else can be seen on it");
+        crate::message!("an emulated GPU is its process's own: nobody else can be seen on it");
     }
     let mut watch = Watch::new(&gpus, options.rate).map_err(|error| device::explain(&error))?;
     let mut screen = Screen::new(options.json);
@@ -120,7 +120,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
         let report = watch.interval(options.interval);
         for error in watch.errors.drain(..) {
             screen.scroll();
-            eprintln!("{error}");
+            crate::message!("{error}");
         }
         screen.show(&report)?;
         done += 1;
@@ -154,7 +154,7 @@ fn open(choice: DeviceChoice) -> Result<Vec<(usize, Arc<Context>)>, Failure> {
         return Err(device::explain(&error));
     }
     for (index, error) in errors {
-        eprintln!("nv:{index} is not watched: {error}");
+        crate::message!("nv:{index} is not watched: {error}");
     }
     Ok(gpus)
 }
@@ -392,7 +392,7 @@ impl Screen {
             true => serde_json::to_string(report).expect("a report has string keys only") + "\n",
             false => render(report),
         };
-        crate::output::print(&self.place(&text))
+        crate::console::print(&self.place(&text))
     }
 
     /// `text` with what puts it into its place.

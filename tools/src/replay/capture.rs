@@ -16,6 +16,7 @@ use super::format::{
     self, BLOB, Chunk, ChunkReader, ChunkWriter, DONE, FormatError, HEAD, NALU, PICT, Source,
 };
 use crate::exit::Failure;
+use crate::output::file::Sources;
 
 /// Most bytes of a picture's JSON and of a NAL unit.
 const MAX_PICTURE: u32 = 256 << 10;
@@ -313,6 +314,7 @@ impl Capture {
     ///
     /// [`Failure::Input`] if it cannot be read, [`Failure::Capture`] if it is no whole capture.
     pub fn open(path: &Path) -> Result<Capture, Failure> {
+        Sources::of([path]).check(&[])?;
         let name = path.display().to_string();
         let input = |source| Failure::Input { path: name.clone(), source };
         let file = File::open(path).map_err(input)?;

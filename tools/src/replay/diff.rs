@@ -11,8 +11,8 @@ use serde::Serialize;
 use super::capture::{Capture, Picture, Pointee};
 use super::print::scaling_lists;
 use super::syntax::SyntaxReader;
+use crate::console;
 use crate::exit::{Exit, Failure};
-use crate::output;
 
 /// What to compare.
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
         (None, false) => format!("{} pictures, nothing differs\n", a.pictures().len()),
         (Some(report), false) => report.to_string(),
     };
-    output::print(&text)?;
+    console::print(&text)?;
     Ok(if report.is_none() { Exit::Success } else { Exit::Fault })
 }
 

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::capture::{Capture, Picture, Pointee, Wait};
 use super::syntax::{NalText, SyntaxReader};
+use crate::console;
 use crate::exit::{Exit, Failure};
-use crate::output;
 
 /// What to print.
 #[derive(Clone, Debug)]
@@ -47,12 +47,12 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
         let pictures: Result<Vec<Value>, Failure> =
             wanted.map(|index| picture_json(&capture, index, &syntax.picture(index)?)).collect();
         let text = json!({"head": capture.head(), "end": capture.done(), "pictures": pictures?});
-        output::print(&format!("{text:#}\n"))?;
+        console::print(&format!("{text:#}\n"))?;
         return Ok(Exit::Success);
     }
-    output::print(&head(&capture))?;
+    console::print(&head(&capture))?;
     for index in wanted {
-        output::print(&picture_text(&capture, index, &syntax.picture(index)?, options.zeros)?)?;
+        console::print(&picture_text(&capture, index, &syntax.picture(index)?, options.zeros)?)?;
     }
     Ok(Exit::Success)
 }

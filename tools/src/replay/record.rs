@@ -1,7 +1,7 @@
 //! Recording: a stream is decoded while every submission is written down.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,20 +13,21 @@ use nvdec::hevc::audit;
 use nvdec::job::{Operand, PictureJob};
 use nvdec::queue::Submission;
 use nvdec::session::{Observer, PictureRecord};
-use nvdec::{Context, DecoderOptions, DeviceChoice, HevcDecoder, Sent, SurfaceGeometry};
+use nvdec::{Context, DecoderOptions, HevcDecoder, OpenOptions, Sent, SurfaceGeometry};
 use nvkernel_sys::video::{self, hevc_pic};
 
 use super::capture::{
     CaptureWriter, Hashes, Head, MethodRecord, MotionCopy, Picture, Pointee, SurfaceShape, Wait,
 };
 use super::fetch::{Fetched, Fetcher};
-use super::file::AtomicFile;
 use super::hash::PlaneHashes;
 use super::motion::{Motion, MotionTracker};
+use crate::console;
 use crate::decode::{self, costs_pictures};
 use crate::device::{self, EngineChoice};
 use crate::exit::{self, Exit, Failure};
-use crate::output;
+use crate::message;
+use crate::output::file::{OutputFile, Sources, is_dash};
 
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 20;
@@ -46,7 +47,7 @@ pub struct Options {
     /// The capture to write.
     pub output: PathBuf,
     /// Which device.
-    pub device: DeviceChoice,
+    pub device: OpenOptions,
     /// Which engine.
     pub engine: EngineChoice,
     /// Stop after so many pictures.
@@ -61,13 +62,14 @@ pub struct Options {
 ///
 /// [`Failure`]. What could be recorded until the GPU or the decoder failed is a capture all the same.
 pub fn run(options: &Options) -> Result<Exit, Failure> {
+    let sources = Sources::of([options.input.as_path()]);
+    sources.check(&[&options.output])?;
     let mut input = decode::run::open(&options.input)?;
     let context = device::open(options.device)?;
-    let file = AtomicFile::create(&options.output)?;
+    let out = OutputFile::create(&options.output, &sources)?;
     let progress = super::progress(input.size, "{bytes}/{total_bytes}  {msg}");
     let engines = options.engine.for_job(&context, 0);
     let decoder_options = DecoderOptions { engines, ..DecoderOptions::default() };
-    let out = BufWriter::new(file);
     let recorder = Recorder::new(&context, out, &input.name)?;
     let (recorded, out) = record(
         &context,
@@ -83,28 +85,28 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     )?;
     progress.finish_and_clear();
     for warning in &recorded.warnings {
-        eprintln!("warning: {warning}");
+        message!("warning: {warning}");
     }
     if recorded.warning_count > WARNINGS_SHOWN {
-        eprintln!("warning: and {} more", recorded.warning_count - WARNINGS_SHOWN);
+        message!("warning: and {} more", recorded.warning_count - WARNINGS_SHOWN);
     }
     // A capture of nothing is of no use to anyone.
     if recorded.pictures > 0 || options.frames == Some(0) {
-        let failed = |source| Failure::Output { path: options.output.display().to_string(), source };
-        let bytes = out.into_inner().map_err(|error| failed(error.into_error()))?.commit()?;
-        report(options, &recorded, bytes)?;
+        report(options, &recorded, out.commit()?)?;
     } else if recorded.stopped.is_none() {
         let (path, bytes, nal_units) = (input.name, recorded.bytes, recorded.nal_units);
         return Err(Failure::NoPicture { path, bytes, nal_units });
     }
     if let Some(error) = recorded.stopped {
-        eprintln!("{}: not recorded to its end: {error}", input.name);
+        message!("{}: not recorded to its end: {error}", input.name);
         return Ok(exit::of_decoder(&error));
     }
     Ok(if recorded.damage > 0 { Exit::Data } else { Exit::Success })
 }
 
 fn report(options: &Options, recorded: &Recorded, bytes: u64) -> Result<(), Failure> {
+    // Where the capture goes to standard output, nothing else must.
+    let print = if is_dash(&options.output) { console::print_to_stderr } else { console::print };
     let path = options.output.display();
     if options.json {
         let text = serde_json::json!({
@@ -112,13 +114,13 @@ fn report(options: &Options, recorded: &Recorded, bytes: u64) -> Result<(), Fail
             "pictures_in_error": recorded.in_error, "warnings": recorded.warning_count,
             "ended_by": recorded.stopped.as_ref().map(ToString::to_string),
         });
-        return output::print(&format!("{text:#}\n"));
+        return print(&format!("{text:#}\n"));
     }
     let errors = match recorded.in_error {
         0 => String::new(),
         count => format!(", {count} with errors"),
     };
-    output::print(&format!("recorded {} pictures{errors} in {bytes} bytes: {path}\n", recorded.pictures))
+    print(&format!("recorded {} pictures{errors} in {bytes} bytes: {path}\n", recorded.pictures))
 }
 
 /// What came of a recording.

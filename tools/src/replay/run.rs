@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use nvdec::{Context, DeviceChoice, EngineSet};
+use nvdec::{Context, EngineSet, OpenOptions};
 
 use super::capture::Capture;
 use super::compare::{BEYOND_THE_MODEL, Comparison, Outcome};
 use super::player::{Assignment, Player};
+use crate::console;
 use crate::device::{self, EngineChoice};
 use crate::exit::{Exit, Failure};
-use crate::output;
 
 /// What to replay.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub struct Options {
     /// The capture.
     pub input: PathBuf,
     /// Which device.
-    pub device: DeviceChoice,
+    pub device: OpenOptions,
     /// Which engine; those of the recording by default.
     pub engine: Option<EngineChoice>,
     /// Print JSON.
@@ -61,7 +61,9 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     let assignment = assignment(options.engine, &context)?;
     let total = capture.pictures().len();
     let progress = super::progress(Some(total as u64), "{pos}/{len} pictures");
-    let replay = replay(&context, &capture, assignment, &mut |index| progress.set_position(index as u64));
+    let replay = replay(&context, &capture, assignment, &mut |index| {
+        progress.set_position(index as u64)
+    });
     progress.finish_and_clear();
     let Replay { outcome, notes } = replay?;
     let verdict = outcome.verdict(total);
@@ -75,11 +77,11 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
                 "gpu": device.name().ok(), "generation": context.class().generation,
             },
         });
-        output::print(&format!("{text:#}\n"))?;
+        console::print(&format!("{text:#}\n"))?;
     } else {
-        output::print(&format!("{verdict}\n"))?;
+        console::print(&format!("{verdict}\n"))?;
         for note in &notes {
-            eprintln!("note: {note}");
+            crate::message!("note: {note}");
         }
     }
     Ok(if outcome.is_identical() { Exit::Success } else { Exit::Fault })
