@@ -163,11 +163,14 @@ impl Field {
     /// Checks element `index` against the array and the `size` of the structure; its first bit.
     #[inline(always)]
     fn locate(self, size: usize, index: usize) -> Result<usize, FieldError> {
-        let lo = self.bit(index);
-        if index >= usize::from(self.count) || (lo + self.width() as usize - 1) / 8 >= size {
-            return Err(self.misplaced(size, index));
+        // The index first: any may be asked for, and the bit of one that is not there may exceed a `usize`.
+        if index < usize::from(self.count) {
+            let lo = self.bit(index);
+            if (lo + self.width() as usize - 1) / 8 < size {
+                return Ok(lo);
+            }
         }
-        Ok(lo)
+        Err(self.misplaced(size, index))
     }
 
     #[cold]

@@ -109,7 +109,7 @@ impl EngineType {
     pub fn of(kind: EngineKind, instance: u32) -> Option<Self> {
         RANGES.iter().find_map(|&(first, count, k, base)| {
             let index = instance.checked_sub(base)?;
-            (k == kind && index < count).then_some(Self(first + index))
+            (k == kind && index < count).then(|| Self(first + index))
         })
     }
 
@@ -221,6 +221,7 @@ mod tests {
             }
         }
         assert_eq!(EngineType::of(EngineKind::Nvdec, 8), None);
+        assert_eq!(EngineType::of(EngineKind::Nvdec, u32::MAX), None);
         assert_eq!(EngineType::COPY0.nvdec_instance(), None);
     }
 
