@@ -8,8 +8,8 @@ use nvkernel_sys::bits::{Field, TABLES, Table};
 use nvkernel_sys::method::Method;
 use nvkernel_sys::{compute, copy, host, video};
 
-use crate::check::{LIBC, PROBE, probe_as};
 use crate::error::Error;
+use crate::probe::{LIBC, PROBE, probe_as};
 use crate::record::{self, Records, find_deep};
 
 /// The headers, below `classes`.
