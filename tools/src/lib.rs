@@ -10,9 +10,11 @@
 
 pub mod bench;
 pub mod check;
+pub mod clock;
 pub mod console;
 pub mod decode;
 pub mod device;
+pub mod engines;
 pub mod exit;
 mod interrupt;
 pub mod logger;
@@ -20,7 +22,6 @@ pub mod output;
 pub mod parse;
 pub mod probe;
 pub mod program;
-pub mod recorder;
 pub mod replay;
 pub mod selftest;
 pub mod stats;

@@ -10,6 +10,7 @@ pub mod diff;
 mod fetch;
 pub mod format;
 pub mod hash;
+mod limits;
 mod motion;
 mod plan;
 pub mod player;

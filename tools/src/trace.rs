@@ -4,6 +4,7 @@
 //! did is put beside them by reading both clocks at the start.
 
 mod chrome;
+pub mod submissions;
 mod summary;
 
 pub use summary::{Bottleneck, Idle, Summary};
@@ -20,7 +21,7 @@ use nvdec::{Context, Download};
 
 use crate::exit::Failure;
 use crate::output::file::{OutputFile, Sources};
-use crate::recorder::{Job, Recorder};
+use submissions::{Submissions, SubmittedPicture};
 
 /// How often both clocks are read; the closest pair counts.
 const CLOCK_READINGS: usize = 8;
@@ -34,7 +35,7 @@ pub struct Tracer {
     engines: usize,
     clock: Clock,
     profiler: Arc<Profiler>,
-    recorder: Recorder,
+    submissions: Submissions,
     /// Copies of pictures to host memory, with the picture's position in decoding order.
     copies: Vec<(SyncPoint, u64)>,
     /// When the host waited for a surface to come back, in nanoseconds of the GPU's clock.
@@ -163,7 +164,7 @@ impl Tracer {
             engines: context.engines().len(),
             clock: Clock::read(device)?,
             profiler: context.profile().clone(),
-            recorder: Recorder::default(),
+            submissions: Submissions::default(),
             copies: Vec::new(),
             stalls: Vec::new(),
         })
@@ -171,7 +172,7 @@ impl Tracer {
 
     /// Watches the decoder.
     pub fn observer(&self) -> Box<dyn Observer> {
-        self.recorder.observer()
+        self.submissions.observer()
     }
 
     /// A picture is being copied to host memory.
@@ -190,8 +191,8 @@ impl Tracer {
     ///
     /// [`Failure::Output`] if the file cannot be written.
     pub fn finish(self) -> Result<Summary, Failure> {
-        let Tracer { mut file, title, engines, clock, profiler, recorder, copies, stalls } = self;
-        let (pictures, copies) = slices(clock, &recorder.take(), &profiler, &copies);
+        let Tracer { mut file, title, engines, clock, profiler, submissions, copies, stalls } = self;
+        let (pictures, copies) = slices(clock, &submissions.take(), &profiler, &copies);
         let recording = Recording { title, engines, pictures, copies, stalls };
         let written =
             serde_json::to_writer(&mut file, &chrome::document(&recording)).map_err(io::Error::from);
@@ -211,7 +212,7 @@ fn key(point: &SyncPoint) -> (*const Timeline, u64) {
 /// Pictures and copies that were completed.
 fn slices(
     clock: Clock,
-    jobs: &[Job],
+    jobs: &[SubmittedPicture],
     profiler: &Profiler,
     copies: &[(SyncPoint, u64)],
 ) -> (Vec<Slice>, Vec<CopySlice>) {

@@ -415,6 +415,28 @@ fn the_probe_shows_emulated_devices_as_such() {
 }
 
 #[test]
+fn verbose_programs_say_what_the_driver_is_asked() {
+    let path = clip("x_size_202x150.hevc");
+    let path = path.to_str().unwrap();
+    for (program, args) in
+        [(PROBE, &[][..]), (DECODE, &[path, "-f", "null"]), (REPLAY, &["record", path, "-o", "-"])]
+    {
+        let output = run_on("emulated", program, &[args, &["-v"]].concat());
+        let text = stderr(&output);
+        assert_eq!(code(&output), 0, "{text}");
+        for line in [
+            "debug: driver: open /dev/nvidiactl\n",
+            "RM_ALLOC of NV01_ROOT_CLIENT",
+            "FERMI_VASPACE_A",
+            ": NV_OK",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+        assert!(!stderr(&run_on("emulated", program, args)).contains("driver: "));
+    }
+}
+
+#[test]
 fn the_probe_watches_engines() {
     let output = run_on("emulated", PROBE, &["--watch", "--count", "2", "--interval", "0.2", "--json"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));

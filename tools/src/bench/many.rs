@@ -15,8 +15,8 @@ use serde::Serialize;
 
 use super::feed::{self, Feeder, Step};
 use super::measure::{self, Memory, mib, ratio};
-use crate::check::{Comparison, Expected};
-use crate::device::EngineChoice;
+use crate::check::expected::{Comparison, Expected};
+use crate::engines::EngineChoice;
 use crate::exit::Failure;
 
 /// Pictures of a stream on their way to host memory, where they are compared.

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Parser};
-use nvdec_tools::device::{DeviceArgs, EngineChoice, ModeChoice};
+use nvdec_tools::device::DeviceArgs;
+use nvdec_tools::engines::{EngineChoice, ModeChoice};
 use nvdec_tools::exit::{Exit, Failure};
 use nvdec_tools::output::{self, Format};
 use nvdec_tools::stats::Start;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use nvdec::DeviceChoice;
-use nvdec_tools::device::{self, EngineChoice};
+use nvdec_tools::device;
+use nvdec_tools::engines::EngineChoice;
 use nvdec_tools::exit::{Exit, Failure};
 use nvdec_tools::probe::{self, watch};
 use nvdec_tools::{logger, program};

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use nvdec_tools::device::{DeviceArgs, EngineChoice};
+use nvdec_tools::device::DeviceArgs;
+use nvdec_tools::engines::EngineChoice;
 use nvdec_tools::exit::{Exit, Failure};
 use nvdec_tools::replay::{diff, print, record, run, shrink};
 use nvdec_tools::{logger, program};
@@ -76,6 +77,9 @@ enum Command {
         /// NVDEC numbers such as 3 or 1,2,5, or all: pictures in turn; by default the engines of the recording
         #[arg(long, value_name = "N|all")]
         engine: Option<EngineChoice>,
+        /// The capture is your own: do not limit memory and work by the size of its file
+        #[arg(long)]
+        trusted: bool,
         #[command(flatten)]
         json: Json,
     },
@@ -178,8 +182,8 @@ fn dispatch(args: Args) -> Result<Exit, Failure> {
             frames,
             json: json.json,
         }),
-        Command::Run { input, device, engine, json } => {
-            run::run(&run::Options { input, device: device.options()?, engine, json: json.json })
+        Command::Run { input, device, engine, trusted, json } => {
+            run::run(&run::Options { input, device: device.options()?, engine, trusted, json: json.json })
         }
         Command::Print { input, picture, zeros, json } => {
             print::run(&print::Options { input, picture, zeros, json: json.json })

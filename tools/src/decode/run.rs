@@ -10,8 +10,10 @@ use nvdec::session::Observer;
 use nvdec::{Download, Mode, OpenOptions};
 
 use super::{Consumer, Picture, Settings, Summary, costs_pictures, decode};
+use crate::clock::{self, EngineClock};
 use crate::console;
-use crate::device::{self, EngineChoice};
+use crate::device;
+use crate::engines::EngineChoice;
 use crate::exit::{self, Exit, Failure};
 use crate::message;
 use crate::output::file::{Sources, is_dash};
@@ -94,7 +96,11 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
         console::write(format_args!("{}", trace.finish()?));
         message!("{name}: the trace is in {}; https://ui.perfetto.dev shows it", path.display());
     }
-    conclude(options, &name, summary, &job.findings, shown, begin)
+    // After the run, which time stamps would have slowed down. What a stream broke is not asked.
+    let figures = (options.stats || options.json) && summary.stopped.is_none();
+    let clock = figures.then(|| clock::measure(&context)).flatten();
+    let end = End { summary, findings: job.findings, shown, clock, begin };
+    conclude(options, &name, end)
 }
 
 /// Everything that is to be written.
@@ -108,21 +114,25 @@ fn outputs(options: &Options) -> Vec<&Path> {
     pictures.into_iter().chain(options.preview.as_deref()).chain(options.trace.as_deref()).collect()
 }
 
-/// Reports what is to be reported, the worst last.
-fn conclude(
-    options: &Options,
-    name: &str,
+/// What a run came to.
+struct End {
     summary: Summary,
-    findings: &Findings,
+    findings: Findings,
+    /// The picture that the preview shows.
     shown: Option<u64>,
+    clock: Option<EngineClock>,
     begin: Instant,
-) -> Result<Exit, Failure> {
+}
+
+/// Reports what is to be reported, the worst last.
+fn conclude(options: &Options, name: &str, end: End) -> Result<Exit, Failure> {
+    let End { summary, findings, shown, clock, begin } = end;
     if findings.warnings > WARNINGS_SHOWN {
         message!("warning: and {} more", findings.warnings - WARNINGS_SHOWN);
     }
     if options.stats || options.json {
         let errors = summary.statistics.pictures_in_error;
-        let stats = Stats::of(&summary, options.start, begin, errors, findings.verification.clone());
+        let stats = Stats::of(&summary, options.start, begin, errors, clock, findings.verification.clone());
         if options.json {
             let text = serde_json::to_string_pretty(&stats).expect("figures have string keys only");
             // Where pictures or the trace go to standard output, figures must not.
@@ -304,31 +314,31 @@ mod tests {
         }
     }
 
-    fn exit(options: &Options, summary: Summary, job: &Job) -> Exit {
-        conclude(options, "x.hevc", summary, &job.findings, None, Instant::now())
-            .unwrap_or_else(|failure| failure.exit())
+    fn exit(options: &Options, summary: Summary, job: Job) -> Exit {
+        let end = End { summary, findings: job.findings, shown: None, clock: None, begin: Instant::now() };
+        conclude(options, "x.hevc", end).unwrap_or_else(|failure| failure.exit())
     }
 
     #[test]
     fn how_a_run_ends() {
         let some = || Summary { pictures: 3, ..Summary::default() };
-        assert_eq!(exit(&options(), some(), &job()), Exit::Success);
-        assert_eq!(exit(&options(), Summary::default(), &job()), Exit::Data);
+        assert_eq!(exit(&options(), some(), job()), Exit::Success);
+        assert_eq!(exit(&options(), Summary::default(), job()), Exit::Data);
         let mut damaged = job();
         damaged.warning(nvdec::Error::TooManyReferences { poc: 1 });
-        assert_eq!(exit(&options(), some(), &damaged), Exit::Data);
+        assert_eq!(exit(&options(), some(), damaged), Exit::Data);
         let mut refused = job();
         let (place, feature) = (Place::with_id(Structure::Sps, 0), "palette_mode_enabled_flag");
         let source = hevc::Error::Unsupported { place, feature };
         refused.warning(nvdec::Error::Bitstream { offset: 0, source });
-        assert_eq!(exit(&options(), Summary::default(), &refused), Exit::Unavailable);
+        assert_eq!(exit(&options(), Summary::default(), refused), Exit::Unavailable);
         let stopped = |error| Summary { stopped: Some(error), ..some() };
         let refused = nvdec::Error::Hardware("no such engine".into());
-        assert_eq!(exit(&options(), stopped(refused), &job()), Exit::Unavailable);
-        assert_eq!(exit(&options(), stopped(hcq::Error::GpuLost.into()), &job()), Exit::Fault);
+        assert_eq!(exit(&options(), stopped(refused), job()), Exit::Unavailable);
+        assert_eq!(exit(&options(), stopped(hcq::Error::GpuLost.into()), job()), Exit::Fault);
         let mut wrong = job();
         wrong.findings.verification = Some(Verification { mismatched: 1, ..Verification::default() });
-        assert_eq!(exit(&options(), some(), &wrong), Exit::Fault);
+        assert_eq!(exit(&options(), some(), wrong), Exit::Fault);
     }
 
     #[test]

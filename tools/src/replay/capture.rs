@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::format::{
     self, BLOB, Chunk, ChunkReader, ChunkWriter, DONE, FormatError, HEAD, NALU, PICT, Source,
 };
+use super::limits;
 use crate::exit::Failure;
 use crate::output::file::Sources;
 
@@ -278,6 +279,15 @@ impl Picture {
         data.chain(self.hashes.as_ref().map(|h| h.blocks))
     }
 
+    /// Bytes that its methods point at, zeros behind the blobs included.
+    fn data_bytes(&self) -> u64 {
+        let bytes = self.methods.iter().map(|method| match method.to {
+            Pointee::Data { bytes, .. } => u64::from(bytes),
+            Pointee::Memory { .. } => 0,
+        });
+        bytes.sum()
+    }
+
     /// Takes away what is expected of the picture.
     pub fn expect_nothing(&mut self) {
         (self.status, self.hashes, self.error) = (None, None, None);
@@ -299,6 +309,7 @@ pub struct Capture {
     nal_units: Vec<Stored>,
     blobs: Vec<Stored>,
     pictures: Vec<Picture>,
+    size: u64,
 }
 
 impl std::fmt::Debug for Capture {
@@ -332,9 +343,9 @@ impl Capture {
     /// As [`open`](Self::open).
     pub fn read(name: &str, mut source: Box<dyn Source>) -> Result<Capture, Failure> {
         match parse(&mut *source) {
-            Ok((head, done, nal_units, blobs, pictures)) => {
+            Ok((head, done, nal_units, blobs, pictures, size)) => {
                 let (name, source) = (name.to_owned(), Mutex::new(source));
-                Ok(Capture { name, source, head, done, nal_units, blobs, pictures })
+                Ok(Capture { name, source, head, done, nal_units, blobs, pictures, size })
             }
             Err(error) => Err(failure(name, error)),
         }
@@ -343,6 +354,11 @@ impl Capture {
     /// Name for messages.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Bytes of the file.
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     /// What recorded it.
@@ -434,7 +450,7 @@ fn failure(name: &str, error: FormatError) -> Failure {
     }
 }
 
-type Parts = (Head, Done, Vec<Stored>, Vec<Stored>, Vec<Picture>);
+type Parts = (Head, Done, Vec<Stored>, Vec<Stored>, Vec<Picture>, u64);
 
 fn parse(source: &mut dyn Source) -> Result<Parts, FormatError> {
     let (mut nal_units, mut pictures) = (Vec::new(), Vec::<Picture>::new());
@@ -492,12 +508,20 @@ fn parse(source: &mut dyn Source) -> Result<Parts, FormatError> {
         let bytes = format::unpacked_length(&header, chunk.length, chunk.at)?;
         blobs.push(Stored { chunk, bytes });
     }
+    let (mut data, most) = (0, limits::data(end));
     for (index, (picture, end)) in pictures.iter().zip(ends).enumerate() {
         check_blobs(picture, &blobs[..end]).map_err(|what| {
             FormatError::damaged(blobs.last().map_or(0, |b| b.chunk.at), format!("picture {index}: {what}"))
         })?;
+        data += picture.data_bytes();
+        if data > most {
+            let what = format!(
+                "picture {index}: up to it, {data} bytes are pointed at; a file of its size has at most {most}"
+            );
+            return Err(FormatError::damaged(blobs.last().map_or(0, |b| b.chunk.at), what));
+        }
     }
-    Ok((head, done, nal_units, blobs, pictures))
+    Ok((head, done, nal_units, blobs, pictures, end))
 }
 
 fn json<T: for<'a> Deserialize<'a>>(bytes: &[u8], at: u64) -> Result<T, FormatError> {

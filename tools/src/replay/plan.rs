@@ -14,13 +14,12 @@ use nvdec::hevc::audit::{self, Finding, PictureNeeds, ScratchPlan};
 use nvkernel_sys::video::{self, set_control_params as control};
 
 use super::capture::{Capture, MotionCopy, Picture, Pointee, SurfaceShape, Wait};
+use super::limits::{Limits, MOST_MEMORY};
 use crate::exit::{Exit, Failure};
 
 /// Surfaces and slots of motion vectors in use at one time: all engines of a GPU at work on one stream need
 /// fewer.
 const MAX_LIVE: usize = 128;
-/// Bytes of them on a GPU, and on the emulated one, whose memory is the host's.
-const MAX_LIVE_BYTES: [u64; 2] = [24 << 30, 4 << 30];
 
 /// The control word as every driver sends it: timers on, so that no slice data keep an engine for ever.
 const CONTROL: u32 = control::CODEC_TYPE.of(control::CODEC_TYPE_HEVC)
@@ -53,6 +52,15 @@ pub(crate) struct Plan {
     pub(crate) last_memory: bool,
 }
 
+impl Plan {
+    /// Luma samples to decode, slice data to read, and bytes of motion vectors to move for it.
+    fn work(&self) -> u64 {
+        let samples = u64::from(self.needs.geometry.width) * u64::from(self.needs.geometry.height);
+        let moved = self.motion.len() as u64 * self.needs.collocated_slot;
+        samples + u64::from(self.needs.stream_len) + moved
+    }
+}
+
 /// Everything that a capture asks for.
 #[derive(Debug)]
 pub(crate) struct Plans {
@@ -67,15 +75,21 @@ pub(crate) struct Plans {
 pub(crate) fn plan(
     capture: &Capture,
     class: &VideoClass,
-    emulated: bool,
+    limits: &Limits,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Plans, Failure> {
     let mut plans =
         Plans { pictures: Vec::with_capacity(capture.pictures().len()), memory: HashMap::new(), rebased: 0 };
     let mut slots = Slots::default();
+    let mut work = 0u64;
     for (index, picture) in capture.pictures().iter().enumerate() {
         progress(index);
         let mut plan = look(capture, index, picture, class, &mut plans.rebased)?;
+        work = plan.work().saturating_add(work);
+        if work > limits.work {
+            let what = format!("up to it, {work} samples and bytes are to be gone through");
+            return Err(capture.wrong(index, limits.exceeded(what, limits.work)));
+        }
         plan.motion_waits = slots.moved(index as u32, &plan);
         plan.waits = slots.waits(index as u32, &plan, picture.collocated.as_deref());
         plan.waits.extend(picture.waits.iter().filter_map(|wait| match wait {
@@ -86,7 +100,7 @@ pub(crate) fn plan(
         plan.waits.dedup();
         plans.pictures.push(plan);
     }
-    lifetimes(capture, &mut plans, MAX_LIVE_BYTES[usize::from(emulated)])?;
+    lifetimes(capture, &mut plans, limits)?;
     Ok(plans)
 }
 
@@ -139,13 +153,13 @@ fn look(
     let slots = u64::from(32 - named.leading_zeros()) * needs.collocated_slot;
     let collocated = match picture.pointee(video::SET_COLOC_DATA_OFFSET) {
         Some(&Pointee::Memory { id, offset, bytes })
-            if bytes >= slots && offset.is_multiple_of(256) && offset < MAX_LIVE_BYTES[0] =>
+            if bytes >= slots && offset.is_multiple_of(256) && offset < MOST_MEMORY[0] =>
         {
             (id, offset)
         }
         _ => return Err(wrong(format!("SET_COLOC_DATA_OFFSET does not point at {slots} bytes of memory"))),
     };
-    let outside = |at: u64| !at.is_multiple_of(256) || at >= MAX_LIVE_BYTES[0];
+    let outside = |at: u64| !at.is_multiple_of(256) || at >= MOST_MEMORY[0];
     if picture.motion.iter().any(|copy| outside(copy.to) || copy.from.is_some_and(outside)) {
         return Err(wrong("motion vectors are moved from or to where no slot is".to_owned()));
     }
@@ -283,7 +297,7 @@ impl Slots {
 }
 
 /// Notes when surfaces and memory are used last, and refuses captures that want too much of it at once.
-fn lifetimes(capture: &Capture, plans: &mut Plans, most: u64) -> Result<(), Failure> {
+fn lifetimes(capture: &Capture, plans: &mut Plans, limits: &Limits) -> Result<(), Failure> {
     let Plans { pictures: plans, memory: sizes, .. } = plans;
     let pictures = capture.pictures();
     let (mut surfaces, mut memory) = (BTreeMap::new(), BTreeMap::new());
@@ -307,6 +321,8 @@ fn lifetimes(capture: &Capture, plans: &mut Plans, most: u64) -> Result<(), Fail
     }
     let mut live: HashMap<u32, SurfaceGeometry> = HashMap::new();
     let mut live_memory: HashMap<u32, u64> = HashMap::new();
+    // An engine keeps its scratch to the end.
+    let mut scratch: HashMap<EngineType, u64> = HashMap::new();
     for (index, (picture, plan)) in pictures.iter().zip(plans.iter()).enumerate() {
         for (_, surface) in &picture.places {
             let known = live.entry(*surface).or_insert(plan.needs.geometry);
@@ -320,9 +336,17 @@ fn lifetimes(capture: &Capture, plans: &mut Plans, most: u64) -> Result<(), Fail
         live_memory.insert(id, sizes[&id]);
         let bytes =
             live.values().map(SurfaceGeometry::bytes).sum::<u64>() + live_memory.values().sum::<u64>();
-        if live.len() + live_memory.len() > MAX_LIVE || bytes > most {
-            let what = format!("{} surfaces and {bytes} bytes are in use at once", live.len());
-            return Err(capture.wrong(index, what));
+        scratch
+            .entry(plan.engine)
+            .and_modify(|most| *most = plan.scratch.size.max(*most))
+            .or_insert(plan.scratch.size);
+        let bytes = bytes + scratch.values().sum::<u64>();
+        let what = format!("{} surfaces and {bytes} bytes are in use at once", live.len());
+        if live.len() + live_memory.len() > MAX_LIVE {
+            return Err(capture.wrong(index, format!("{what}, {MAX_LIVE} surfaces and memories may be")));
+        }
+        if bytes > limits.memory {
+            return Err(capture.wrong(index, limits.exceeded(what, limits.memory)));
         }
         for surface in &plan.last_surfaces {
             live.remove(surface);

@@ -24,7 +24,8 @@ use super::hash::PlaneHashes;
 use super::motion::{Motion, MotionTracker};
 use crate::console;
 use crate::decode::{self, costs_pictures};
-use crate::device::{self, EngineChoice};
+use crate::device;
+use crate::engines::EngineChoice;
 use crate::exit::{self, Exit, Failure};
 use crate::message;
 use crate::output::file::{OutputFile, Sources, is_dash};
@@ -70,7 +71,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     let progress = super::progress(input.size, "{bytes}/{total_bytes}  {msg}");
     let engines = options.engine.for_job(&context, 0);
     let decoder_options = DecoderOptions { engines, ..DecoderOptions::default() };
-    let recorder = Recorder::new(&context, out, &input.name)?;
+    let recorder = CaptureRecorder::new(&context, out, &input.name)?;
     let (recorded, out) = record(
         &context,
         decoder_options,
@@ -153,7 +154,7 @@ pub struct Recorded {
 pub fn record<W: Write + Send + 'static>(
     context: &Arc<Context>,
     options: DecoderOptions,
-    recorder: &Recorder<W>,
+    recorder: &CaptureRecorder<W>,
     name: &str,
     source: &mut dyn Read,
     frames: Option<u64>,
@@ -259,17 +260,17 @@ impl Recorded {
 }
 
 /// Writes down what a session submits. Clones are handles of one recording.
-pub struct Recorder<W> {
+pub struct CaptureRecorder<W> {
     state: Arc<Mutex<State<W>>>,
 }
 
-impl<W> Clone for Recorder<W> {
+impl<W> Clone for CaptureRecorder<W> {
     fn clone(&self) -> Self {
-        Recorder { state: self.state.clone() }
+        CaptureRecorder { state: self.state.clone() }
     }
 }
 
-impl<W> std::fmt::Debug for Recorder<W> {
+impl<W> std::fmt::Debug for CaptureRecorder<W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("recorder")
     }
@@ -362,7 +363,7 @@ fn head(context: &Context, source: &str) -> Head {
     }
 }
 
-impl<W: Write> Recorder<W> {
+impl<W: Write> CaptureRecorder<W> {
     /// Begins a capture of `source`.
     ///
     /// # Errors
@@ -386,7 +387,7 @@ impl<W: Write> Recorder<W> {
             in_error: 0,
             failed: None,
         };
-        Ok(Recorder { state: Arc::new(Mutex::new(state)) })
+        Ok(CaptureRecorder { state: Arc::new(Mutex::new(state)) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State<W>> {
@@ -447,7 +448,7 @@ fn writing(source: io::Error) -> Failure {
     Failure::Output { path: "the capture".to_owned(), source }
 }
 
-impl<W: Write + Send> Observer for Recorder<W> {
+impl<W: Write + Send> Observer for CaptureRecorder<W> {
     fn submitted(&mut self, job: &PictureJob<'_>, submission: &Submission, record: &Arc<PictureRecord>) {
         let mut state = self.lock();
         if state.failed.is_some() || state.begun_pictures >= state.limit {

@@ -8,7 +8,8 @@ use super::capture::Capture;
 use super::compare::{BEYOND_THE_MODEL, Comparison, Outcome};
 use super::player::{Assignment, Player};
 use crate::console;
-use crate::device::{self, EngineChoice};
+use crate::device;
+use crate::engines::EngineChoice;
 use crate::exit::{Exit, Failure};
 
 /// What to replay.
@@ -20,6 +21,8 @@ pub struct Options {
     pub device: OpenOptions,
     /// Which engine; those of the recording by default.
     pub engine: Option<EngineChoice>,
+    /// The capture is one's own: the size of its file does not limit what it asks for.
+    pub trusted: bool,
     /// Print JSON.
     pub json: bool,
 }
@@ -61,7 +64,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     let assignment = assignment(options.engine, &context)?;
     let total = capture.pictures().len();
     let progress = super::progress(Some(total as u64), "{pos}/{len} pictures");
-    let replay = replay(&context, &capture, assignment, &mut |index| {
+    let replay = replay(&context, &capture, assignment, options.trusted, &mut |index| {
         progress.set_position(index as u64)
     });
     progress.finish_and_clear();
@@ -96,10 +99,11 @@ pub fn replay(
     context: &std::sync::Arc<Context>,
     capture: &Capture,
     assignment: Assignment,
+    trusted: bool,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Replay, Failure> {
     let emulated = context.device().is_emulated();
-    let player = Player::new(context, capture, &mut |_| ())?;
+    let player = Player::new(context, capture, trusted, &mut |_| ())?;
     let blocks: Vec<u32> = (0..capture.pictures().len()).map(|index| player.blocks(index)).collect();
     let mut notes = vec!["cycle_count is not compared".to_owned()];
     if player.rebased() > 0 {
