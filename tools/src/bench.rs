@@ -1,7 +1,7 @@
 //! `nvdec-bench`: what decoding costs, measured so that it can be repeated.
 //!
-//! Every benchmark is a function from options to a result, which is text for people and JSON for programs. On the emulated
-//! GPU all of them run and say so; what they then measure is this machine's processor.
+//! Every benchmark is a function from options to a result, which is text for people and JSON for programs. On the
+//! emulated GPU all of them run and say so; what they then measure is this machine's processor.
 
 pub mod bound;
 pub mod detile;

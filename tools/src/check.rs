@@ -140,7 +140,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     Ok(totals.exit())
 }
 
-/// Prints a line. That nobody reads it does not change what is said with the exit code.
+/// Prints a line. A reader that has gone away does not change the exit code.
 fn printed(line: &str) -> Result<(), Failure> {
     match console::print(&format!("{line}\n")) {
         Err(failure) if failure.is_broken_pipe() => Ok(()),

@@ -1,7 +1,7 @@
 //! The clock that an NVDEC engine runs at: cycles by its own count, over the time that it took by the GPU's clock.
 //!
-//! The driver holds the engines at a low clock while it takes the GPU for idle, and NVDEC work alone does not change that
-//! (`docs/nvdec.md`, Clocks). Nothing tells it without NVIDIA's libraries, so a small clip is decoded and timed.
+//! The driver holds the engines at a low clock while it takes the GPU for idle, and NVDEC work alone does not change
+//! that (`docs/nvdec.md`, Clocks). Nothing tells it without NVIDIA's libraries, so a small clip is decoded and timed.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -56,8 +56,8 @@ impl fmt::Display for EngineClock {
     }
 }
 
-/// Decodes a small clip on the first engine, with time stamps. `None` on the emulated GPU, whose engines have no clock, and
-/// where nothing came of it. From here on the context's queues leave time stamps.
+/// Decodes a small clip on the first engine, with time stamps. `None` on the emulated GPU, whose engines have no clock,
+/// and where nothing came of it. From here on the context's queues leave time stamps.
 pub fn measure(context: &Arc<Context>) -> Option<EngineClock> {
     if context.is_emulated() {
         return None;

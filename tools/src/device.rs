@@ -15,8 +15,8 @@ pub struct DeviceArgs {
     #[arg(long, value_name = "DEVICE", global = true)]
     device: Option<DeviceChoice>,
 
-    /// When auto takes the emulated GPU, which is a hundred times slower, in place of a real one: never; if-absent, where
-    /// there is neither an NVIDIA device nor its driver; or emulated, whenever no GPU can be used
+    /// When auto takes the emulated GPU, which is a hundred times slower, in place of a real one: never; if-absent,
+    /// where there is neither an NVIDIA device nor its driver; or emulated, whenever no GPU can be used
     #[arg(long, value_name = "WHEN", default_value_t, global = true)]
     fallback: Fallback,
 }

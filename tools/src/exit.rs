@@ -148,7 +148,7 @@ pub enum Failure {
         /// How it ended.
         exit: Exit,
     },
-    /// The decoder wants a surface back while nobody holds one.
+    /// The decoder wants a surface back, and no frame holds one.
     #[error("the decoder has no free surface although no frame is held (picture {0})")]
     Stuck(u64),
 }
@@ -166,7 +166,7 @@ impl Failure {
         }
     }
 
-    /// Whether whoever reads the output has gone away, which is no error of ours.
+    /// Whether the reader of the output has gone away, which is no error of ours.
     pub fn is_broken_pipe(&self) -> bool {
         let is = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
         match self {

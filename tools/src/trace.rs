@@ -1,7 +1,7 @@
 //! `--trace`: when each engine worked on which picture, what it waited for, and what that says of the bottleneck.
 //!
-//! Times are the GPU's: stamps that the engines leave before and behind each submission ([`hcq::profile`]). What the host
-//! did is put beside them by reading both clocks at the start.
+//! Times are the GPU's: stamps that the engines leave before and behind each submission ([`hcq::profile`]). What the
+//! host did is put beside them by reading both clocks at the start.
 
 mod chrome;
 pub mod submissions;

@@ -230,7 +230,7 @@ fn the_emulated_gpu_decodes() {
     assert!(stdout(&output).contains("3 bit-exact, 0 differ"), "{}", stdout(&output));
     let output = run(DECODE, &[arguments[5], "--device", "emulated", "-f", "null", "--verify"]);
     assert!(stderr(&output).contains("bit-exact 16/16"), "{}", stderr(&output));
-    // What the engine in software lacks is refused by name, and nobody takes it for the hardware's limit.
+    // What the engine in software lacks is refused by name, and not as the hardware's limit.
     let path = clip("x_444_cqp.hevc");
     let path = path.to_str().unwrap();
     let reason = "the emulated engine cannot decode this stream: chroma_format_idc = 3 (4:4:4)";
@@ -458,7 +458,7 @@ fn the_probe_watches_engines() {
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     assert_eq!(text.matches("GPU 0  NVIDIA H200 (emulated)\n").count(), 2, "{text}");
     assert!(!text.contains('\x1b'), "no control sequences in a pipe: {text}");
-    assert!(stderr(&output).contains("nobody else can be seen"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("no other program can be seen"), "{}", stderr(&output));
 
     for wrong in
         [&["--watch", "--selftest"][..], &["--rate", "9"], &["--watch", "--interval", "3600", "--rate", "99"]]

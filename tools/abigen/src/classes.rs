@@ -143,7 +143,7 @@ fn prefix_family(prefix: &str) -> &str {
 }
 
 fn probes() -> Probes {
-    // The headers of launch descriptors leave this macro to whoever includes them.
+    // The headers of launch descriptors leave this macro to the files that include them.
     let mut probes = Probes { source: String::from("#define MW(range) range\n"), ..Probes::default() };
     for header in HEADERS {
         let _ = writeln!(probes.source, "#include \"{header}\"");

@@ -6,7 +6,8 @@
 //! - the longest chain of pictures of which each refers to the one before, on the fastest engine;
 //! - the time for which surfaces are taken, divided by the surfaces. A surface is taken from the start of its picture until
 //!   the last picture that reads it is decoded; whatever the order, that is no less than the longest chain of references
-//!   from the one to the other. (A frame that nobody holds may be written to again before it would have been shown.)
+//!   from the one to the other. (A frame that the caller does not hold may be written to again before it would have been
+//!   shown.)
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,8 +21,8 @@ use super::measure::ratio;
 use crate::exit::Failure;
 use crate::trace::submissions::{Submissions, SubmittedPicture};
 
-/// Pictures behind one, in decoding order, among which those are looked for that read it. Leaving out those further away
-/// makes the bound lower, never wrong.
+/// Pictures behind one, in decoding order, among which those are looked for that read it. Leaving out those further
+/// away makes the bound lower, never wrong.
 const REACH: usize = 256;
 
 /// The pictures of a stream, in decoding order.

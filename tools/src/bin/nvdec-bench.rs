@@ -70,7 +70,7 @@ struct MeansArgs {
     /// Have slice data copied rather than read by the engines where the stream lies
     #[arg(long)]
     copy: bool,
-    /// Find the NAL units of the stream beforehand, as whoever reads a container has them
+    /// Find the NAL units of the stream beforehand, as a program that reads a container has them
     #[arg(long)]
     indexed: bool,
 }
@@ -257,7 +257,7 @@ Exit codes:
    2  the command line makes no sense
   65  the stream is damaged or has no picture: figures of it would say nothing
   66  the input cannot be read
-  69  the GPU that --device names is not usable, or it cannot decode this stream
+  69  no GPU can be used (see --fallback), or it cannot decode this stream
   77  no permission to use the GPU";
 
 fn positive(text: &str) -> Result<f64, String> {

@@ -120,7 +120,8 @@ Exit codes:
   65  the stream is damaged or has no picture; each error is a warning on standard error, and what
       could be decoded is written
   66  the input cannot be read
-  69  the GPU that --device names is not usable, or it cannot decode this stream (the syntax element and the limit are named)
+  69  no GPU can be used (see --fallback), or it cannot decode this stream (the syntax element and the limit
+      are named)
   77  no permission to use the GPU";
 
 fn main() -> ExitCode {

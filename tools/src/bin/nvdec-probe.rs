@@ -41,11 +41,11 @@ struct Args {
     #[arg(long, value_name = "N", default_value = "all", requires = "selftest")]
     engine: EngineChoice,
 
-    /// Show how busy each NVDEC engine is, whoever uses it, until Ctrl-C
+    /// Show how busy each NVDEC engine is, for all programs together, until Ctrl-C
     ///
-    /// At random times each engine gets an empty submission. If it answers late, it was at somebody's work:
+    /// At random times each engine gets an empty submission. If it answers late, it was at work:
     /// the share of late answers is the share of time in which it was busy, and "95 % sure" is what that may
-    /// be after so few samples. The wait is about what anybody's next picture would wait: the one in the
+    /// be after so few samples. The wait is about what the next picture of any program would wait: the one in the
     /// middle, and the longest.
     ///
     /// No privilege is needed. Others who use the GPU pay with a switch of channels for each sample of an

@@ -24,6 +24,10 @@ const MAX_PICTURE: u32 = 256 << 10;
 const MAX_NAL: u32 = 2 << 20;
 /// Most slots of motion vectors that are moved for one picture.
 const MAX_MOVED: usize = 64;
+/// The codec of version 1 of the format.
+const FIRST_CODEC: &str = "hevc";
+/// Most bytes of the name of a codec.
+const MAX_CODEC_NAME: usize = 16;
 /// Luma samples along the side of a block that has a checksum of its own.
 pub const BLOCK: u32 = 64;
 
@@ -81,6 +85,9 @@ pub struct Picture {
     pub engine: String,
     /// The value of the engine's timeline that completes it.
     pub point: u64,
+    /// Name of the codec, such as `hevc`. Version 1 of the format does not say it, and has HEVC alone.
+    #[serde(default)]
+    pub codec: String,
     /// Data of `SET_APPLICATION_ID`.
     pub application_id: u32,
     /// Data of `SET_CONTROL_PARAMS`.
@@ -457,6 +464,7 @@ fn parse(source: &mut dyn Source) -> Result<Parts, FormatError> {
     let mut chunks: Vec<Chunk> = Vec::new();
     let mut ends = Vec::new();
     let mut reader = ChunkReader::new(source)?;
+    let version = reader.version();
     let Some((chunk, payload)) = reader.next_chunk()? else {
         return Err(FormatError::damaged(format::START, "there is nothing but a magic number"));
     };
@@ -474,7 +482,8 @@ fn parse(source: &mut dyn Source) -> Result<Parts, FormatError> {
             BLOB => chunks.push(chunk),
             PICT => {
                 limited(&payload, &chunk, MAX_PICTURE)?;
-                let picture: Picture = json(&format::unpack(&payload, chunk.at)?, chunk.at)?;
+                let mut picture: Picture = json(&format::unpack(&payload, chunk.at)?, chunk.at)?;
+                name_codec(&mut picture, version).map_err(|what| FormatError::damaged(at, what))?;
                 check(&picture, pictures.len(), nal_units.len()).map_err(|what| {
                     FormatError::damaged(at, format!("picture {}: {what}", pictures.len()))
                 })?;
@@ -533,6 +542,20 @@ fn limited(payload: &[u8], chunk: &Chunk, limit: u32) -> Result<u32, FormatError
     match bytes <= limit {
         true => Ok(bytes),
         false => Err(FormatError::damaged(chunk.at, format!("a {:?} chunk of {bytes} bytes", chunk.kind))),
+    }
+}
+
+/// Gives a picture of a file of version 1 the codec that it cannot but be of.
+fn name_codec(picture: &mut Picture, version: u32) -> Result<(), String> {
+    let named = !picture.codec.is_empty();
+    match version {
+        1 if named => Err("a picture names its codec, which version 1 does not".to_owned()),
+        1 => {
+            FIRST_CODEC.clone_into(&mut picture.codec);
+            Ok(())
+        }
+        _ if named && picture.codec.len() <= MAX_CODEC_NAME => Ok(()),
+        _ => Err(format!("a picture names no codec by up to {MAX_CODEC_NAME} letters")),
     }
 }
 

@@ -1,8 +1,8 @@
 //! How much work and memory a capture may ask for.
 //!
-//! A capture may come from anyone, and what it asks for need not be in it: sizes are numbers. So the work and the memory are
-//! bounded by the size of the file, with an allowance for small captures; `docs/nvcap.md` has the figures. A recording
-//! holds 12 bytes of checksums for 4096 luma samples of each of its pictures, unless pictures are alike, and
+//! A capture may come from anyone, and what it asks for need not be in it: sizes are numbers. So the work and the
+//! memory are bounded by the size of the file, with an allowance for small captures; `docs/nvcap.md` has the figures. A
+//! recording holds 12 bytes of checksums for 4096 luma samples of each of its pictures, unless pictures are alike, and
 //! is far within them.
 
 use std::fmt;

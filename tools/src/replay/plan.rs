@@ -14,6 +14,7 @@ use nvdec::hevc::audit::{self, Finding, PictureNeeds, ScratchPlan};
 use nvkernel_sys::video::{self, set_control_params as control};
 
 use super::capture::{Capture, MotionCopy, Picture, Pointee, SurfaceShape, Wait};
+use super::codecs::{CODECS, Codec, CodecRow};
 use super::limits::{Limits, MOST_MEMORY};
 use crate::exit::{Exit, Failure};
 
@@ -22,8 +23,7 @@ use crate::exit::{Exit, Failure};
 const MAX_LIVE: usize = 128;
 
 /// The control word as every driver sends it: timers on, so that no slice data keep an engine for ever.
-const CONTROL: u32 = control::CODEC_TYPE.of(control::CODEC_TYPE_HEVC)
-    | control::GPTIMER_ON.of(1)
+const CONTROL: u32 = control::GPTIMER_ON.of(1)
     | control::MBTIMER_ON.of(1)
     | control::TESTRUN_ENV.of(control::TESTRUN_ENV_PROD_RUN);
 /// Bits that may be set or not: what becomes of errors, and the trace behind the status, for which there is
@@ -122,14 +122,32 @@ fn look(
     rebased: &mut usize,
 ) -> Result<Plan, Failure> {
     let wrong = |what: String| capture.wrong(index, what);
-    let codec = control::CODEC_TYPE.get(picture.control_params);
-    if picture.application_id != video::APPLICATION_ID_HEVC || codec != control::CODEC_TYPE_HEVC {
-        let what = format!("SET_APPLICATION_ID is {}, codec {codec}: not HEVC", picture.application_id);
-        return Err(wrong(what));
+    let Some(codec) = CodecRow::of_name(&picture.codec) else {
+        let known: Vec<_> = CODECS.iter().map(|row| row.name).collect();
+        return Err(wrong(format!("its codec is {:?}; known are {}", picture.codec, known.join(", "))));
+    };
+    let codec_type = control::CODEC_TYPE.get(picture.control_params);
+    if picture.application_id != codec.application_id || codec_type != codec.codec_type {
+        let (id, title) = (picture.application_id, codec.title);
+        return Err(wrong(format!("SET_APPLICATION_ID is {id}, codec {codec_type}: not {title}")));
     }
-    if picture.control_params & !CONTROL_FREE != CONTROL {
+    if picture.control_params & !CONTROL_FREE != CONTROL | control::CODEC_TYPE.of(codec.codec_type) {
         return Err(wrong(format!("SET_CONTROL_PARAMS is {:#x}", picture.control_params)));
     }
+    match codec.codec {
+        Codec::Hevc => look_hevc(capture, (index, picture), class, codec, rebased),
+    }
+}
+
+/// What an HEVC picture needs, by its position. `rebased` counts those whose scratch is laid out anew.
+fn look_hevc(
+    capture: &Capture,
+    (index, picture): (usize, &Picture),
+    class: &VideoClass,
+    codec: &CodecRow,
+    rebased: &mut usize,
+) -> Result<Plan, Failure> {
+    let wrong = |what: String| capture.wrong(index, what);
     let mut descriptor =
         data(capture, index, picture, video::SET_DRV_PIC_SETUP_OFFSET, audit::DESCRIPTOR_BYTES)?;
     let tiles = data(capture, index, picture, video::HEVC_SET_TILE_SIZES_OFFSET, audit::TILE_SIZES_BYTES)?;
@@ -143,7 +161,7 @@ fn look(
     }
     let needs = audit::audit(&descriptor, &tiles, class).map_err(finding)?;
     let scratch = audit::scratch(&descriptor, class).map_err(finding)?;
-    methods(picture, &needs).map_err(wrong)?;
+    methods(codec, picture, &needs).map_err(wrong)?;
     let length = needs.stream_len as usize + audit::BITSTREAM_SLACK;
     match picture.pointee(video::SET_IN_BUF_BASE_OFFSET) {
         Some(Pointee::Data { bytes, .. }) if *bytes as usize == length => {}
@@ -204,16 +222,8 @@ fn data(
 }
 
 /// Whether the methods are those that a picture needs, each with the kind of memory that belongs to it.
-fn methods(picture: &Picture, needs: &PictureNeeds) -> Result<(), String> {
-    for record in &picture.methods {
-        let name = video::method_name(record.method);
-        let Some(data) = super::reads_data(record.method) else {
-            return Err(format!("method {name} is none that HEVC needs"));
-        };
-        if data != matches!(record.to, Pointee::Data { .. }) {
-            return Err(format!("{name} points at the wrong kind of memory"));
-        }
-    }
+fn methods(codec: &CodecRow, picture: &Picture, needs: &PictureNeeds) -> Result<(), String> {
+    codec.check_kinds(picture)?;
     for method in [video::SET_NVDEC_STATUS_OFFSET, video::HEVC_SET_FILTER_BUFFER_OFFSET] {
         if picture.pointee(method).is_none() {
             return Err(format!("{} is missing", video::method_name(method)));

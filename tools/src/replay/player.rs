@@ -102,8 +102,8 @@ impl<'a> Player<'a> {
     ///
     /// # Errors
     ///
-    /// [`Failure::Capture`] for a capture that would make an engine leave the memory made for it or that asks for too much,
-    /// [`Failure::Device`] for pictures that this class cannot decode.
+    /// [`Failure::Capture`] for a capture that would make an engine leave the memory made for it or that asks for too
+    /// much, [`Failure::Device`] for pictures that this class cannot decode.
     pub fn new(
         context: &'a Arc<Context>,
         capture: &'a Capture,

@@ -19,6 +19,7 @@ use nvkernel_sys::video::{self, hevc_pic};
 use super::capture::{
     CaptureWriter, Hashes, Head, MethodRecord, MotionCopy, Picture, Pointee, SurfaceShape, Wait,
 };
+use super::codecs::{CodecRow, Holds};
 use super::fetch::{Fetched, Fetcher};
 use super::hash::PlaneHashes;
 use super::motion::{Motion, MotionTracker};
@@ -91,7 +92,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     if recorded.warning_count > WARNINGS_SHOWN {
         message!("warning: and {} more", recorded.warning_count - WARNINGS_SHOWN);
     }
-    // A capture of nothing is of no use to anyone.
+    // A capture without a picture is of no use.
     if recorded.pictures > 0 || options.frames == Some(0) {
         report(options, &recorded, out.commit()?)?;
     } else if recorded.stopped.is_none() {
@@ -238,7 +239,7 @@ fn accept(
             Ok(Sent::Accepted) => return Ok(()),
             Ok(Sent::NoSurface) if received == 0 => return Err(Failure::Stuck(recorded.nal_units)),
             Ok(Sent::NoSurface) => {}
-            // Nobody limits the memory of this context.
+            // The memory of this context has no limit.
             Ok(Sent::NoMemory) => return Err(Failure::Stuck(recorded.nal_units)),
             Err(error @ nvdec::Error::CannotDecode { .. }) => {
                 recorded.stopped.get_or_insert(error);
@@ -478,6 +479,10 @@ impl<W: Write> State<W> {
         submission: &Submission,
         record: &Arc<PictureRecord>,
     ) -> Result<(), Failure> {
+        let Some(codec) = CodecRow::of_application(job.application_id) else {
+            let what = format!("application id {} is of no codec that can be recorded", job.application_id);
+            return Err(nvdec::Error::Hardware(what).into());
+        };
         let index = self.written + self.pending.len();
         let geometry = *job.target.geometry();
         // First of all, so that nothing of what follows is waited for by an engine.
@@ -488,8 +493,8 @@ impl<W: Write> State<W> {
         let mut bitstream = Vec::new();
         for operand in job.buffers {
             let (method, buffer) = (operand.method, &operand.memory());
-            let to = if is_input(method, buffer) {
-                let data = self.host_data(method, buffer, job)?;
+            let to = if is_input(codec, method, buffer) {
+                let data = self.host_data(codec, method, buffer, job)?;
                 if method == video::SET_IN_BUF_BASE_OFFSET {
                     bitstream.clone_from(&data);
                 }
@@ -509,6 +514,7 @@ impl<W: Write> State<W> {
             poc: record.poc,
             engine: point.timeline().engine().to_string(),
             point: point.value(),
+            codec: codec.name.to_owned(),
             application_id: job.application_id,
             control_params: job.control_params,
             nal_units: self.nal_units_before(&bitstream),
@@ -562,21 +568,21 @@ impl<W: Write> State<W> {
     /// What the engine reads of a buffer in host memory.
     fn host_data(
         &self,
+        codec: &CodecRow,
         method: u32,
         buffer: &DeviceBuffer,
         job: &PictureJob<'_>,
     ) -> Result<Vec<u8>, Failure> {
-        let bytes = match method {
-            video::SET_DRV_PIC_SETUP_OFFSET => audit::DESCRIPTOR_BYTES as u64,
-            video::HEVC_SET_TILE_SIZES_OFFSET => audit::TILE_SIZES_BYTES as u64,
-            video::HEVC_SET_SCALING_LIST_OFFSET => audit::SCALING_LIST_BYTES as u64,
-            video::SET_IN_BUF_BASE_OFFSET => {
+        let bytes = match codec.holds(method) {
+            Some(Holds::Data(bytes)) => bytes as u64,
+            Some(Holds::Slices) => {
+                let table = &codec.descriptor;
                 let setup = job.operand(video::SET_DRV_PIC_SETUP_OFFSET).map(Operand::memory);
-                let descriptor = setup.map(|setup| read(&setup, hevc_pic::SIZE as u64)).transpose()?;
-                let length = descriptor.and_then(|bytes| hevc_pic::stream_len.read(&bytes, 0).ok());
+                let descriptor = setup.map(|setup| read(&setup, table.size as u64)).transpose()?;
+                let length = descriptor.and_then(|bytes| table.stream_len.read(&bytes, 0).ok());
                 length.unwrap_or(0) as u64 + audit::BITSTREAM_SLACK as u64
             }
-            _ => UNKNOWN_BYTES,
+            Some(Holds::Memory) | None => UNKNOWN_BYTES,
         };
         read(buffer, bytes)
     }
@@ -626,7 +632,7 @@ impl<W: Write> State<W> {
                 return;
             }
         }
-        // Points long past are waited for by nobody.
+        // No picture waits for points long past.
         if self.points.len() > 4096 {
             self.points.drain(..2048);
         }
@@ -634,9 +640,9 @@ impl<W: Write> State<W> {
 }
 
 /// Whether a method points at what the engine reads, rather than at what it works in.
-fn is_input(method: u32, buffer: &DeviceBuffer) -> bool {
+fn is_input(codec: &CodecRow, method: u32, buffer: &DeviceBuffer) -> bool {
     // What is uploaded is host memory.
-    super::reads_data(method).unwrap_or(buffer.placement() == Placement::Sysmem)
+    codec.holds(method).map_or(buffer.placement() == Placement::Sysmem, |holds| holds != Holds::Memory)
 }
 
 /// The first `bytes` of a buffer, fewer if it is shorter.

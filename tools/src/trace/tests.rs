@@ -182,7 +182,8 @@ fn a_trace_of_a_stream() {
         slices.sort_unstable();
         assert!(slices.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{slices:?}");
     }
-    // A flow begins and ends within slices of its threads, in this order, and what waits begins behind what it waits for.
+    // A flow begins and ends within slices of its threads, in this order, and what waits begins behind what it waits
+    // for.
     let inside = |event: &Value| {
         let at = time(event, "ts");
         let slices = &threads[&event["tid"].as_u64().unwrap()];

@@ -67,6 +67,7 @@ fn what_makes_an_engine_leave_its_memory_is_refused_by_name() {
     refused("stream_len is 4294967295", name, |d| d.set(pic::stream_len, 0, 0xffff_ffff));
     refused("enable_histogram is 1", name, |d| d.set(pic::enable_histogram, 0, 1));
     refused("tile table", name, |d| d.data(video::HEVC_SET_TILE_SIZES_OFFSET)[0] += 1);
+    refused("its codec is \"av1\"; known are hevc", name, |d| d.picture.codec = "av1".to_owned());
     refused("SET_APPLICATION_ID is 9", name, |d| d.picture.application_id = 9);
     refused("SET_CONTROL_PARAMS is 0x10042057", name, |d| d.picture.control_params |= 1 << 28);
     refused("SET_CONTROL_PARAMS is 0x42047", name, |d| d.picture.control_params ^= 1 << 4);
