@@ -16,7 +16,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A device node could not be opened.
-    #[error("cannot open {node}: {source}")]
+    #[error("cannot open {node}: {source}{}", descriptor_advice(source))]
     Open {
         /// Path of the node.
         node: String,
@@ -24,7 +24,7 @@ pub enum Error {
         source: io::Error,
     },
     /// An ioctl failed before the resource manager looked at it: wrong size, wrong node, or gone.
-    #[error("{operation}: ioctl failed: {source}")]
+    #[error("{operation}: ioctl failed: {source}{}", descriptor_advice(source))]
     Ioctl {
         /// The call and what it was made for.
         operation: String,
@@ -151,7 +151,27 @@ pub enum Error {
     },
 }
 
+/// What to do about a call that failed for want of file descriptors, to stand behind its message; empty for all other
+/// failures.
+pub fn descriptor_advice(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EMFILE) => "; this process may open no more files: raise the limit (`ulimit -n`)",
+        Some(libc::ENFILE) => "; the system may open no more files: end other programs, or raise fs.file-max",
+        _ => "",
+    }
+}
+
 impl Error {
+    /// Whether the process, or the system, had no file descriptors left (`EMFILE`, `ENFILE`).
+    pub fn is_out_of_descriptors(&self) -> bool {
+        match self {
+            Error::Open { source, .. } | Error::Ioctl { source, .. } | Error::Map { source, .. } => {
+                !descriptor_advice(source).is_empty()
+            }
+            _ => false,
+        }
+    }
+
     /// The status of the resource manager, if it was the one to refuse.
     pub fn rm_status(&self) -> Option<RmStatus> {
         match self {

@@ -89,10 +89,14 @@ pub(crate) fn text_of(bytes: &[u8]) -> String {
 }
 
 fn check(status: u32, operation: impl FnOnce() -> String) -> Result<()> {
-    match RmStatus(status) {
-        RmStatus::NV_OK => Ok(()),
-        status => Err(Error::Rm { operation: operation(), status }),
+    let status = RmStatus(status);
+    let good = status == RmStatus::NV_OK;
+    if good && !log::log_enabled!(log::Level::Debug) {
+        return Ok(());
     }
+    let operation = operation();
+    log::debug!("driver: {operation}: {status}");
+    if good { Ok(()) } else { Err(Error::Rm { operation, status }) }
 }
 
 impl RmClient {
@@ -445,6 +449,7 @@ impl RmClient {
 }
 
 fn open(kernel: &dyn KernelInterface, node: Node) -> Result<OwnedFd> {
+    log::debug!("driver: open {node}");
     kernel.open(node).map_err(|source| Error::Open { node: node.to_string(), source })
 }
 

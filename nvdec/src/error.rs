@@ -2,13 +2,34 @@
 
 use std::io;
 
-use crate::choice::{DeviceChoice, ParseDeviceError};
 use nvkernel_sys::status::RmStatus;
 
 use crate::status::PictureFault;
 
 /// The result of every fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A text that names no device.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is none of auto, nv:N (N a GPU's number, from 0) and emulated")]
+pub struct ParseDeviceError(String);
+
+impl ParseDeviceError {
+    pub(crate) fn new(text: &str) -> ParseDeviceError {
+        ParseDeviceError(text.to_owned())
+    }
+}
+
+/// A text that names no [`Fallback`](crate::Fallback).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is none of never, if-absent and emulated")]
+pub struct ParseFallbackError(String);
+
+impl ParseFallbackError {
+    pub(crate) fn new(text: &str) -> ParseFallbackError {
+        ParseFallbackError(text.to_owned())
+    }
+}
 
 /// An error of the decoder. Those that concern one picture leave the session usable
 /// ([`is_picture_error`](Error::is_picture_error)).
@@ -22,16 +43,27 @@ pub enum Error {
     #[error("{0}")]
     Hardware(String),
     /// The environment names no device.
-    #[error("the environment variable {}: {source}", DeviceChoice::VARIABLE)]
+    #[error("the environment variable NVDEC_DEVICE: {source}")]
     Variable {
         /// What is wrong with its value.
         source: ParseDeviceError,
+    },
+    /// A GPU, or its driver, is there and cannot be used, and the emulated GPU may not take its place unasked.
+    #[error(
+        "{source}; {present} is there, so the emulated GPU does not stand in for it unasked: \
+         Fallback::IfUnusable, --fallback emulated or NVDEC_DEVICE=emulated allow that"
+    )]
+    Unusable {
+        /// What there is: a device node, or a file of the driver.
+        present: String,
+        /// What keeps it from being used.
+        source: Box<Error>,
     },
     /// The emulated GPU is not part of this build.
     #[error("this build of nvdec has no emulated GPU: its feature `emulated` is off")]
     NoEmulation,
     /// The operating system has not what the emulated GPU needs.
-    #[error("cannot set up the emulated GPU: {source}")]
+    #[error("cannot set up the emulated GPU: {source}{}", hcq::descriptor_advice(source))]
     Emulation {
         /// What it said.
         source: io::Error,
@@ -109,6 +141,16 @@ impl Error {
         )
     }
 
+    /// Whether the process, or the system, has no file descriptors left (`EMFILE`, `ENFILE`).
+    pub fn is_out_of_descriptors(&self) -> bool {
+        match self {
+            Error::Gpu(error) => error.is_out_of_descriptors(),
+            Error::Emulation { source } => !hcq::descriptor_advice(source).is_empty(),
+            Error::Unusable { source, .. } => source.is_out_of_descriptors(),
+            _ => false,
+        }
+    }
+
     /// Whether the GPU, or the host, has no memory left.
     pub fn is_out_of_memory(&self) -> bool {
         matches!(self, Error::Gpu(error) if error.rm_status() == Some(RmStatus::NV_ERR_NO_MEMORY))
@@ -118,6 +160,7 @@ impl Error {
     pub fn is_unsupported(&self) -> bool {
         match self {
             Error::Hardware(_) | Error::NoEmulation | Error::CannotDecode { .. } => true,
+            Error::Unusable { source, .. } => source.is_unsupported(),
             Error::Gpu(error) => {
                 matches!(
                     error,

@@ -8,7 +8,6 @@
 
 #![deny(unsafe_code)]
 
-mod choice;
 pub mod class;
 mod context;
 mod download;
@@ -19,6 +18,7 @@ mod frame;
 pub mod hevc;
 pub mod job;
 mod motion;
+mod open;
 pub mod pool;
 #[allow(unsafe_code)]
 pub mod queue;
@@ -32,14 +32,14 @@ mod testing;
 mod upload;
 mod uses;
 
-pub use choice::{DeviceChoice, ParseDeviceError};
 pub use context::{Context, Lane};
 pub use download::{Download, Downloader, HostFrame};
-pub use error::{Error, Result};
+pub use error::{Error, ParseDeviceError, ParseFallbackError, Result};
 pub use frame::Frame;
 pub use hcq::{Input, InputMut};
 pub use hevc::{DecoderOptions, HevcDecoder, Mode, Price, Sent};
 pub use motion::MotionSlot;
+pub use open::{DeviceChoice, Fallback, OpenOptions};
 pub use scheduler::{EngineLoad, EngineSet};
 pub use session::Engines;
 pub use status::{DecodeStatus, PictureFault};

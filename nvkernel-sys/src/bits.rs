@@ -155,27 +155,22 @@ impl Field {
     }
 
     /// First bit of element `index`, from the start of the structure.
-    ///
-    /// # Panics
-    ///
-    /// When the field has no such element.
     #[inline]
     pub const fn bit(self, index: usize) -> usize {
-        assert!(index < self.count as usize, "the field has no such element");
         self.offset as usize * 8 + self.lo as usize + index * self.stride as usize
     }
 
     /// Checks element `index` against the array and the `size` of the structure; its first bit.
     #[inline(always)]
     fn locate(self, size: usize, index: usize) -> Result<usize, FieldError> {
-        if index >= usize::from(self.count) {
-            return Err(self.misplaced(size, index));
+        // The index first: any may be asked for, and the bit of one that is not there may exceed a `usize`.
+        if index < usize::from(self.count) {
+            let lo = self.bit(index);
+            if (lo + self.width() as usize - 1) / 8 < size {
+                return Ok(lo);
+            }
         }
-        let lo = self.bit(index);
-        if (lo + self.width() as usize - 1) / 8 >= size {
-            return Err(self.misplaced(size, index));
-        }
-        Ok(lo)
+        Err(self.misplaced(size, index))
     }
 
     #[cold]
@@ -342,7 +337,6 @@ pub static TABLES: &[&Table] = &[
     &crate::copy::set_remap_components::TABLE,
     &crate::copy::block_size::TABLE,
     &crate::copy::origin::TABLE,
-    &crate::ctrl::perf_boost_flags::TABLE,
     &crate::host::gp_entry::TABLE,
     &crate::host::method_header::TABLE,
     &crate::host::mem_op_a::TABLE,

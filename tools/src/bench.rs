@@ -1,7 +1,7 @@
 //! `nvdec-bench`: what decoding costs, measured so that it can be repeated.
 //!
-//! Every benchmark is a function from options to a result, which is text for people and JSON for programs. On the emulated
-//! GPU all of them run and say so; what they then measure is this machine's processor.
+//! Every benchmark is a function from options to a result, which is text for people and JSON for programs. On the
+//! emulated GPU all of them run and say so; what they then measure is this machine's processor.
 
 pub mod bound;
 pub mod detile;
@@ -21,8 +21,9 @@ use std::sync::Arc;
 use nvdec::Context;
 use serde::Serialize;
 
+use crate::console;
 use crate::exit::{Exit, Failure};
-use crate::output;
+use crate::output::file::Sources;
 
 /// Stands before every result. Field names are those of the JSON output.
 #[derive(Clone, Debug, Serialize)]
@@ -89,7 +90,7 @@ pub fn print<T: Serialize + fmt::Display>(
         }
         false => format!("{machine}\n{result}"),
     };
-    output::print(&text)?;
+    console::print(&text)?;
     Ok(Exit::Success)
 }
 
@@ -97,8 +98,10 @@ pub fn print<T: Serialize + fmt::Display>(
 ///
 /// # Errors
 ///
-/// [`Failure::Input`] if it cannot be read, [`Failure::NotAnnexB`] if it is something else.
+/// [`Failure::Input`] if it cannot be read, [`Failure::NotAnnexB`] if it is something else, [`Failure::Usage`] if
+/// standard output goes to it.
 pub fn read(path: &Path) -> Result<Arc<[u8]>, Failure> {
+    Sources::of([path]).check(&[])?;
     let name = path.display().to_string();
     let data = std::fs::read(path).map_err(|source| Failure::Input { path: name.clone(), source })?;
     if let Some(found) = crate::decode::other_format(&data) {

@@ -1,10 +1,8 @@
 //! `nvdec-decode --check`: every stream of a corpus against the MD5 of each of its pictures.
 
-mod corpus;
-mod expected;
-
-pub use corpus::{Entry, corpus};
-pub use expected::{Comparison, Difference, Expected, ExpectedError};
+pub mod corpus;
+pub mod expected;
+pub mod stream;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,13 +13,18 @@ use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use nvdec::{Context, DeviceChoice, Mode};
+use nvdec::{Context, Mode, OpenOptions};
 use serde::Serialize;
 
-use crate::decode::{Consumer, Picture, Settings, costs_pictures, decode};
-use crate::device::{self, EngineChoice};
+use crate::console;
+use crate::decode::Settings;
+use crate::device;
+use crate::engines::EngineChoice;
 use crate::exit::{Exit, Failure};
-use crate::output;
+use crate::output::file::Sources;
+use corpus::{Entry, corpus};
+use expected::Expected;
+use stream::{StreamResult, Verdict, check_stream};
 
 /// What to check, and how.
 #[derive(Clone, Debug)]
@@ -31,83 +34,13 @@ pub struct Options {
     /// Streams decoded at a time; twice the number of engines if `None`.
     pub jobs: Option<usize>,
     /// Which device.
-    pub device: DeviceChoice,
+    pub device: OpenOptions,
     /// Which engine or engines.
     pub engine: EngineChoice,
     /// What decoders are to be good at.
     pub mode: Mode,
     /// Print JSON.
     pub json: bool,
-}
-
-/// What became of one stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "verdict", rename_all = "kebab-case")]
-pub enum Verdict {
-    /// Every picture is as expected.
-    BitExact,
-    /// A picture, or their number, is not as expected.
-    Differs {
-        /// Where and how.
-        #[serde(flatten)]
-        difference: Difference,
-        /// First error that the decoder reported, if any.
-        error: Option<String>,
-    },
-    /// The hardware or this library cannot decode it.
-    Refused {
-        /// The reason.
-        reason: String,
-    },
-    /// It could not be decoded for another reason.
-    Error {
-        /// The reason.
-        reason: String,
-    },
-    /// It was not tried.
-    Skipped {
-        /// The reason.
-        reason: String,
-    },
-}
-
-/// The result of one stream. Field names are those of the JSON output.
-#[derive(Clone, Debug, Serialize)]
-pub struct StreamResult {
-    /// The file.
-    pub stream: String,
-    /// What became of it.
-    #[serde(flatten)]
-    pub verdict: Verdict,
-    /// Pictures put out.
-    pub pictures: u64,
-    /// Errors that the decoder reported of pictures and NAL units.
-    pub errors: u64,
-    /// Engine that decoded it.
-    pub engines: Vec<String>,
-    /// Wall time in seconds.
-    pub seconds: f64,
-}
-
-impl fmt::Display for StreamResult {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.verdict {
-            Verdict::BitExact => write!(f, "bit-exact  {}  {} pictures", self.stream, self.pictures)?,
-            Verdict::Differs { difference, error } => {
-                write!(f, "DIFFERS    {}  {difference}", self.stream)?;
-                if let Some(error) = error {
-                    write!(f, "; {error}")?;
-                }
-            }
-            Verdict::Refused { reason } => write!(f, "refused    {}  {reason}", self.stream)?,
-            Verdict::Error { reason } => write!(f, "ERROR      {}  {reason}", self.stream)?,
-            Verdict::Skipped { reason } => write!(f, "skipped    {}  {reason}", self.stream)?,
-        }
-        match (&self.verdict, self.errors) {
-            (Verdict::BitExact, n) if n > 0 => write!(f, " ({n} errors reported)"),
-            _ => Ok(()),
-        }
-    }
 }
 
 /// How many streams had each verdict. Field names are those of the JSON output.
@@ -182,6 +115,9 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     if entries.is_empty() {
         return Err(Failure::Usage("no stream with a .framemd5 beside it was found".to_owned()));
     }
+    let streams = entries.iter().map(|entry| entry.stream.as_path());
+    let sums = entries.iter().filter_map(|entry| entry.sums.as_deref().ok());
+    Sources::of(streams.chain(sums)).check(&[])?;
     let context = device::open(options.device)?;
     let start = Instant::now();
     let jobs = options.jobs.unwrap_or(2 * context.engines().len()).clamp(1, entries.len());
@@ -204,9 +140,9 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     Ok(totals.exit())
 }
 
-/// Prints a line. That nobody reads it does not change what is said with the exit code.
+/// Prints a line. A reader that has gone away does not change the exit code.
 fn printed(line: &str) -> Result<(), Failure> {
-    match output::print(&format!("{line}\n")) {
+    match console::print(&format!("{line}\n")) {
         Err(failure) if failure.is_broken_pipe() => Ok(()),
         result => result,
     }
@@ -293,100 +229,6 @@ fn check_entry(context: &Arc<Context>, entry: &Entry, options: &Options, index: 
     let engines = options.engine.for_job(context, index);
     let settings = Settings { engines, mode: options.mode, ..Settings::default() };
     check_stream(context, &name, &mut file, settings, &expected)
-}
-
-/// Decodes one stream and compares it.
-pub fn check_stream(
-    context: &Arc<Context>,
-    name: &str,
-    source: &mut dyn std::io::Read,
-    settings: Settings,
-    expected: &Expected,
-) -> StreamResult {
-    let start = Instant::now();
-    let mut job = Job {
-        comparison: Comparison::new(expected),
-        buffer: Vec::new(),
-        errors: 0,
-        first: None,
-        unsupported: None,
-        comparable: None,
-    };
-    let outcome = decode(context, name, source, settings, &mut job);
-    let (pictures, engines, stopped) = match outcome {
-        Ok(summary) => (summary.pictures, summary.engines, summary.stopped.map(Failure::Decode)),
-        Err(failure) => (job.comparison.compared(), BTreeMap::new(), Some(failure)),
-    };
-    let errors = job.errors;
-    StreamResult {
-        stream: name.to_owned(),
-        verdict: job.verdict(stopped),
-        pictures,
-        errors,
-        engines: engines.keys().map(|engine| engine.to_string()).collect(),
-        seconds: start.elapsed().as_secs_f64(),
-    }
-}
-
-struct Job<'a> {
-    comparison: Comparison<'a>,
-    buffer: Vec<u8>,
-    errors: u64,
-    first: Option<String>,
-    unsupported: Option<String>,
-    /// Pictures before a part that the hardware refuses: those behind it cannot be told apart.
-    comparable: Option<u64>,
-}
-
-impl Job<'_> {
-    fn verdict(self, stopped: Option<Failure>) -> Verdict {
-        let compared = self.comparison.compared();
-        // A wrong picture weighs more than what ended the stream behind it.
-        if let Some(difference) = self.comparison.difference() {
-            return Verdict::Differs { difference: difference.clone(), error: self.first };
-        }
-        if let Some(failure) = stopped {
-            let reason = match compared {
-                0 => failure.to_string(),
-                n => format!("after {n} pictures: {failure}"),
-            };
-            return match failure.exit() {
-                Exit::Unavailable => Verdict::Refused { reason },
-                _ => Verdict::Error { reason },
-            };
-        }
-        match self.comparison.finish() {
-            None => Verdict::BitExact,
-            Some(_) if compared == 0 && self.unsupported.is_some() => {
-                Verdict::Refused { reason: self.unsupported.unwrap_or_default() }
-            }
-            Some(difference) => Verdict::Differs { difference, error: self.first },
-        }
-    }
-}
-
-impl Consumer for Job<'_> {
-    fn picture(&mut self, picture: &mut Picture) -> Result<(), Failure> {
-        if self.comparable.is_some_and(|limit| picture.index >= limit) {
-            return Ok(());
-        }
-        self.buffer.clear();
-        picture.write_planar(&mut self.buffer);
-        self.comparison.picture(&self.buffer, picture.poc);
-        Ok(())
-    }
-
-    fn refused(&mut self, pictures: u64) {
-        self.comparable = Some(pictures);
-    }
-
-    fn warning(&mut self, error: nvdec::Error) {
-        self.errors += u64::from(costs_pictures(&error));
-        if let nvdec::Error::Bitstream { source: source @ hevc::Error::Unsupported { .. }, .. } = &error {
-            self.unsupported.get_or_insert_with(|| source.to_string());
-        }
-        self.first.get_or_insert_with(|| error.to_string());
-    }
 }
 
 #[cfg(test)]

@@ -6,9 +6,8 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use hcq::descriptor_advice;
 use nvkernel_sys::status::RmStatus;
-
-use crate::probe::permissions::Finding;
 
 /// How a program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +72,7 @@ pub enum Failure {
     #[error("{0}")]
     Usage(String),
     /// The input cannot be opened or read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {source}{}", descriptor_advice(source))]
     Input {
         /// The file.
         path: String,
@@ -81,7 +80,7 @@ pub enum Failure {
         source: io::Error,
     },
     /// The output cannot be written.
-    #[error("cannot write {path}: {source}")]
+    #[error("cannot write {path}: {source}{}", descriptor_advice(source))]
     Output {
         /// The file.
         path: String,
@@ -149,7 +148,7 @@ pub enum Failure {
         /// How it ended.
         exit: Exit,
     },
-    /// The decoder wants a surface back while nobody holds one.
+    /// The decoder wants a surface back, and no frame holds one.
     #[error("the decoder has no free surface although no frame is held (picture {0})")]
     Stuck(u64),
 }
@@ -167,7 +166,7 @@ impl Failure {
         }
     }
 
-    /// Whether whoever reads the output has gone away, which is no error of ours.
+    /// Whether the reader of the output has gone away, which is no error of ours.
     pub fn is_broken_pipe(&self) -> bool {
         let is = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
         match self {
@@ -182,19 +181,8 @@ impl Failure {
         if self.is_broken_pipe() {
             return Exit::Success;
         }
-        eprintln!("{program}: {self}");
+        crate::message!("{program}: {self}");
         self.exit()
-    }
-
-    /// A failure to use a device, explained by what was found on this machine.
-    pub fn device(error: &nvdec::Error, finding: Option<&Finding>) -> Failure {
-        match finding {
-            Some(finding) => Failure::Device {
-                message: format!("{}; {}", finding.what, finding.advice),
-                exit: finding.exit.unwrap_or_else(|| of_decoder(error)),
-            },
-            None => Failure::Device { message: error.to_string(), exit: of_decoder(error) },
-        }
     }
 }
 
@@ -205,6 +193,7 @@ pub fn of_decoder(error: &nvdec::Error) -> Exit {
     }
     match error {
         nvdec::Error::Gpu(error) => of_gpu(error),
+        nvdec::Error::Unusable { source, .. } => of_decoder(source),
         nvdec::Error::Bitstream { source: hevc::Error::Unsupported { .. }, .. } => Exit::Unavailable,
         error if error.is_picture_error() => Exit::Data,
         _ => Exit::Fault,
@@ -218,6 +207,7 @@ fn of_gpu(error: &hcq::Error) -> Exit {
         {
             Exit::Permission
         }
+        error if error.is_out_of_descriptors() => Exit::Fault,
         // A node that is missing, or that no driver answers on.
         hcq::Error::Open { .. } => Exit::Unavailable,
         hcq::Error::Rm { status: RmStatus::NV_ERR_INSUFFICIENT_PERMISSIONS, .. } => Exit::Permission,

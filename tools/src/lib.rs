@@ -5,17 +5,23 @@
 //! meant for another program goes to standard output; messages, warnings and progress go to standard error.
 
 #![forbid(unsafe_code)]
+// Both panic where standard output or standard error is full; `console` does not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod bench;
 pub mod check;
+pub mod clock;
+pub mod console;
 pub mod decode;
 pub mod device;
+pub mod engines;
 pub mod exit;
+mod interrupt;
 pub mod logger;
 pub mod output;
 pub mod parse;
 pub mod probe;
-pub mod recorder;
+pub mod program;
 pub mod replay;
 pub mod selftest;
 pub mod stats;

@@ -16,7 +16,7 @@ impl Log for StandardError {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            eprintln!("{}: {}", record.level().as_str().to_lowercase(), record.args());
+            crate::message!("{}: {}", record.level().as_str().to_lowercase(), record.args());
         }
     }
 

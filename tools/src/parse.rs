@@ -10,9 +10,9 @@ use hevc::nal::NalUnitType;
 use hevc::{DecodedPictureBuffer, Output, Parser, Picture, RefEntry, SliceType, Unit};
 use serde::Serialize;
 
+use crate::console;
 use crate::decode::{self, run::Input};
 use crate::exit::{Exit, Failure};
-use crate::output;
 use crate::probe;
 
 pub use text::render;
@@ -98,7 +98,7 @@ pub fn run(input: &Path, json: bool) -> Result<Exit, Failure> {
     } else {
         format!("{}\nThis machine: {}\n", render(&name, &parsed), probe::verdict())
     };
-    output::print(&text)?;
+    console::print(&text)?;
     if parsed.pictures.is_empty() {
         return Err(Failure::NoPicture { path: name, bytes: parsed.bytes, nal_units: parsed.nal_units });
     }

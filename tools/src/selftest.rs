@@ -8,9 +8,10 @@ use nvdec::Context;
 use nvdec::class::{Chroma, Codec};
 use serde::Serialize;
 
-use crate::check::{Expected, Verdict, check_stream};
+use crate::check::expected::Expected;
+use crate::check::stream::{Verdict, check_stream};
 use crate::decode::Settings;
-use crate::device::EngineChoice;
+use crate::engines::EngineChoice;
 use crate::exit::Failure;
 
 /// A stream that is part of the program.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::bench::measure::process_cpu;
+use crate::clock::EngineClock;
 use crate::decode::Summary;
 use crate::verify::Verification;
 
@@ -33,6 +34,8 @@ pub struct Stats {
     pub gpu_memory: Option<u64>,
     /// From the start of the program to the first picture, in seconds.
     pub first_picture_seconds: Option<f64>,
+    /// Clock of an engine after the run; `None` on the emulated GPU.
+    pub engine_clock: Option<EngineClock>,
     /// Result of `--verify`.
     pub verification: Option<Verification>,
 }
@@ -44,6 +47,7 @@ impl Stats {
         start: Start,
         begin: Instant,
         errors: u64,
+        engine_clock: Option<EngineClock>,
         verification: Option<Verification>,
     ) -> Stats {
         let seconds = summary.elapsed.as_secs_f64();
@@ -62,6 +66,7 @@ impl Stats {
             first_picture_seconds: summary
                 .first_picture
                 .map(|first| (begin - start.at + first).as_secs_f64()),
+            engine_clock,
             verification,
         }
     }
@@ -75,6 +80,9 @@ impl fmt::Display for Stats {
         writeln!(f, "speed           {:.1} pictures/s ({:.3} s)", self.pictures_per_second, self.seconds)?;
         let cycles = self.engine_cycles.checked_div(self.pictures).unwrap_or(0);
         writeln!(f, "engine cycles   {} ({cycles} per picture)", self.engine_cycles)?;
+        if let Some(clock) = &self.engine_clock {
+            writeln!(f, "engine clock    {clock}")?;
+        }
         writeln!(f, "CPU             {:.1} us per picture, output included", self.cpu_us_per_picture)?;
         if let Some(bytes) = self.gpu_memory {
             writeln!(
@@ -120,7 +128,7 @@ mod tests {
         let begin = Instant::now();
         let summary =
             Summary { pictures: 1, first_picture: Some(Duration::from_secs(2)), ..Summary::default() };
-        let stats = Stats::of(&summary, start, begin, 0, None);
+        let stats = Stats::of(&summary, start, begin, 0, None, None);
         let before = (begin - start.at).as_secs_f64();
         assert_eq!(stats.first_picture_seconds, Some(2.0 + before));
         assert!(stats.cpu_us_per_picture <= (process_cpu() - start.cpu).as_secs_f64() * 1e6);
@@ -128,8 +136,10 @@ mod tests {
 
     #[test]
     fn rates_of_nothing_are_zero() {
-        let stats = Stats::of(&Summary::default(), Start::now(), Instant::now(), 0, None);
+        let stats = Stats::of(&Summary::default(), Start::now(), Instant::now(), 0, None, None);
         assert_eq!((stats.pictures_per_second, stats.cpu_us_per_picture), (0.0, 0.0));
-        assert!(stats.to_string().contains("0 per picture"));
+        assert!(stats.to_string().contains("0 per picture") && !stats.to_string().contains("clock"));
+        let slow = Stats { engine_clock: Some(EngineClock { mhz: 840.0, idle: Some(true) }), ..stats };
+        assert!(slow.to_string().contains("engine clock    about 840 MHz, the idle clock: "), "{slow}");
     }
 }

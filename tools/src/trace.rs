@@ -1,17 +1,17 @@
 //! `--trace`: when each engine worked on which picture, what it waited for, and what that says of the bottleneck.
 //!
-//! Times are the GPU's: stamps that the engines leave before and behind each submission ([`hcq::profile`]). What the host
-//! did is put beside them by reading both clocks at the start.
+//! Times are the GPU's: stamps that the engines leave before and behind each submission ([`hcq::profile`]). What the
+//! host did is put beside them by reading both clocks at the start.
 
 mod chrome;
+pub mod submissions;
 mod summary;
 
 pub use summary::{Bottleneck, Idle, Summary};
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,7 +20,8 @@ use nvdec::session::Observer;
 use nvdec::{Context, Download};
 
 use crate::exit::Failure;
-use crate::recorder::{Job, Recorder};
+use crate::output::file::{OutputFile, Sources};
+use submissions::{Submissions, SubmittedPicture};
 
 /// How often both clocks are read; the closest pair counts.
 const CLOCK_READINGS: usize = 8;
@@ -28,14 +29,13 @@ const CLOCK_READINGS: usize = 8;
 /// A trace under way.
 #[derive(Debug)]
 pub struct Tracer {
-    path: PathBuf,
-    file: File,
+    file: OutputFile,
     title: String,
     /// Engines of the GPU.
     engines: usize,
     clock: Clock,
     profiler: Arc<Profiler>,
-    recorder: Recorder,
+    submissions: Submissions,
     /// Copies of pictures to host memory, with the picture's position in decoding order.
     copies: Vec<(SyncPoint, u64)>,
     /// When the host waited for a surface to come back, in nanoseconds of the GPU's clock.
@@ -147,26 +147,24 @@ pub enum WaitFor {
 }
 
 impl Tracer {
-    /// Begins to trace what is decoded on `context`. The file is created at once, so that a name that cannot be written
+    /// Begins to trace what is decoded on `context`. The file is begun at once, so that a name that cannot be written
     /// ends the program before the work and not after it.
     ///
     /// # Errors
     ///
-    /// [`Failure::Output`] if the file cannot be created, errors of the GPU's clock.
-    pub fn begin(path: &Path, context: &Context) -> Result<Tracer, Failure> {
-        let failure = |source| Failure::Output { path: path.display().to_string(), source };
-        let file = File::create(path).map_err(failure)?;
+    /// As [`OutputFile::create`], errors of the GPU's clock.
+    pub fn begin(path: &Path, sources: &Sources, context: &Context) -> Result<Tracer, Failure> {
+        let file = OutputFile::create(path, sources)?;
         let device = context.device();
         let name = device.name().unwrap_or_else(|_| "NVIDIA GPU".to_owned());
         let title = if context.is_emulated() { format!("{name} (emulated)") } else { name };
         Ok(Tracer {
-            path: path.to_owned(),
             file,
             title,
             engines: context.engines().len(),
             clock: Clock::read(device)?,
             profiler: context.profile().clone(),
-            recorder: Recorder::default(),
+            submissions: Submissions::default(),
             copies: Vec::new(),
             stalls: Vec::new(),
         })
@@ -174,7 +172,7 @@ impl Tracer {
 
     /// Watches the decoder.
     pub fn observer(&self) -> Box<dyn Observer> {
-        self.recorder.observer()
+        self.submissions.observer()
     }
 
     /// A picture is being copied to host memory.
@@ -193,13 +191,15 @@ impl Tracer {
     ///
     /// [`Failure::Output`] if the file cannot be written.
     pub fn finish(self) -> Result<Summary, Failure> {
-        let Tracer { path, file, title, engines, clock, profiler, recorder, copies, stalls } = self;
-        let (pictures, copies) = slices(clock, &recorder.take(), &profiler, &copies);
+        let Tracer { mut file, title, engines, clock, profiler, submissions, copies, stalls } = self;
+        let (pictures, copies) = slices(clock, &submissions.take(), &profiler, &copies);
         let recording = Recording { title, engines, pictures, copies, stalls };
-        let failure = |source| Failure::Output { path: path.display().to_string(), source };
-        let mut output = BufWriter::new(file);
-        serde_json::to_writer(&mut output, &chrome::document(&recording)).map_err(|e| failure(e.into()))?;
-        output.write_all(b"\n").and_then(|()| output.flush()).map_err(failure)?;
+        let written =
+            serde_json::to_writer(&mut file, &chrome::document(&recording)).map_err(io::Error::from);
+        if let Err(source) = written.and_then(|()| file.write_all(b"\n")) {
+            return Err(Failure::Output { path: file.name().to_owned(), source });
+        }
+        file.commit()?;
         Ok(Summary::of(&recording))
     }
 }
@@ -212,7 +212,7 @@ fn key(point: &SyncPoint) -> (*const Timeline, u64) {
 /// Pictures and copies that were completed.
 fn slices(
     clock: Clock,
-    jobs: &[Job],
+    jobs: &[SubmittedPicture],
     profiler: &Profiler,
     copies: &[(SyncPoint, u64)],
 ) -> (Vec<Slice>, Vec<CopySlice>) {

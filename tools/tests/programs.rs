@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 const DECODE: &str = env!("CARGO_BIN_EXE_nvdec-decode");
 const PROBE: &str = env!("CARGO_BIN_EXE_nvdec-probe");
 const BENCH: &str = env!("CARGO_BIN_EXE_nvdec-bench");
+const REPLAY: &str = env!("CARGO_BIN_EXE_nvdec-replay");
 
 fn clip(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("clips").join(name)
@@ -126,10 +127,81 @@ fn the_probe_has_one_verdict_in_both_forms() {
     }
 }
 
+/// Whether this machine shows anything of an NVIDIA GPU or its driver.
+fn shows_a_gpu() -> bool {
+    let nodes = std::fs::read_dir("/dev").unwrap().map(|entry| entry.unwrap().file_name());
+    let is_node =
+        |name: &str| name.strip_prefix("nvidia").is_some_and(|n| n == "ctl" || n.parse::<u32>().is_ok());
+    Path::new("/proc/driver/nvidia/version").exists()
+        || nodes.filter_map(|name| name.into_string().ok()).any(|name| is_node(&name))
+}
+
+/// A GPU that is there and cannot be used is an error; only where it is allowed is there software in its place.
+#[test]
+fn a_gpu_that_cannot_be_used_is_no_reason_to_decode_in_software() {
+    let path = clip("x_size_202x150.hevc");
+    let path = path.to_str().unwrap();
+    if has_gpu() || !shows_a_gpu() {
+        return;
+    }
+    let output = run(DECODE, &[path, "-f", "null"]);
+    assert!([1, 69, 77].contains(&code(&output)), "{}", stderr(&output));
+    assert!(stderr(&output).contains("--fallback emulated"), "{}", stderr(&output));
+    let output = run(DECODE, &[path, "-f", "null", "--fallback", "emulated"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stderr(&output).contains("decoding on the emulated GPU, in software"), "{}", stderr(&output));
+}
+
+#[test]
+fn every_program_that_takes_a_device_takes_a_fallback() {
+    let path = clip("x_size_202x150.hevc");
+    let path = path.to_str().unwrap();
+    for (program, args) in [
+        (DECODE, &[path, "-f", "null"][..]),
+        (DECODE, &["--check", path]),
+        (BENCH, &["stream", path, "--rounds", "1", "--mode", "balanced"]),
+        (REPLAY, &["record", path, "-n", "1", "-o", "-"]),
+    ] {
+        let output = run(program, &[args, &["--fallback", "sometimes"]].concat());
+        assert_eq!(code(&output), 2, "{}", stderr(&output));
+        assert!(stderr(&output).contains("never, if-absent and emulated"), "{}", stderr(&output));
+        if !has_gpu() {
+            let output = run(program, &[args, &["--fallback", "never"]].concat());
+            assert!([1, 69, 77].contains(&code(&output)), "{}", stderr(&output));
+            assert!(output.stdout.is_empty());
+            let output = run(program, &[args, &["--fallback", "emulated"]].concat());
+            assert_eq!(code(&output), 0, "{}", stderr(&output));
+            assert!(stderr(&output).contains("in software"), "{}", stderr(&output));
+        }
+    }
+}
+
+/// Too few descriptors for the emulated GPU, and for a real one: neither is called a missing driver.
+#[test]
+fn want_of_descriptors_is_called_that() {
+    let path = clip("x_size_202x150.hevc");
+    let mut seen = 0;
+    for limit in 5..40 {
+        for device in ["emulated", "auto"] {
+            let script =
+                format!("ulimit -n {limit}; exec {DECODE} --device {device} {} -f null", path.display());
+            let output = run("sh", &["-c", &script]);
+            if code(&output) == 0 {
+                continue;
+            }
+            let text = stderr(&output);
+            assert!([1, 66].contains(&code(&output)), "{limit}: {text}");
+            assert!(text.contains("ulimit -n"), "{limit}: {text}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "there were always enough");
+}
+
 #[test]
 fn without_a_gpu_decoding_says_so() {
-    // With GPUs, usable or forbidden, there is nothing to see.
-    if code(&run(PROBE, &[])) != 69 {
+    // With GPUs, usable or not, there is nothing to see.
+    if shows_a_gpu() {
         return;
     }
     let path = clip("x_wpp.hevc");
@@ -158,7 +230,7 @@ fn the_emulated_gpu_decodes() {
     assert!(stdout(&output).contains("3 bit-exact, 0 differ"), "{}", stdout(&output));
     let output = run(DECODE, &[arguments[5], "--device", "emulated", "-f", "null", "--verify"]);
     assert!(stderr(&output).contains("bit-exact 16/16"), "{}", stderr(&output));
-    // What the engine in software lacks is refused by name, and nobody takes it for the hardware's limit.
+    // What the engine in software lacks is refused by name, and not as the hardware's limit.
     let path = clip("x_444_cqp.hevc");
     let path = path.to_str().unwrap();
     let reason = "the emulated engine cannot decode this stream: chroma_format_idc = 3 (4:4:4)";
@@ -343,6 +415,28 @@ fn the_probe_shows_emulated_devices_as_such() {
 }
 
 #[test]
+fn verbose_programs_say_what_the_driver_is_asked() {
+    let path = clip("x_size_202x150.hevc");
+    let path = path.to_str().unwrap();
+    for (program, args) in
+        [(PROBE, &[][..]), (DECODE, &[path, "-f", "null"]), (REPLAY, &["record", path, "-o", "-"])]
+    {
+        let output = run_on("emulated", program, &[args, &["-v"]].concat());
+        let text = stderr(&output);
+        assert_eq!(code(&output), 0, "{text}");
+        for line in [
+            "debug: driver: open /dev/nvidiactl\n",
+            "RM_ALLOC of NV01_ROOT_CLIENT",
+            "FERMI_VASPACE_A",
+            ": NV_OK",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+        assert!(!stderr(&run_on("emulated", program, args)).contains("driver: "));
+    }
+}
+
+#[test]
 fn the_probe_watches_engines() {
     let output = run_on("emulated", PROBE, &["--watch", "--count", "2", "--interval", "0.2", "--json"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
@@ -364,7 +458,7 @@ fn the_probe_watches_engines() {
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     assert_eq!(text.matches("GPU 0  NVIDIA H200 (emulated)\n").count(), 2, "{text}");
     assert!(!text.contains('\x1b'), "no control sequences in a pipe: {text}");
-    assert!(stderr(&output).contains("nobody else can be seen"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("no other program can be seen"), "{}", stderr(&output));
 
     for wrong in
         [&["--watch", "--selftest"][..], &["--rate", "9"], &["--watch", "--interval", "3600", "--rate", "99"]]

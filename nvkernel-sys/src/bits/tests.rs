@@ -159,3 +159,16 @@ proptest! {
         }
     }
 }
+
+/// An index may come from anywhere; where its bit would be need not be a number.
+#[test]
+fn any_index_is_refused_or_read() {
+    for field in crate::video::hevc_pic::FIELDS {
+        for index in [usize::from(field.count), usize::MAX / 8, usize::MAX] {
+            assert!(
+                matches!(field.read(&[0; 512], index), Err(FieldError::Index { .. })),
+                "{field:?}[{index}]"
+            );
+        }
+    }
+}

@@ -8,8 +8,8 @@ use nvkernel_sys::bits::{Field, TABLES, Table};
 use nvkernel_sys::method::Method;
 use nvkernel_sys::{compute, copy, host, video};
 
-use crate::check::{LIBC, PROBE, probe_as};
 use crate::error::Error;
+use crate::probe::{LIBC, PROBE, probe_as};
 use crate::record::{self, Records, find_deep};
 
 /// The headers, below `classes`.
@@ -143,7 +143,7 @@ fn prefix_family(prefix: &str) -> &str {
 }
 
 fn probes() -> Probes {
-    // The headers of launch descriptors leave this macro to whoever includes them.
+    // The headers of launch descriptors leave this macro to the files that include them.
     let mut probes = Probes { source: String::from("#define MW(range) range\n"), ..Probes::default() };
     for header in HEADERS {
         let _ = writeln!(probes.source, "#include \"{header}\"");

@@ -8,6 +8,7 @@ mod check;
 mod classes;
 mod error;
 mod generate;
+mod probe;
 mod record;
 mod source;
 

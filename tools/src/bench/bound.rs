@@ -6,7 +6,8 @@
 //! - the longest chain of pictures of which each refers to the one before, on the fastest engine;
 //! - the time for which surfaces are taken, divided by the surfaces. A surface is taken from the start of its picture until
 //!   the last picture that reads it is decoded; whatever the order, that is no less than the longest chain of references
-//!   from the one to the other. (A frame that nobody holds may be written to again before it would have been shown.)
+//!   from the one to the other. (A frame that the caller does not hold may be written to again before it would have been
+//!   shown.)
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,10 +19,10 @@ use serde::Serialize;
 use super::feed::{Feeder, Stream};
 use super::measure::ratio;
 use crate::exit::Failure;
-use crate::recorder::{Job, Recorder};
+use crate::trace::submissions::{Submissions, SubmittedPicture};
 
-/// Pictures behind one, in decoding order, among which those are looked for that read it. Leaving out those further away
-/// makes the bound lower, never wrong.
+/// Pictures behind one, in decoding order, among which those are looked for that read it. Leaving out those further
+/// away makes the bound lower, never wrong.
 const REACH: usize = 256;
 
 /// The pictures of a stream, in decoding order.
@@ -89,8 +90,8 @@ impl Graph {
     }
 
     /// From what was submitted. `cycles` says what a picture costs.
-    pub fn of(jobs: &[Job], cycles: impl Fn(&Job) -> u64) -> Graph {
-        let mut jobs: Vec<&Job> = jobs.iter().collect();
+    pub fn of(jobs: &[SubmittedPicture], cycles: impl Fn(&SubmittedPicture) -> u64) -> Graph {
+        let mut jobs: Vec<&SubmittedPicture> = jobs.iter().collect();
         jobs.sort_by_key(|job| job.number);
         let index: HashMap<u64, usize> = jobs.iter().enumerate().map(|(at, job)| (job.number, at)).collect();
         let pictures = jobs.iter().enumerate().map(|(at, job)| {
@@ -164,16 +165,16 @@ impl Graph {
 /// # Errors
 ///
 /// Those of the decoder; [`Failure::NoPicture`] for a stream without any.
-pub fn record(context: &Arc<Context>, name: &str, stream: &Stream) -> Result<Vec<Job>, Failure> {
+pub fn record(context: &Arc<Context>, name: &str, stream: &Stream) -> Result<Vec<SubmittedPicture>, Failure> {
     let mut decoder = HevcDecoder::new(context, DecoderOptions::default())?;
-    let recorder = Recorder::default();
-    decoder.observe(recorder.observer());
+    let submissions = Submissions::default();
+    decoder.observe(submissions.observer());
     let mut feeder = Feeder::new(decoder, stream);
     feeder.run(1, &mut |_| Ok(()))?;
     feeder.decoder().finish()?;
     // Looks at each picture's status while it is there.
     feeder.decoder().statistics();
-    let jobs = recorder.take();
+    let jobs = submissions.take();
     if jobs.is_empty() {
         let nal_units = bitstream::split_annex_b(stream).count() as u64;
         return Err(Failure::NoPicture { path: name.to_owned(), bytes: stream.len() as u64, nal_units });

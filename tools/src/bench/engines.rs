@@ -1,5 +1,5 @@
-//! Emulated engines that decode nothing and take their time over it: as long as those of an H200, or a multiple of that,
-//! each at a speed of its own. They show how a stream spreads over engines where there are none.
+//! Emulated engines that decode nothing and take their time over it: as long as those of an H200, or a multiple of
+//! that, each at a speed of its own. They show how a stream spreads over engines where there are none.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

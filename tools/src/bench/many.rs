@@ -1,8 +1,8 @@
 //! Many streams at once: how fast together, how fair to each, and whether all are right.
 //!
-//! A decoder works while it is called, so somebody has to call them all. Here a thread takes turns among its streams, a NAL
-//! unit at a time, which is what a server does; as many threads as the machine has processors unless it is said otherwise.
-//! With one thread, a stream that held the thread up would hold up all others, and show as an unfair rate.
+//! A decoder works while it is called, so all of them have to be called. Here a thread takes turns among its streams, a
+//! NAL unit at a time, which is what a server does; as many threads as the machine has processors unless it is said
+//! otherwise. With one thread, a stream that held the thread up would hold up all others, and show as an unfair rate.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,8 +15,8 @@ use serde::Serialize;
 
 use super::feed::{self, Feeder, Step};
 use super::measure::{self, Memory, mib, ratio};
-use crate::check::{Comparison, Expected};
-use crate::device::EngineChoice;
+use crate::check::expected::{Comparison, Expected};
+use crate::engines::EngineChoice;
 use crate::exit::Failure;
 
 /// Pictures of a stream on their way to host memory, where they are compared.

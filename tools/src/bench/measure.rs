@@ -18,8 +18,8 @@ pub fn thread_cpu() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default()
 }
 
-/// Has the kernel forget the peak of this process's memory, so that [`peak_rss`] speaks of what follows. Where the kernel
-/// does not, the peak is that of the whole run.
+/// Has the kernel forget the peak of this process's memory, so that [`peak_rss`] speaks of what follows. Where the
+/// kernel does not, the peak is that of the whole run.
 pub fn forget_peak_rss() {
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }

@@ -40,8 +40,8 @@ struct Start<'a> {
     nals: Vec<&'a [u8]>,
 }
 
-/// Decodes the first picture of either stream in turn. Memory is fresh in the first round, and in all others what earlier
-/// ones gave back.
+/// Decodes the first picture of either stream in turn. Memory is fresh in the first round, and in all others what
+/// earlier ones gave back.
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! How a stream spreads over emulated engines that take their time and decode nothing: no GPU is needed, and the order of
-//! pictures, the waits and the surfaces are those of hardware.
+//! How a stream spreads over emulated engines that take their time and decode nothing: no GPU is needed, and the order
+//! of pictures, the waits and the surfaces are those of hardware.
 
 use std::fmt;
 use std::sync::Arc;
@@ -66,8 +66,8 @@ pub struct Row {
     pub of_bound: f64,
     /// What the bound is by.
     pub bound_by: &'static str,
-    /// Processor time of the thread that decodes, for each picture, in µs, not scaled. The doorbell is the model's, which
-    /// wakes a thread, and status memory is the host's, which is faster to read than a GPU's.
+    /// Processor time of the thread that decodes, for each picture, in µs, not scaled. The doorbell is the model's,
+    /// which wakes a thread, and status memory is the host's, which is faster to read than a GPU's.
     pub cpu_us_per_picture: f64,
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::bound::{self, Graph, Means};
 use super::feed::{Feeder, Stream};
 use super::measure::{self, Memory, Spread, mib, ms, ratio};
-use crate::device::EngineChoice;
+use crate::engines::EngineChoice;
 use crate::exit::Failure;
 use crate::stats::Start;
 

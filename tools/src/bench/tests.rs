@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::feed::{Means, Stream};
 use super::*;
-use crate::check::Expected;
-use crate::device::{self, EngineChoice};
+use crate::check::expected::Expected;
+use crate::device;
+use crate::engines::EngineChoice;
 use crate::stats::Start;
 
 const STREAM: &[u8] = include_bytes!("../../clips/x_wpp.hevc");

@@ -1,5 +1,7 @@
 //! `nvdec-bench`: what decoding costs.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,11 +11,12 @@ use nvdec::class::Chroma;
 use nvdec::{Context, DeviceChoice, Mode, SurfaceFormat};
 use nvdec_tools::bench::feed::{Means, Stream};
 use nvdec_tools::bench::{self, Machine, bound, detile, many, reconfigure, schedule, start, stream};
-use nvdec_tools::check::Expected;
-use nvdec_tools::device::{self, EngineChoice, ModeChoice};
+use nvdec_tools::check::expected::Expected;
+use nvdec_tools::device::{self, DeviceArgs};
+use nvdec_tools::engines::{EngineChoice, ModeChoice};
 use nvdec_tools::exit::{Exit, Failure};
 use nvdec_tools::stats::Start;
-use nvdec_tools::{logger, output};
+use nvdec_tools::{console, logger, program};
 
 /// Small streams of different size, where no file is named.
 const CLIPS: [(&str, &[u8]); 2] = [
@@ -24,7 +27,7 @@ const CLIPS: [(&str, &[u8]); 2] = [
 /// Measures what decoding costs: speed by mode and engines, many streams at once, start-up, changes of resolution, copies;
 /// and computes how fast a stream could be decoded at all.
 ///
-/// Nothing is written but the result, on standard output. Where there is no usable GPU, everything runs on the emulated
+/// Nothing is written but the result, on standard output. On a machine without GPU, everything runs on the emulated
 /// one and says so.
 #[derive(Debug, Parser)]
 #[command(name = "nvdec-bench", version, after_long_help = AFTER_HELP)]
@@ -32,10 +35,8 @@ struct Arguments {
     #[command(subcommand)]
     what: What,
 
-    /// auto (the first GPU that can decode, else emulated), nv:N, or emulated (an H200 in software); by default what the
-    /// environment variable NVDEC_DEVICE says, auto without it
-    #[arg(long, value_name = "DEVICE", global = true)]
-    device: Option<DeviceChoice>,
+    #[command(flatten)]
+    device: DeviceArgs,
 
     /// Print JSON; its fields are described in the README of the tools
     #[arg(long, global = true)]
@@ -69,7 +70,7 @@ struct MeansArgs {
     /// Have slice data copied rather than read by the engines where the stream lies
     #[arg(long)]
     copy: bool,
-    /// Find the NAL units of the stream beforehand, as whoever reads a container has them
+    /// Find the NAL units of the stream beforehand, as a program that reads a container has them
     #[arg(long)]
     indexed: bool,
 }
@@ -256,7 +257,7 @@ Exit codes:
    2  the command line makes no sense
   65  the stream is damaged or has no picture: figures of it would say nothing
   66  the input cannot be read
-  69  the GPU that --device names is not usable, or it cannot decode this stream
+  69  no GPU can be used (see --fallback), or it cannot decode this stream
   77  no permission to use the GPU";
 
 fn positive(text: &str) -> Result<f64, String> {
@@ -277,14 +278,15 @@ fn size(text: &str) -> Result<(u32, u32), String> {
 
 fn main() -> ExitCode {
     let start = Start::now();
-    let args = Arguments::parse();
-    logger::install(args.verbose);
-    run(&args, start).unwrap_or_else(|failure| failure.report("nvdec-bench")).into()
+    program::run("nvdec-bench", |args: Arguments| {
+        logger::install(args.verbose);
+        run(&args, start)
+    })
 }
 
 fn run(args: &Arguments, start: Start) -> Result<Exit, Failure> {
     let json = args.json;
-    let open = || device::open(device::choose(args.device)?);
+    let open = || device::open(args.device.options()?);
     match &args.what {
         What::Stream(what) => {
             let data = bench::read(&what.file)?;
@@ -428,14 +430,14 @@ fn started(args: &Arguments, what: &StartArgs, start: Start) -> Result<Exit, Fai
         (Some(file), Some(data)) => (name(file), &data[..]),
         _ => (CLIPS[0].0.to_owned(), CLIPS[0].1),
     };
-    let choice = device::choose(args.device)?;
+    let options = args.device.options()?;
     if what.once {
-        let steps = start::once(choice, &name, stream, start)?;
-        output::print(&serde_json::to_string(&steps).expect("steps are numbers"))?;
+        let steps = start::once(options.device, &name, stream, start)?;
+        console::print(&serde_json::to_string(&steps).expect("steps are numbers"))?;
         return Ok(Exit::Success);
     }
     // Which one it is, so that all processes take the same.
-    let context = device::open(choice)?;
+    let context = device::open(options)?;
     let machine = Machine::of(&context, "start");
     let choice = match context.is_emulated() {
         true => DeviceChoice::Emulated,

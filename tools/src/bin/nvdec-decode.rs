@@ -1,15 +1,17 @@
 //! `nvdec-decode`: HEVC byte streams to pictures, on an NVDEC engine.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Parser};
-use nvdec::DeviceChoice;
-use nvdec_tools::device::{self, EngineChoice, ModeChoice};
+use nvdec_tools::device::DeviceArgs;
+use nvdec_tools::engines::{EngineChoice, ModeChoice};
 use nvdec_tools::exit::{Exit, Failure};
 use nvdec_tools::output::{self, Format};
 use nvdec_tools::stats::Start;
-use nvdec_tools::{check, decode, logger, parse};
+use nvdec_tools::{check, decode, logger, parse, program};
 
 /// Decodes an HEVC byte stream (Annex B) on an NVDEC engine and writes its pictures, cropped, in output order.
 ///
@@ -32,10 +34,8 @@ struct Args {
     #[arg(short, long, value_enum, conflicts_with_all = ["check", "parse"])]
     format: Option<Format>,
 
-    /// auto (the first GPU that can decode, else emulated), nv:N, or emulated (an H200 in software); by default what the
-    /// environment variable NVDEC_DEVICE says, auto without it
-    #[arg(long, value_name = "DEVICE", conflicts_with = "parse")]
-    device: Option<DeviceChoice>,
+    #[command(flatten)]
+    device: DeviceArgs,
 
     /// all (spread the stream over them), one (the least busy), or NVDEC numbers such as 3 or 1,2,5. With --check the
     /// default is each: every stream on one engine, in turn
@@ -85,7 +85,7 @@ struct Args {
     jobs: Option<u16>,
 
     /// Show parameter sets and pictures of a stream; needs no GPU
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["device", "fallback"])]
     parse: Option<PathBuf>,
 
     /// Say what the driver is asked
@@ -120,21 +120,23 @@ Exit codes:
   65  the stream is damaged or has no picture; each error is a warning on standard error, and what
       could be decoded is written
   66  the input cannot be read
-  69  the GPU that --device names is not usable, or it cannot decode this stream (the syntax element and the limit are named)
+  69  no GPU can be used (see --fallback), or it cannot decode this stream (the syntax element and the limit
+      are named)
   77  no permission to use the GPU";
 
 fn main() -> ExitCode {
     let start = Start::now();
-    let args = Args::parse();
-    logger::install(args.verbose);
-    run(args, start).unwrap_or_else(|failure| failure.report("nvdec-decode")).into()
+    program::run("nvdec-decode", |args: Args| {
+        logger::install(args.verbose);
+        run(args, start)
+    })
 }
 
 fn run(args: Args, start: Start) -> Result<Exit, Failure> {
     if let Some(input) = &args.parse {
         return parse::run(input, args.json);
     }
-    let device = device::choose(args.device)?;
+    let device = args.device.options()?;
     let Some(input) = args.input else {
         return check::run(&check::Options {
             paths: args.check,

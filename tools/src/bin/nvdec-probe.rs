@@ -1,14 +1,17 @@
 //! `nvdec-probe`: can this machine decode, and if not, why not?
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use nvdec::DeviceChoice;
-use nvdec_tools::device::{self, EngineChoice};
+use nvdec_tools::device;
+use nvdec_tools::engines::EngineChoice;
 use nvdec_tools::exit::{Exit, Failure};
-use nvdec_tools::logger;
 use nvdec_tools::probe::{self, watch};
+use nvdec_tools::{logger, program};
 
 /// Says which NVIDIA GPUs there are, which video engines they have, what those decode, and what stands in the
 /// way of using them.
@@ -38,11 +41,11 @@ struct Args {
     #[arg(long, value_name = "N", default_value = "all", requires = "selftest")]
     engine: EngineChoice,
 
-    /// Show how busy each NVDEC engine is, whoever uses it, until Ctrl-C
+    /// Show how busy each NVDEC engine is, for all programs together, until Ctrl-C
     ///
-    /// At random times each engine gets an empty submission. If it answers late, it was at somebody's work:
+    /// At random times each engine gets an empty submission. If it answers late, it was at work:
     /// the share of late answers is the share of time in which it was busy, and "95 % sure" is what that may
-    /// be after so few samples. The wait is about what anybody's next picture would wait: the one in the
+    /// be after so few samples. The wait is about what the next picture of any program would wait: the one in the
     /// middle, and the longest.
     ///
     /// No privilege is needed. Others who use the GPU pay with a switch of channels for each sample of an
@@ -104,9 +107,10 @@ fn number(text: &str, least: f64, most: f64) -> Result<f64, String> {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    logger::install(args.verbose);
-    run(&args).unwrap_or_else(|failure| failure.report("nvdec-probe")).into()
+    program::run("nvdec-probe", |args: Args| {
+        logger::install(args.verbose);
+        run(&args)
+    })
 }
 
 fn run(args: &Args) -> Result<Exit, Failure> {

@@ -1,15 +1,17 @@
 //! `nvdec-replay`: what an engine was told, recorded, submitted again, printed, compared and made smaller.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use nvdec::DeviceChoice;
-use nvdec_tools::device::{self, EngineChoice};
+use nvdec_tools::device::DeviceArgs;
+use nvdec_tools::engines::EngineChoice;
 use nvdec_tools::exit::{Exit, Failure};
-use nvdec_tools::logger;
 use nvdec_tools::replay::{diff, print, record, run, shrink};
+use nvdec_tools::{logger, program};
 
 /// Records what an NVDEC engine is told to decode a stream, and submits it again: elsewhere, later, or
 /// without a GPU.
@@ -47,7 +49,7 @@ enum Command {
         #[arg(short, long, value_name = "X.nvcap")]
         output: PathBuf,
         #[command(flatten)]
-        device: Device,
+        device: DeviceArgs,
         /// all (spread the stream over them), one (the least busy), or NVDEC numbers such as 3 or 1,2,5; all by default
         #[arg(long, value_name = "N")]
         engine: Option<EngineChoice>,
@@ -71,10 +73,13 @@ enum Command {
         #[arg(value_name = "X.nvcap")]
         input: PathBuf,
         #[command(flatten)]
-        device: Device,
+        device: DeviceArgs,
         /// NVDEC numbers such as 3 or 1,2,5, or all: pictures in turn; by default the engines of the recording
         #[arg(long, value_name = "N|all")]
         engine: Option<EngineChoice>,
+        /// The capture is your own: do not limit memory and work by the size of its file
+        #[arg(long)]
+        trusted: bool,
         #[command(flatten)]
         json: Json,
     },
@@ -134,14 +139,6 @@ enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-struct Device {
-    /// auto (the first GPU that can decode, else emulated), nv:N, or emulated (an H200 in software); by default what the
-    /// environment variable NVDEC_DEVICE says, auto without it
-    #[arg(long, value_name = "DEVICE")]
-    device: Option<DeviceChoice>,
-}
-
-#[derive(Debug, clap::Args)]
 struct Json {
     /// Print JSON
     #[arg(long)]
@@ -169,9 +166,10 @@ Exit codes:
 docs/nvcap.md describes the file.";
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    logger::install(args.verbose);
-    dispatch(args).unwrap_or_else(|failure| failure.report("nvdec-replay")).into()
+    program::run("nvdec-replay", |args: Args| {
+        logger::install(args.verbose);
+        dispatch(args)
+    })
 }
 
 fn dispatch(args: Args) -> Result<Exit, Failure> {
@@ -179,13 +177,13 @@ fn dispatch(args: Args) -> Result<Exit, Failure> {
         Command::Record { input, output, device, engine, frames, json } => record::run(&record::Options {
             input,
             output,
-            device: device::choose(device.device)?,
+            device: device.options()?,
             engine: engine.unwrap_or_default(),
             frames,
             json: json.json,
         }),
-        Command::Run { input, device, engine, json } => {
-            run::run(&run::Options { input, device: device::choose(device.device)?, engine, json: json.json })
+        Command::Run { input, device, engine, trusted, json } => {
+            run::run(&run::Options { input, device: device.options()?, engine, trusted, json: json.json })
         }
         Command::Print { input, picture, zeros, json } => {
             print::run(&print::Options { input, picture, zeros, json: json.json })

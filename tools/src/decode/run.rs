@@ -7,11 +7,16 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nvdec::session::Observer;
-use nvdec::{DeviceChoice, Download, Mode};
+use nvdec::{Download, Mode, OpenOptions};
 
 use super::{Consumer, Picture, Settings, Summary, costs_pictures, decode};
-use crate::device::{self, EngineChoice};
+use crate::clock::{self, EngineClock};
+use crate::console;
+use crate::device;
+use crate::engines::EngineChoice;
 use crate::exit::{self, Exit, Failure};
+use crate::message;
+use crate::output::file::{Sources, is_dash};
 use crate::output::preview::Preview;
 use crate::output::{self, Format, Sink};
 use crate::stats::{Start, Stats};
@@ -31,7 +36,7 @@ pub struct Options {
     /// What to write.
     pub format: Format,
     /// Which device.
-    pub device: DeviceChoice,
+    pub device: OpenOptions,
     /// Which engines.
     pub engine: EngineChoice,
     /// What the decoder is to be good at.
@@ -56,10 +61,12 @@ pub struct Options {
 
 /// Decodes, writes, and says how the program ends.
 pub fn run(options: &Options) -> Result<Exit, Failure> {
+    let sources = Sources::of([options.input.as_path()]);
+    sources.check(&outputs(options))?;
     let Input { name, mut source, size } = open(&options.input)?;
     let context = device::open(options.device)?;
-    let sink = output::open(options.format, options.output.as_deref(), options.frames)?;
-    let preview = options.preview.as_deref().map(Preview::create).transpose()?;
+    let sink = output::open(options.format, options.output.as_deref(), options.frames, &sources)?;
+    let preview = options.preview.as_deref().map(|path| Preview::create(path, &sources)).transpose()?;
     let settings = Settings {
         engines: options.engine.for_job(&context, 0),
         mode: options.mode,
@@ -71,68 +78,86 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     let mut job = Job {
         sink,
         preview,
-        trace: options.trace.as_deref().map(|path| Tracer::begin(path, &context)).transpose()?,
-        verification: options.verify.then(Verification::default),
+        trace: options.trace.as_deref().map(|path| Tracer::begin(path, &sources, &context)).transpose()?,
         progress: bar(size),
-        warnings: 0,
-        damage: 0,
-        unsupported: None,
+        findings: Findings {
+            verification: options.verify.then(Verification::default),
+            ..Findings::default()
+        },
     };
     let summary = decode(&context, &name, &mut *source, settings, &mut job)?;
     job.progress.finish_and_clear();
-    job.sink.finish()?;
-    if let Some(preview) = &mut job.preview {
-        preview.finish()?;
+    // An output without a picture is none: what stood under its name stays.
+    if summary.pictures > 0 || options.frames == Some(0) {
+        job.sink.finish()?;
     }
-    if let (Some(trace), Some(path)) = (job.trace.take(), &options.trace) {
-        eprint!("{}", trace.finish()?);
-        eprintln!("{name}: the trace is in {}; https://ui.perfetto.dev shows it", path.display());
+    let shown = job.preview.map(Preview::finish).transpose()?.flatten();
+    if let (Some(trace), Some(path)) = (job.trace, &options.trace) {
+        console::write(format_args!("{}", trace.finish()?));
+        message!("{name}: the trace is in {}; https://ui.perfetto.dev shows it", path.display());
     }
-    conclude(options, &name, summary, &job, begin)
+    // After the run, which time stamps would have slowed down. What a stream broke is not asked.
+    let figures = (options.stats || options.json) && summary.stopped.is_none();
+    let clock = figures.then(|| clock::measure(&context)).flatten();
+    let end = End { summary, findings: job.findings, shown, clock, begin };
+    conclude(options, &name, end)
+}
+
+/// Everything that is to be written.
+fn outputs(options: &Options) -> Vec<&Path> {
+    let pictures = match options.format {
+        Format::Null => None,
+        // Files of a series have names of their own, which are looked at one by one.
+        Format::Png => options.output.as_deref().filter(|path| !path.is_dir()),
+        _ => Some(options.output.as_deref().unwrap_or(Path::new("-"))),
+    };
+    pictures.into_iter().chain(options.preview.as_deref()).chain(options.trace.as_deref()).collect()
+}
+
+/// What a run came to.
+struct End {
+    summary: Summary,
+    findings: Findings,
+    /// The picture that the preview shows.
+    shown: Option<u64>,
+    clock: Option<EngineClock>,
+    begin: Instant,
 }
 
 /// Reports what is to be reported, the worst last.
-fn conclude(
-    options: &Options,
-    name: &str,
-    summary: Summary,
-    job: &Job,
-    begin: Instant,
-) -> Result<Exit, Failure> {
-    if job.warnings > WARNINGS_SHOWN {
-        eprintln!("warning: and {} more", job.warnings - WARNINGS_SHOWN);
+fn conclude(options: &Options, name: &str, end: End) -> Result<Exit, Failure> {
+    let End { summary, findings, shown, clock, begin } = end;
+    if findings.warnings > WARNINGS_SHOWN {
+        message!("warning: and {} more", findings.warnings - WARNINGS_SHOWN);
     }
     if options.stats || options.json {
         let errors = summary.statistics.pictures_in_error;
-        let stats = Stats::of(&summary, options.start, begin, errors, job.verification.clone());
+        let stats = Stats::of(&summary, options.start, begin, errors, clock, findings.verification.clone());
         if options.json {
             let text = serde_json::to_string_pretty(&stats).expect("figures have string keys only");
-            // Where pictures go to standard output, figures must not.
-            let on_stdout = options.output.as_deref().is_none_or(|path| path == Path::new("-"));
-            match on_stdout && options.format != Format::Null {
-                true => eprintln!("{text}"),
-                false => output::print(&format!("{text}\n"))?,
+            // Where pictures or the trace go to standard output, figures must not.
+            match outputs(options).into_iter().any(is_dash) {
+                true => console::print_to_stderr(&format!("{text}\n"))?,
+                false => console::print(&format!("{text}\n"))?,
             }
         } else {
-            eprint!("{stats}");
+            console::write(format_args!("{stats}"));
         }
     }
-    if let Some(verification) = &job.verification {
-        eprintln!("{name}: {verification}");
+    if let Some(verification) = &findings.verification {
+        message!("{name}: {verification}");
     }
-    if let Some(preview) = &job.preview
-        && let Some(number) = preview.shown()
-    {
-        eprintln!("{name}: picture {number} is in {}", preview.path().display());
+    if let (Some(number), Some(path)) = (shown, &options.preview) {
+        message!("{name}: picture {number} is in {}", path.display());
     }
     let pictures = summary.pictures;
     if let Some(error) = summary.stopped {
-        eprintln!("{name}: {pictures} pictures, not all: {error}");
+        message!("{name}: {pictures} pictures, not all: {error}");
         return Ok(exit::of_decoder(&error));
     }
     if pictures == 0 && options.frames != Some(0) {
-        if let Some(feature) = &job.unsupported {
-            eprintln!("{name}: not decoded: {feature}");
+        if let Some(feature) = &findings.unsupported {
+            message!("{name}: not decoded: {feature}");
             return Ok(Exit::Unavailable);
         }
         return Err(Failure::NoPicture {
@@ -141,11 +166,11 @@ fn conclude(
             nal_units: summary.nal_units,
         });
     }
-    if job.verification.as_ref().is_some_and(|v| !v.is_good()) {
+    if findings.verification.as_ref().is_some_and(|v| !v.is_good()) {
         return Ok(Exit::Fault);
     }
-    if job.damage > 0 {
-        eprintln!("{name}: damaged: {} errors in the stream, {pictures} pictures put out", job.damage);
+    if findings.damage > 0 {
+        message!("{name}: damaged: {} errors in the stream, {pictures} pictures put out", findings.damage);
         return Ok(Exit::Data);
     }
     Ok(Exit::Success)
@@ -163,7 +188,8 @@ pub(crate) struct Input {
 
 /// Opens a file, or standard input for `-`.
 pub(crate) fn open(path: &Path) -> Result<Input, Failure> {
-    if path == Path::new("-") {
+    Sources::of([path]).check(&[])?;
+    if is_dash(path) {
         let source = Box::new(io::stdin().lock());
         return Ok(Input { name: "standard input".to_owned(), source, size: None });
     }
@@ -191,8 +217,15 @@ struct Job {
     sink: Box<dyn Sink>,
     preview: Option<Preview>,
     trace: Option<Tracer>,
-    verification: Option<Verification>,
     progress: ProgressBar,
+    findings: Findings,
+}
+
+/// What was found wrong with a stream.
+#[derive(Default)]
+struct Findings {
+    /// Result of `--verify`.
+    verification: Option<Verification>,
     /// Errors that did not end the stream.
     warnings: u64,
     /// Those of them that cost pictures.
@@ -203,24 +236,25 @@ struct Job {
 
 impl Consumer for Job {
     fn picture(&mut self, picture: &mut Picture) -> Result<(), Failure> {
-        if let Some(verification) = &mut self.verification {
+        if let Some(verification) = &mut self.findings.verification {
             verification.check(picture);
         }
         self.progress.set_message(format!("{} pictures", picture.index + 1));
         if let Some(preview) = &mut self.preview {
-            preview.picture(picture)?;
+            preview.take(picture);
         }
         self.sink.picture(picture)
     }
 
     fn warning(&mut self, error: nvdec::Error) {
-        self.warnings += 1;
-        self.damage += u64::from(costs_pictures(&error));
+        let findings = &mut self.findings;
+        findings.warnings += 1;
+        findings.damage += u64::from(costs_pictures(&error));
         if let nvdec::Error::Bitstream { source: source @ hevc::Error::Unsupported { .. }, .. } = &error {
-            self.unsupported.get_or_insert_with(|| source.to_string());
+            findings.unsupported.get_or_insert_with(|| source.to_string());
         }
-        if self.warnings <= WARNINGS_SHOWN {
-            self.progress.suspend(|| eprintln!("warning: {error}"));
+        if findings.warnings <= WARNINGS_SHOWN {
+            self.progress.suspend(|| message!("warning: {error}"));
         }
     }
 
@@ -257,7 +291,7 @@ mod tests {
             input: "x.hevc".into(),
             output: None,
             format: Format::Null,
-            device: DeviceChoice::Auto,
+            device: OpenOptions::default(),
             engine: EngineChoice::One,
             mode: Mode::default(),
             surfaces: None,
@@ -272,41 +306,39 @@ mod tests {
 
     fn job() -> Job {
         Job {
-            sink: output::open(Format::Null, None, None).unwrap(),
+            sink: output::open(Format::Null, None, None, &Sources::default()).unwrap(),
             preview: None,
             trace: None,
-            verification: None,
             progress: ProgressBar::hidden(),
-            warnings: 0,
-            damage: 0,
-            unsupported: None,
+            findings: Findings::default(),
         }
     }
 
-    fn exit(options: &Options, summary: Summary, job: &Job) -> Exit {
-        conclude(options, "x.hevc", summary, job, Instant::now()).unwrap_or_else(|failure| failure.exit())
+    fn exit(options: &Options, summary: Summary, job: Job) -> Exit {
+        let end = End { summary, findings: job.findings, shown: None, clock: None, begin: Instant::now() };
+        conclude(options, "x.hevc", end).unwrap_or_else(|failure| failure.exit())
     }
 
     #[test]
     fn how_a_run_ends() {
         let some = || Summary { pictures: 3, ..Summary::default() };
-        assert_eq!(exit(&options(), some(), &job()), Exit::Success);
-        assert_eq!(exit(&options(), Summary::default(), &job()), Exit::Data);
+        assert_eq!(exit(&options(), some(), job()), Exit::Success);
+        assert_eq!(exit(&options(), Summary::default(), job()), Exit::Data);
         let mut damaged = job();
         damaged.warning(nvdec::Error::TooManyReferences { poc: 1 });
-        assert_eq!(exit(&options(), some(), &damaged), Exit::Data);
+        assert_eq!(exit(&options(), some(), damaged), Exit::Data);
         let mut refused = job();
         let (place, feature) = (Place::with_id(Structure::Sps, 0), "palette_mode_enabled_flag");
         let source = hevc::Error::Unsupported { place, feature };
         refused.warning(nvdec::Error::Bitstream { offset: 0, source });
-        assert_eq!(exit(&options(), Summary::default(), &refused), Exit::Unavailable);
+        assert_eq!(exit(&options(), Summary::default(), refused), Exit::Unavailable);
         let stopped = |error| Summary { stopped: Some(error), ..some() };
         let refused = nvdec::Error::Hardware("no such engine".into());
-        assert_eq!(exit(&options(), stopped(refused), &job()), Exit::Unavailable);
-        assert_eq!(exit(&options(), stopped(hcq::Error::GpuLost.into()), &job()), Exit::Fault);
+        assert_eq!(exit(&options(), stopped(refused), job()), Exit::Unavailable);
+        assert_eq!(exit(&options(), stopped(hcq::Error::GpuLost.into()), job()), Exit::Fault);
         let mut wrong = job();
-        wrong.verification = Some(Verification { mismatched: 1, ..Verification::default() });
-        assert_eq!(exit(&options(), some(), &wrong), Exit::Fault);
+        wrong.findings.verification = Some(Verification { mismatched: 1, ..Verification::default() });
+        assert_eq!(exit(&options(), some(), wrong), Exit::Fault);
     }
 
     #[test]

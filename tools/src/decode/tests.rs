@@ -4,7 +4,8 @@ use hcq::kernel::emulated::{EmulatedKernel, Engine, EngineContext, EngineFault};
 use hcq::{Device, EngineKind};
 
 use super::*;
-use crate::check::{Expected, Verdict, check_stream};
+use crate::check::expected::Expected;
+use crate::check::stream::{Verdict, check_stream};
 use crate::parse;
 
 const IPB: &[u8] = include_bytes!("../../clips/x_size_202x150.hevc");

@@ -73,8 +73,8 @@ impl Sink for FrameMd5 {
         self.output.write(format!("0, {index:>10}, {index:>10}, {:>8}, {size:>8}, {hash}\n", 1).as_bytes())
     }
 
-    fn finish(&mut self) -> Result<(), Failure> {
-        self.output.flush()
+    fn finish(self: Box<Self>) -> Result<(), Failure> {
+        self.output.commit()
     }
 }
 
@@ -100,10 +100,10 @@ impl Sink for WholeMd5 {
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<(), Failure> {
-        let sum = std::mem::take(&mut self.md5).finalize();
-        self.output.write(format!("{}\n", hex(&sum)).as_bytes())?;
-        self.output.flush()
+    fn finish(self: Box<Self>) -> Result<(), Failure> {
+        let WholeMd5 { mut output, md5, .. } = *self;
+        output.write(format!("{}\n", hex(&md5.finalize())).as_bytes())?;
+        output.commit()
     }
 }
 
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn framemd5_is_what_ffmpeg_writes() {
         let shared = Shared::default();
-        let mut sink = FrameMd5::new(shared.output());
+        let mut sink = Box::new(FrameMd5::new(shared.output()));
         for index in 0..2 {
             let mut picture = picture(index);
             picture.stream = Arc::new(StreamInfo { frame_rate: Some((24, 1)), ..StreamInfo::default() });
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn whole_md5_is_that_of_the_concatenation() {
         let shared = Shared::default();
-        let mut sink = WholeMd5::new(shared.output());
+        let mut sink = Box::new(WholeMd5::new(shared.output()));
         for index in 0..2 {
             sink.picture(&picture(index)).unwrap();
         }

@@ -2,6 +2,7 @@
 //!
 //! All of them write the conformance window only, in output order.
 
+pub mod file;
 pub mod framemd5;
 pub mod png;
 pub mod preview;
@@ -10,14 +11,14 @@ pub(crate) mod testing;
 pub mod y4m;
 pub mod yuv;
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
 use crate::decode::Picture;
 use crate::exit::Failure;
+use file::{OutputFile, Sources, is_dash};
 
 /// What `--format` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -61,68 +62,81 @@ pub trait Sink {
     /// Writes a picture.
     fn picture(&mut self, picture: &Picture) -> Result<(), Failure>;
 
-    /// Writes what comes after the last picture.
-    fn finish(&mut self) -> Result<(), Failure>;
+    /// Writes what comes after the last picture, and gives files their names. Without it, what was written of a file is
+    /// removed.
+    fn finish(self: Box<Self>) -> Result<(), Failure>;
 }
 
-/// A file or standard output, with its name for messages.
+/// Where the pictures of one stream go: a file, or standard output.
 pub struct Output {
-    path: String,
-    writer: Box<dyn Write>,
+    name: String,
+    writer: Writer,
+}
+
+enum Writer {
+    File(OutputFile),
+    #[cfg(test)]
+    Any(Box<dyn Write>),
 }
 
 impl Output {
-    /// Creates a file; `-` or nothing is standard output.
-    pub fn create(path: Option<&Path>) -> Result<Output, Failure> {
-        match path.filter(|path| *path != Path::new("-")) {
-            None => {
-                Ok(Output::new("standard output", Box::new(BufWriter::with_capacity(1 << 16, io::stdout()))))
-            }
-            Some(path) => {
-                let name = path.display().to_string();
-                match File::create(path) {
-                    Ok(file) => Ok(Output::new(&name, Box::new(BufWriter::with_capacity(1 << 20, file)))),
-                    Err(source) => Err(Failure::Output { path: name, source }),
-                }
-            }
-        }
+    /// Begins a file; `-` or nothing is standard output.
+    ///
+    /// # Errors
+    ///
+    /// As [`OutputFile::create`].
+    pub fn create(path: Option<&Path>, sources: &Sources) -> Result<Output, Failure> {
+        let file = OutputFile::create(path.unwrap_or(Path::new("-")), sources)?;
+        Ok(Output { name: file.name().to_owned(), writer: Writer::File(file) })
     }
 
     /// Any writer.
-    pub fn new(path: &str, writer: Box<dyn Write>) -> Output {
-        Output { path: path.to_owned(), writer }
+    #[cfg(test)]
+    pub(crate) fn new(name: &str, writer: Box<dyn Write>) -> Output {
+        Output { name: name.to_owned(), writer: Writer::Any(writer) }
     }
 
     /// Writes all of `bytes`.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.writer.write_all(bytes).map_err(|source| Failure::Output { path: self.path.clone(), source })
+        let written = match &mut self.writer {
+            Writer::File(file) => file.write_all(bytes),
+            #[cfg(test)]
+            Writer::Any(writer) => writer.write_all(bytes),
+        };
+        written.map_err(|source| Failure::Output { path: self.name.clone(), source })
     }
 
-    /// Hands everything on to the system.
-    pub fn flush(&mut self) -> Result<(), Failure> {
-        self.writer.flush().map_err(|source| Failure::Output { path: self.path.clone(), source })
+    /// Hands everything on to the system; a file gets its name.
+    pub fn commit(self) -> Result<(), Failure> {
+        match self.writer {
+            Writer::File(file) => file.commit().map(|_| ()),
+            #[cfg(test)]
+            Writer::Any(_) => Ok(()),
+        }
     }
 }
 
-/// Prints `text` to standard output.
-pub fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(|source| Failure::Output { path: "standard output".to_owned(), source })
-}
-
-/// The writer for `format`; `frames` is the number of pictures that there will be at most.
-pub fn open(format: Format, path: Option<&Path>, frames: Option<u64>) -> Result<Box<dyn Sink>, Failure> {
+/// The writer for `format`, which writes to none of `sources`; `frames` is the number of pictures that there will be at
+/// most.
+///
+/// # Errors
+///
+/// [`Failure::Usage`] if the path does not fit the format, and as [`OutputFile::create`].
+pub fn open(
+    format: Format,
+    path: Option<&Path>,
+    frames: Option<u64>,
+    sources: &Sources,
+) -> Result<Box<dyn Sink>, Failure> {
+    let output = || Output::create(path, sources);
     Ok(match format {
-        Format::Yuv => Box::new(yuv::Planar::new(Output::create(path)?)),
-        Format::Nv12 => Box::new(yuv::SemiPlanar::new(Output::create(path)?, 8)),
-        Format::P010 => Box::new(yuv::SemiPlanar::new(Output::create(path)?, 10)),
-        Format::Y4m => Box::new(y4m::Y4m::new(Output::create(path)?)),
-        Format::Framemd5 => Box::new(framemd5::FrameMd5::new(Output::create(path)?)),
-        Format::Md5 => Box::new(framemd5::WholeMd5::new(Output::create(path)?)),
-        Format::Png => Box::new(png::PngFiles::new(png::Names::of(path, frames)?)),
+        Format::Yuv => Box::new(yuv::Planar::new(output()?)),
+        Format::Nv12 => Box::new(yuv::SemiPlanar::new(output()?, 8)),
+        Format::P010 => Box::new(yuv::SemiPlanar::new(output()?, 10)),
+        Format::Y4m => Box::new(y4m::Y4m::new(output()?)),
+        Format::Framemd5 => Box::new(framemd5::FrameMd5::new(output()?)),
+        Format::Md5 => Box::new(framemd5::WholeMd5::new(output()?)),
+        Format::Png => Box::new(png::PngFiles::new(png::Names::of(path, frames)?, sources.clone())),
         Format::Null => Box::new(Null),
     })
 }
@@ -132,7 +146,7 @@ pub fn choose(format: Option<Format>, path: Option<&PathBuf>) -> Result<Format, 
     match (format, path) {
         (Some(format), _) => Ok(format),
         (None, None) => Ok(Format::Framemd5),
-        (None, Some(path)) if path.as_os_str() == "-" => Ok(Format::Framemd5),
+        (None, Some(path)) if is_dash(path) => Ok(Format::Framemd5),
         (None, Some(path)) if path.is_dir() => Ok(Format::Png),
         (None, Some(path)) => Format::of_path(path).ok_or_else(|| {
             Failure::Usage(format!("the extension of {} names no format; say --format", path.display()))
@@ -147,7 +161,7 @@ impl Sink for Null {
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<(), Failure> {
+    fn finish(self: Box<Self>) -> Result<(), Failure> {
         Ok(())
     }
 }
@@ -170,7 +184,8 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_made_is_named() {
-        let failure = Output::create(Some(Path::new("/nonexistent/x.yuv"))).err().unwrap();
+        let failure =
+            Output::create(Some(Path::new("/nonexistent/x.yuv")), &Sources::default()).err().unwrap();
         assert!(failure.to_string().starts_with("cannot write /nonexistent/x.yuv: "), "{failure}");
     }
 }

@@ -4,13 +4,12 @@
 //! usual guess. Range is the VUI's too. Chroma is taken from the nearest sample, without interpolation: the files are
 //! for looking at pictures, not for measuring colour. Transfer functions are left alone.
 
-use std::fs::File;
-use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use nvdec::class::Chroma;
 
 use super::Sink;
+use super::file::{OutputFile, Sources, is_dash};
 use crate::decode::Picture;
 use crate::exit::Failure;
 
@@ -26,7 +25,7 @@ pub enum Names {
 impl Names {
     /// From the output path: a pattern with `%d` or `%06d`, a directory, or for one picture a plain name.
     pub fn of(path: Option<&Path>, frames: Option<u64>) -> Result<Names, Failure> {
-        let Some(path) = path.filter(|path| *path != Path::new("-")) else {
+        let Some(path) = path.filter(|path| !is_dash(path)) else {
             return Err(Failure::Usage(
                 "png writes files: give -o DIRECTORY, -o %06d.png or -o NAME.png".to_owned(),
             ));
@@ -74,32 +73,31 @@ fn pattern(text: &str) -> Option<(&str, usize, &str)> {
 /// Writes each picture to a file.
 pub struct PngFiles {
     names: Names,
+    sources: Sources,
 }
 
 impl PngFiles {
-    /// A writer of files called `names`.
-    pub fn new(names: Names) -> PngFiles {
-        PngFiles { names }
+    /// A writer of files called `names`, none of which is one of `sources`.
+    pub fn new(names: Names, sources: Sources) -> PngFiles {
+        PngFiles { names, sources }
     }
 }
 
 impl Sink for PngFiles {
     fn picture(&mut self, picture: &Picture) -> Result<(), Failure> {
         let path = self.names.name(picture.index);
-        let file = File::create(&path)
-            .map_err(|source| Failure::Output { path: path.display().to_string(), source })?;
-        write(&path, file, picture)
+        write(&path, OutputFile::create(&path, &self.sources)?, picture)
     }
 
-    fn finish(&mut self) -> Result<(), Failure> {
+    fn finish(self: Box<Self>) -> Result<(), Failure> {
         Ok(())
     }
 }
 
-/// Writes a picture to `file`, which `path` names in messages.
-pub(super) fn write(path: &Path, file: File, picture: &Picture) -> Result<(), Failure> {
+/// Writes a picture to `file`, which `path` names in messages, and ends the file.
+pub(super) fn write(path: &Path, mut file: OutputFile, picture: &Picture) -> Result<(), Failure> {
     let deep = picture.host.format.bit_depth > 8;
-    let mut encoder = png::Encoder::new(BufWriter::new(file), picture.host.width, picture.host.height);
+    let mut encoder = png::Encoder::new(&mut file, picture.host.width, picture.host.height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(if deep { png::BitDepth::Sixteen } else { png::BitDepth::Eight });
     let mut data = Vec::new();
@@ -115,7 +113,8 @@ pub(super) fn write(path: &Path, file: File, picture: &Picture) -> Result<(), Fa
             writer.write_image_data(&data)?;
             writer.finish()
         })
-        .map_err(|source| Failure::Png { path: path.to_owned(), source })
+        .map_err(|source| Failure::Png { path: path.to_owned(), source })?;
+    file.commit().map(|_| ())
 }
 
 /// How luma and chroma make RGB (H.273, `MatrixCoefficients`).
@@ -262,8 +261,8 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("nvdec-png-{}", std::process::id()));
         let names = Names::of(Some(&directory), None).unwrap();
         let deep = picture_of(Chroma::C420, 10, 2, 2, [&[64, 940, 64, 940], &[512], &[512]]);
-        PngFiles::new(names).picture(&deep).unwrap();
-        let file = std::io::BufReader::new(File::open(directory.join("000000.png")).unwrap());
+        PngFiles::new(names, Sources::default()).picture(&deep).unwrap();
+        let file = std::io::BufReader::new(std::fs::File::open(directory.join("000000.png")).unwrap());
         let mut reader = png::Decoder::new(file).read_info().unwrap();
         let mut data = vec![0; reader.output_buffer_size().unwrap()];
         let info = reader.next_frame(&mut data).unwrap();

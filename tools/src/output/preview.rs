@@ -1,9 +1,8 @@
 //! One picture of a stream to look at, whatever else becomes of the stream.
 
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use super::Sink;
+use super::file::{OutputFile, Sources};
 use super::png;
 use crate::decode::Picture;
 use crate::exit::Failure;
@@ -16,44 +15,31 @@ const MAX_KEPT: usize = 4;
 /// kept, at equal distances.
 pub struct Preview {
     path: PathBuf,
-    file: Option<File>,
+    file: OutputFile,
     pictures: u64,
     /// Numbers of the pictures kept are multiples of this.
     stride: u64,
     kept: Vec<Picture>,
-    shown: Option<u64>,
 }
 
 impl Preview {
-    /// A preview at `path`, which is created at once, so that a name that cannot be written ends the program before
+    /// A preview at `path`, which is begun at once, so that a name that cannot be written ends the program before
     /// the work and not after it.
     ///
     /// # Errors
     ///
-    /// [`Failure::Usage`] for another extension than `png`, [`Failure::Output`] if the file cannot be created.
-    pub fn create(path: &Path) -> Result<Preview, Failure> {
+    /// [`Failure::Usage`] for another extension than `png`, and as [`OutputFile::create`].
+    pub fn create(path: &Path, sources: &Sources) -> Result<Preview, Failure> {
         let name = path.display().to_string();
         if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("png")) {
             return Err(Failure::Usage(format!("{name}: a preview is a PNG file; call it NAME.png")));
         }
-        let file = File::create(path).map_err(|source| Failure::Output { path: name, source })?;
-        let path = path.to_owned();
-        Ok(Preview { path, file: Some(file), pictures: 0, stride: 1, kept: Vec::new(), shown: None })
+        let file = OutputFile::create(path, sources)?;
+        Ok(Preview { path: path.to_owned(), file, pictures: 0, stride: 1, kept: Vec::new() })
     }
 
-    /// Where the preview is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Which picture was written, by its position in output order.
-    pub fn shown(&self) -> Option<u64> {
-        self.shown
-    }
-}
-
-impl Sink for Preview {
-    fn picture(&mut self, picture: &Picture) -> Result<(), Failure> {
+    /// Takes a picture in output order.
+    pub fn take(&mut self, picture: &Picture) {
         self.pictures += 1;
         if picture.index.is_multiple_of(self.stride) {
             self.kept.push(picture.clone());
@@ -62,25 +48,28 @@ impl Sink for Preview {
                 self.kept.retain(|kept| kept.index.is_multiple_of(self.stride));
             }
         }
-        Ok(())
     }
 
-    fn finish(&mut self) -> Result<(), Failure> {
-        let Some(file) = self.file.take() else { return Ok(()) };
+    /// Writes the preview. Gives the position in output order of the picture that it shows; `None` if there was no
+    /// picture, and then there is no file either: an empty one would say that something was decoded.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Png`] and [`Failure::Output`] if it cannot be written.
+    pub fn finish(self) -> Result<Option<u64>, Failure> {
         let middle = self.pictures / 2;
         let Some(picture) = self.kept.iter().min_by_key(|kept| kept.index.abs_diff(middle)) else {
-            // Nothing was decoded, which is said elsewhere; an empty file would say that something was.
-            drop(file);
-            return fs::remove_file(&self.path)
-                .map_err(|source| Failure::Output { path: self.path.display().to_string(), source });
+            return Ok(None);
         };
-        self.shown = Some(picture.index);
-        png::write(&self.path, file, picture)
+        png::write(&self.path, self.file, picture)?;
+        Ok(Some(picture.index))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+
     use super::super::testing::picture;
     use super::*;
     use crate::exit::Exit;
@@ -96,13 +85,12 @@ mod tests {
         let directory = directory("middle");
         let path = directory.join("x.png");
         for count in 1..100u64 {
-            let mut preview = Preview::create(&path).unwrap();
+            let mut preview = Preview::create(&path, &Sources::default()).unwrap();
             for index in 0..count {
-                preview.picture(&Picture { index, ..picture(0) }).unwrap();
+                preview.take(&Picture { index, ..picture(0) });
                 assert!(preview.kept.len() <= MAX_KEPT);
             }
-            preview.finish().unwrap();
-            let shown = preview.shown().unwrap();
+            let shown = preview.finish().unwrap().unwrap();
             assert!(shown < count && shown.abs_diff(count / 2) <= count.div_ceil(4), "{shown} of {count}");
         }
         let file = std::io::BufReader::new(File::open(&path).unwrap());
@@ -115,12 +103,16 @@ mod tests {
     fn without_pictures_nothing_is_left() {
         let directory = directory("none");
         let path = directory.join("x.PNG");
-        let mut preview = Preview::create(&path).unwrap();
-        assert!(path.exists());
-        preview.finish().unwrap();
-        assert!(!path.exists() && preview.shown().is_none());
+        let preview = Preview::create(&path, &Sources::default()).unwrap();
+        assert!(fs::read_dir(&directory).unwrap().count() == 1 && !path.exists(), "under another name");
+        assert_eq!(preview.finish().unwrap(), None);
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
         for (wrong, exit) in [("x.jpg", Exit::Usage), ("-", Exit::Usage), ("none/x.png", Exit::Fault)] {
-            assert_eq!(Preview::create(&directory.join(wrong)).err().unwrap().exit(), exit, "{wrong}");
+            assert_eq!(
+                Preview::create(&directory.join(wrong), &Sources::default()).err().unwrap().exit(),
+                exit,
+                "{wrong}"
+            );
         }
         fs::remove_dir_all(directory).unwrap();
     }

@@ -70,8 +70,8 @@ impl Sink for Y4m {
         self.output.write(&self.buffer)
     }
 
-    fn finish(&mut self) -> Result<(), Failure> {
-        self.output.flush()
+    fn finish(self: Box<Self>) -> Result<(), Failure> {
+        self.output.commit()
     }
 }
 
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn a_stream_of_two() {
         let shared = Shared::default();
-        let mut sink = Y4m::new(shared.output());
+        let mut sink = Box::new(Y4m::new(shared.output()));
         sink.picture(&picture(0)).unwrap();
         sink.picture(&picture(1)).unwrap();
         sink.finish().unwrap();

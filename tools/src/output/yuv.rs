@@ -26,8 +26,8 @@ impl Sink for Planar {
         self.output.write(&self.buffer)
     }
 
-    fn finish(&mut self) -> Result<(), Failure> {
-        self.output.flush()
+    fn finish(self: Box<Self>) -> Result<(), Failure> {
+        self.output.commit()
     }
 }
 
@@ -82,8 +82,8 @@ impl Sink for SemiPlanar {
         self.output.write(&self.buffer)
     }
 
-    fn finish(&mut self) -> Result<(), Failure> {
-        self.output.flush()
+    fn finish(self: Box<Self>) -> Result<(), Failure> {
+        self.output.commit()
     }
 }
 
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn planar_is_the_window() {
         let shared = Shared::default();
-        let mut sink = Planar::new(shared.output());
+        let mut sink = Box::new(Planar::new(shared.output()));
         sink.picture(&picture(0)).unwrap();
         sink.finish().unwrap();
         assert_eq!(shared.bytes(), [10, 11, 14, 15, 103, 203]);

@@ -198,6 +198,7 @@ fn gpu(kernel: &Arc<dyn KernelInterface>, info: GpuInfo) -> GpuReport {
         classes: Classes::default(),
         engines: Vec::new(),
         video: None,
+        engine_clock: None,
         selftest: None,
         error_exit: None,
         cause: None,

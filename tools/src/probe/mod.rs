@@ -6,9 +6,13 @@ pub mod report;
 pub mod text;
 pub mod watch;
 
-use nvdec::DeviceChoice;
+use std::sync::Arc;
 
-use crate::device::EngineChoice;
+use hcq::{Device, KernelInterface};
+use nvdec::{Context, DeviceChoice};
+
+use crate::clock::{self, EngineClock};
+use crate::engines::EngineChoice;
 use crate::exit::{Exit, Failure};
 use crate::selftest;
 use report::Verdict;
@@ -34,10 +38,13 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
         DeviceChoice::Auto | DeviceChoice::Emulated => None,
     };
     let mut report = collect::probe(kernel.clone(), only);
+    for gpu in report.gpus.iter_mut().filter(|gpu| gpu.usable && !gpu.emulated) {
+        gpu.engine_clock = engine_clock(&kernel, gpu.index);
+    }
     if options.selftest {
         for gpu in report.gpus.iter_mut().filter(|gpu| gpu.usable) {
             gpu.selftest =
-                Some(selftest::run(&kernel, gpu.index, options.engine, |line| eprintln!("{line}"))?);
+                Some(selftest::run(&kernel, gpu.index, options.engine, |line| crate::message!("{line}"))?);
         }
         report.verdict = Verdict::of(&report);
     }
@@ -46,8 +53,14 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     } else {
         text::render(&report)
     };
-    crate::output::print(&text)?;
+    crate::console::print(&text)?;
     Ok(report.exit())
+}
+
+/// The clock of GPU `index`, which is known to be usable; `None` if it is not any more.
+fn engine_clock(kernel: &Arc<dyn KernelInterface>, index: usize) -> Option<EngineClock> {
+    let context = Device::open(kernel.clone(), index).map_err(nvdec::Error::from).and_then(Context::new);
+    clock::measure(&context.inspect_err(|error| log::info!("GPU {index}: {error}")).ok()?)
 }
 
 /// One line on whether this machine can decode, for programs that only want to mention it.

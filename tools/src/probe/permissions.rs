@@ -16,6 +16,8 @@ const EACCES: i32 = 13;
 const EBUSY: i32 = 16;
 const ENODEV: i32 = 19;
 const EINVAL: i32 = 22;
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
 
 /// A device node that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,6 +125,8 @@ pub fn explain(seen: &Seen) -> Vec<Finding> {
 /// What an error of the driver layer means on this machine.
 pub fn explain_error(seen: &Seen, error: &hcq::Error) -> Option<Finding> {
     match error {
+        // Whatever could be seen of this machine would be seen without descriptors.
+        error if error.is_out_of_descriptors() => None,
         hcq::Error::Open { node: path, source } => {
             let code = source.raw_os_error().unwrap_or(0);
             let known = std::iter::once(&seen.control).chain(&seen.gpus).find(|n| n.path == *path);
@@ -307,6 +311,12 @@ fn node(seen: &Seen, path: &str, stat: &NodeStat) -> Option<Finding> {
         ENOENT => {
             finding("node-missing", Exit::Unavailable, format!("{path} has vanished"), "run this again")
         }
+        EMFILE | ENFILE => finding(
+            "no-descriptors",
+            Exit::Fault,
+            format!("{path} cannot be opened: there are no file descriptors left"),
+            "raise the limit of this process (`ulimit -n`), or of the system (fs.file-max)",
+        ),
         code => finding(
             "open-failed",
             Exit::Fault,

@@ -5,6 +5,7 @@ use nvkernel_sys::layout::{self, DriverVersion, Match};
 use serde::Serialize;
 
 use super::permissions::Finding;
+use crate::clock::EngineClock;
 use crate::exit::Exit;
 use crate::selftest::ClipResult;
 
@@ -81,6 +82,8 @@ pub struct GpuReport {
     pub engines: Vec<EngineReport>,
     /// What the video decoder class decodes.
     pub video: Option<VideoReport>,
+    /// Clock of its first NVDEC engine; `None` if the GPU is not usable, or emulated.
+    pub engine_clock: Option<EngineClock>,
     /// Results of `--selftest`.
     pub selftest: Option<Vec<ClipResult>>,
     #[serde(skip)]

@@ -109,6 +109,9 @@ fn render_gpu(out: &mut String, gpu: &GpuReport) {
             );
         }
     }
+    if let Some(clock) = &gpu.engine_clock {
+        let _ = writeln!(out, "  clock   {clock}");
+    }
     if let Some(error) = &gpu.error {
         let _ = writeln!(out, "  UNUSABLE {error}");
     }
@@ -132,6 +135,7 @@ fn size([width, height]: [u32; 2]) -> String {
 mod tests {
     use super::super::permissions::Finding;
     use super::*;
+    use crate::clock::EngineClock;
     use crate::exit::Exit;
 
     fn hopper() -> Report {
@@ -171,6 +175,7 @@ mod tests {
                         supported: true,
                     }],
                 }),
+                engine_clock: Some(EngineClock { mhz: 838.0, idle: Some(true) }),
                 selftest: None,
                 error_exit: None,
                 cause: None,
@@ -189,6 +194,7 @@ mod tests {
         let report = hopper();
         let text = render(&report);
         for part in [
+            "  clock   about 838 MHz, the idle clock: ",
             "580.65.06, interface known exactly",
             "NVIDIA H200  0000:c1:00.0",
             "0xb8b0 NVB8B0_VIDEO_DECODER",

@@ -1,4 +1,4 @@
-//! `--watch`: how busy each NVDEC engine is, whoever uses it, over and over, by sampling ([`hcq::load`]).
+//! `--watch`: how busy each NVDEC engine is, for all programs together, again and again, by sampling ([`hcq::load`]).
 
 use std::fmt::Write;
 use std::io::IsTerminal;
@@ -58,7 +58,7 @@ pub struct GpuRow {
     pub index: usize,
     /// Marketing name.
     pub name: Option<String>,
-    /// It is a model in this process, which nobody else can use.
+    /// It is a model in this process, which no other process can use.
     pub emulated: bool,
     /// The shortest wait for an answer, in µs, of about the last minute.
     pub idle_us: Option<f64>,
@@ -111,7 +111,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     }
     let gpus = open(options.device)?;
     if gpus.iter().all(|(_, context)| context.is_emulated()) {
-        eprintln!("an emulated GPU is its process's own: nobody else can be seen on it");
+        crate::message!("an emulated GPU is its process's own: no other program can be seen on it");
     }
     let mut watch = Watch::new(&gpus, options.rate).map_err(|error| device::explain(&error))?;
     let mut screen = Screen::new(options.json);
@@ -120,7 +120,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
         let report = watch.interval(options.interval);
         for error in watch.errors.drain(..) {
             screen.scroll();
-            eprintln!("{error}");
+            crate::message!("{error}");
         }
         screen.show(&report)?;
         done += 1;
@@ -154,7 +154,7 @@ fn open(choice: DeviceChoice) -> Result<Vec<(usize, Arc<Context>)>, Failure> {
         return Err(device::explain(&error));
     }
     for (index, error) in errors {
-        eprintln!("nv:{index} is not watched: {error}");
+        crate::message!("nv:{index} is not watched: {error}");
     }
     Ok(gpus)
 }
@@ -392,7 +392,7 @@ impl Screen {
             true => serde_json::to_string(report).expect("a report has string keys only") + "\n",
             false => render(report),
         };
-        crate::output::print(&self.place(&text))
+        crate::console::print(&self.place(&text))
     }
 
     /// `text` with what puts it into its place.

@@ -46,7 +46,7 @@ fn the_engine_of_a_decoder_is_busy() {
                 break true;
             }
             if start.elapsed() > LONG {
-                eprintln!("{}", render(&report));
+                crate::message!("{}", render(&report));
                 break false;
             }
         };

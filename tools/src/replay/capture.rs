@@ -15,13 +15,19 @@ use serde::{Deserialize, Serialize};
 use super::format::{
     self, BLOB, Chunk, ChunkReader, ChunkWriter, DONE, FormatError, HEAD, NALU, PICT, Source,
 };
+use super::limits;
 use crate::exit::Failure;
+use crate::output::file::Sources;
 
 /// Most bytes of a picture's JSON and of a NAL unit.
 const MAX_PICTURE: u32 = 256 << 10;
 const MAX_NAL: u32 = 2 << 20;
 /// Most slots of motion vectors that are moved for one picture.
 const MAX_MOVED: usize = 64;
+/// The codec of version 1 of the format.
+const FIRST_CODEC: &str = "hevc";
+/// Most bytes of the name of a codec.
+const MAX_CODEC_NAME: usize = 16;
 /// Luma samples along the side of a block that has a checksum of its own.
 pub const BLOCK: u32 = 64;
 
@@ -79,6 +85,9 @@ pub struct Picture {
     pub engine: String,
     /// The value of the engine's timeline that completes it.
     pub point: u64,
+    /// Name of the codec, such as `hevc`. Version 1 of the format does not say it, and has HEVC alone.
+    #[serde(default)]
+    pub codec: String,
     /// Data of `SET_APPLICATION_ID`.
     pub application_id: u32,
     /// Data of `SET_CONTROL_PARAMS`.
@@ -277,6 +286,15 @@ impl Picture {
         data.chain(self.hashes.as_ref().map(|h| h.blocks))
     }
 
+    /// Bytes that its methods point at, zeros behind the blobs included.
+    fn data_bytes(&self) -> u64 {
+        let bytes = self.methods.iter().map(|method| match method.to {
+            Pointee::Data { bytes, .. } => u64::from(bytes),
+            Pointee::Memory { .. } => 0,
+        });
+        bytes.sum()
+    }
+
     /// Takes away what is expected of the picture.
     pub fn expect_nothing(&mut self) {
         (self.status, self.hashes, self.error) = (None, None, None);
@@ -298,6 +316,7 @@ pub struct Capture {
     nal_units: Vec<Stored>,
     blobs: Vec<Stored>,
     pictures: Vec<Picture>,
+    size: u64,
 }
 
 impl std::fmt::Debug for Capture {
@@ -313,6 +332,7 @@ impl Capture {
     ///
     /// [`Failure::Input`] if it cannot be read, [`Failure::Capture`] if it is no whole capture.
     pub fn open(path: &Path) -> Result<Capture, Failure> {
+        Sources::of([path]).check(&[])?;
         let name = path.display().to_string();
         let input = |source| Failure::Input { path: name.clone(), source };
         let file = File::open(path).map_err(input)?;
@@ -330,9 +350,9 @@ impl Capture {
     /// As [`open`](Self::open).
     pub fn read(name: &str, mut source: Box<dyn Source>) -> Result<Capture, Failure> {
         match parse(&mut *source) {
-            Ok((head, done, nal_units, blobs, pictures)) => {
+            Ok((head, done, nal_units, blobs, pictures, size)) => {
                 let (name, source) = (name.to_owned(), Mutex::new(source));
-                Ok(Capture { name, source, head, done, nal_units, blobs, pictures })
+                Ok(Capture { name, source, head, done, nal_units, blobs, pictures, size })
             }
             Err(error) => Err(failure(name, error)),
         }
@@ -341,6 +361,11 @@ impl Capture {
     /// Name for messages.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Bytes of the file.
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     /// What recorded it.
@@ -432,13 +457,14 @@ fn failure(name: &str, error: FormatError) -> Failure {
     }
 }
 
-type Parts = (Head, Done, Vec<Stored>, Vec<Stored>, Vec<Picture>);
+type Parts = (Head, Done, Vec<Stored>, Vec<Stored>, Vec<Picture>, u64);
 
 fn parse(source: &mut dyn Source) -> Result<Parts, FormatError> {
     let (mut nal_units, mut pictures) = (Vec::new(), Vec::<Picture>::new());
     let mut chunks: Vec<Chunk> = Vec::new();
     let mut ends = Vec::new();
     let mut reader = ChunkReader::new(source)?;
+    let version = reader.version();
     let Some((chunk, payload)) = reader.next_chunk()? else {
         return Err(FormatError::damaged(format::START, "there is nothing but a magic number"));
     };
@@ -456,7 +482,8 @@ fn parse(source: &mut dyn Source) -> Result<Parts, FormatError> {
             BLOB => chunks.push(chunk),
             PICT => {
                 limited(&payload, &chunk, MAX_PICTURE)?;
-                let picture: Picture = json(&format::unpack(&payload, chunk.at)?, chunk.at)?;
+                let mut picture: Picture = json(&format::unpack(&payload, chunk.at)?, chunk.at)?;
+                name_codec(&mut picture, version).map_err(|what| FormatError::damaged(at, what))?;
                 check(&picture, pictures.len(), nal_units.len()).map_err(|what| {
                     FormatError::damaged(at, format!("picture {}: {what}", pictures.len()))
                 })?;
@@ -490,12 +517,20 @@ fn parse(source: &mut dyn Source) -> Result<Parts, FormatError> {
         let bytes = format::unpacked_length(&header, chunk.length, chunk.at)?;
         blobs.push(Stored { chunk, bytes });
     }
+    let (mut data, most) = (0, limits::data(end));
     for (index, (picture, end)) in pictures.iter().zip(ends).enumerate() {
         check_blobs(picture, &blobs[..end]).map_err(|what| {
             FormatError::damaged(blobs.last().map_or(0, |b| b.chunk.at), format!("picture {index}: {what}"))
         })?;
+        data += picture.data_bytes();
+        if data > most {
+            let what = format!(
+                "picture {index}: up to it, {data} bytes are pointed at; a file of its size has at most {most}"
+            );
+            return Err(FormatError::damaged(blobs.last().map_or(0, |b| b.chunk.at), what));
+        }
     }
-    Ok((head, done, nal_units, blobs, pictures))
+    Ok((head, done, nal_units, blobs, pictures, end))
 }
 
 fn json<T: for<'a> Deserialize<'a>>(bytes: &[u8], at: u64) -> Result<T, FormatError> {
@@ -507,6 +542,20 @@ fn limited(payload: &[u8], chunk: &Chunk, limit: u32) -> Result<u32, FormatError
     match bytes <= limit {
         true => Ok(bytes),
         false => Err(FormatError::damaged(chunk.at, format!("a {:?} chunk of {bytes} bytes", chunk.kind))),
+    }
+}
+
+/// Gives a picture of a file of version 1 the codec that it cannot but be of.
+fn name_codec(picture: &mut Picture, version: u32) -> Result<(), String> {
+    let named = !picture.codec.is_empty();
+    match version {
+        1 if named => Err("a picture names its codec, which version 1 does not".to_owned()),
+        1 => {
+            FIRST_CODEC.clone_into(&mut picture.codec);
+            Ok(())
+        }
+        _ if named && picture.codec.len() <= MAX_CODEC_NAME => Ok(()),
+        _ => Err(format!("a picture names no codec by up to {MAX_CODEC_NAME} letters")),
     }
 }
 

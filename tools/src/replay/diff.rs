@@ -10,10 +10,11 @@ use nvkernel_sys::video::{self, hevc_pic};
 use serde::Serialize;
 
 use super::capture::{Capture, Picture, Pointee};
+use super::codecs::{Codec, CodecRow};
 use super::print::scaling_lists;
 use super::syntax::SyntaxReader;
+use crate::console;
 use crate::exit::{Exit, Failure};
-use crate::output;
 
 /// What to compare.
 #[derive(Clone, Debug)]
@@ -67,7 +68,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
         (None, false) => format!("{} pictures, nothing differs\n", a.pictures().len()),
         (Some(report), false) => report.to_string(),
     };
-    output::print(&text)?;
+    console::print(&text)?;
     Ok(if report.is_none() { Exit::Success } else { Exit::Fault })
 }
 
@@ -110,9 +111,16 @@ pub fn compare(a: &Capture, b: &Capture) -> Result<Option<Report>, Failure> {
     for (index, (p, q)) in a.pictures().iter().zip(b.pictures()).enumerate() {
         let mut found = Vec::new();
         let mut list = List(&mut found);
-        data(&mut list, a, p, b, q)?;
-        let descriptors = (descriptor(a, p)?, descriptor(b, q)?);
-        references(&mut list, (&descriptors.0, p, &contents.0), (&descriptors.1, q, &contents.1));
+        let sides = (
+            Side { capture: a, picture: p, contents: &contents.0 },
+            Side { capture: b, picture: q, contents: &contents.1 },
+        );
+        data(&mut list, sides.0, sides.1)?;
+        if let Some(codec) = CodecRow::of_name(&p.codec).filter(|_| p.codec == q.codec) {
+            match codec.codec {
+                Codec::Hevc => hevc(&mut list, sides.0, sides.1)?,
+            }
+        }
         submission(&mut list, p, q);
         expectations(&mut list, a, p, b, q)?;
         contents.0.insert(p.target, index);
@@ -130,15 +138,39 @@ pub fn compare(a: &Capture, b: &Capture) -> Result<Option<Report>, Failure> {
     Ok((report.picture.is_some() || report.pictures.0 != report.pictures.1).then_some(report))
 }
 
-/// Fields of the descriptor that name places, or count by them.
-const BY_PLACE: [&str; 5] =
-    ["curr_pic_idx", "initreflistidxl0", "initreflistidxl1", "RefDiffPicOrderCnts", "longtermflag"];
-
 /// Which picture of the capture a surface holds.
 type Contents = HashMap<u32, usize>;
 
-fn descriptor(capture: &Capture, p: &Picture) -> Result<Vec<u8>, Failure> {
-    Ok(capture.data(p, video::SET_DRV_PIC_SETUP_OFFSET)?.unwrap_or_default())
+/// A picture of one of the captures.
+#[derive(Clone, Copy)]
+struct Side<'a> {
+    capture: &'a Capture,
+    picture: &'a Picture,
+    contents: &'a Contents,
+}
+
+impl Side<'_> {
+    /// What a method points at; nothing where it is not sent.
+    fn data(&self, method: u32) -> Result<Vec<u8>, Failure> {
+        Ok(self.capture.data(self.picture, method)?.unwrap_or_default())
+    }
+}
+
+/// What only HEVC pictures have: tables, and the pictures that the lists name.
+fn hevc(list: &mut List<'_>, a: Side<'_>, b: Side<'_>) -> Result<(), Failure> {
+    let both = |method| -> Result<_, Failure> { Ok((a.data(method)?, b.data(method)?)) };
+    let (x, y) = both(video::HEVC_SET_TILE_SIZES_OFFSET)?;
+    for at in (0..x.len().max(y.len())).step_by(2) {
+        list.put(format!("tile table at {at:#x}"), x.get(at..at + 2), y.get(at..at + 2));
+    }
+    let (x, y) = both(video::HEVC_SET_SCALING_LIST_OFFSET)?;
+    list.put("bytes of scaling lists", x.len(), y.len());
+    for ((name, m), (_, n)) in scaling_lists(&x).into_iter().zip(scaling_lists(&y)) {
+        list.put(format!("scaling lists, {name}"), m, n);
+    }
+    let (x, y) = both(video::SET_DRV_PIC_SETUP_OFFSET)?;
+    references(list, (&x, a.picture, a.contents), (&y, b.picture, b.contents));
+    Ok(())
 }
 
 /// Reference lists, order count differences and long-term marks, by the pictures that stand in the places.
@@ -180,6 +212,7 @@ fn references(list: &mut List<'_>, a: (&[u8], &Picture, &Contents), b: (&[u8], &
     });
 }
 
+/// The differences found so far.
 struct List<'a>(&'a mut Vec<Difference>);
 
 impl List<'_> {
@@ -206,29 +239,23 @@ fn essence(to: Option<&Pointee>) -> String {
 }
 
 /// Descriptor, tables and slice data.
-fn data(list: &mut List<'_>, a: &Capture, p: &Picture, b: &Capture, q: &Picture) -> Result<(), Failure> {
-    let both = |method| -> Result<_, Failure> {
-        Ok((a.data(p, method)?.unwrap_or_default(), b.data(q, method)?.unwrap_or_default()))
-    };
+fn data(list: &mut List<'_>, a: Side<'_>, b: Side<'_>) -> Result<(), Failure> {
+    let both = |method| -> Result<_, Failure> { Ok((a.data(method)?, b.data(method)?)) };
+    let (p, q) = (a.picture, b.picture);
+    list.put("codec", &p.codec, &q.codec);
     let (x, y) = both(video::SET_DRV_PIC_SETUP_OFFSET)?;
-    for (m, n) in bits::dump(&x, hevc_pic::FIELDS).zip(bits::dump(&y, hevc_pic::FIELDS)) {
-        if BY_PLACE.contains(&m.field.name) {
+    // Of a codec that is not known, all bytes are compared as they are.
+    let table = CodecRow::of_name(&p.codec).map(|codec| &codec.descriptor);
+    let (name, fields, size) = table.map_or(("descriptor", &[][..], 0), |t| (t.name, t.fields, t.size));
+    for (m, n) in bits::dump(&x, fields).zip(bits::dump(&y, fields)) {
+        if table.is_some_and(|table| table.by_place.contains(&m.field.name)) {
             continue;
         }
         let index = if m.field.count > 1 { format!("[{}]", m.index) } else { String::new() };
-        list.put(format!("nvdec_hevc_pic_s.{}{index}", m.field.name), m.value, n.value);
+        list.put(format!("{name}.{}{index}", m.field.name), m.value, n.value);
     }
-    for at in (hevc_pic::SIZE..x.len().max(y.len())).step_by(4) {
-        list.put(format!("nvdec_hevc_pic_s, bytes {at:#x}"), x.get(at..at + 4), y.get(at..at + 4));
-    }
-    let (x, y) = both(video::HEVC_SET_TILE_SIZES_OFFSET)?;
-    for at in (0..x.len().max(y.len())).step_by(2) {
-        list.put(format!("tile table at {at:#x}"), x.get(at..at + 2), y.get(at..at + 2));
-    }
-    let (x, y) = both(video::HEVC_SET_SCALING_LIST_OFFSET)?;
-    list.put("bytes of scaling lists", x.len(), y.len());
-    for ((name, m), (_, n)) in scaling_lists(&x).into_iter().zip(scaling_lists(&y)) {
-        list.put(format!("scaling lists, {name}"), m, n);
+    for at in (size..x.len().max(y.len())).step_by(4) {
+        list.put(format!("{name}, bytes {at:#x}"), x.get(at..at + 4), y.get(at..at + 4));
     }
     let (x, y) = both(video::SET_IN_BUF_BASE_OFFSET)?;
     list.put("bytes of slice data", x.len(), y.len());

@@ -8,8 +8,10 @@ use md5::{Digest, Md5};
 
 /// First bytes of a capture. The first one is no text, the last ones show a transfer that changes line ends.
 pub const MAGIC: [u8; 8] = *b"\x89NVCAP\r\n";
-/// Version of the format, a little-endian word behind [`MAGIC`].
-pub const VERSION: u32 = 1;
+/// Version of the format that is written, a little-endian word behind [`MAGIC`].
+pub const VERSION: u32 = 2;
+/// The oldest version that is read.
+pub const OLDEST_VERSION: u32 = 1;
 /// Bytes before the first chunk.
 pub const START: u64 = 12;
 /// Bytes around a payload: type and length before it, checksum behind it.
@@ -36,7 +38,9 @@ pub enum FormatError {
     #[error("this is no capture: it does not begin with the magic number")]
     NoCapture,
     /// It is of a later version.
-    #[error("version {0} of the format is not known, only {VERSION}: a newer nvdec-replay reads it")]
+    #[error(
+        "version {0} of the format is not known, only {OLDEST_VERSION} to {VERSION}: a newer nvdec-replay reads it"
+    )]
     Version(u32),
     /// It is cut, flipped or made up.
     #[error("damaged at byte {at}: {what}")]
@@ -114,6 +118,7 @@ pub struct Chunk {
 pub struct ChunkReader<'a> {
     source: &'a mut dyn Source,
     size: u64,
+    version: u32,
     at: u64,
     /// Over everything up to `at`.
     md5: Md5,
@@ -137,10 +142,15 @@ impl<'a> ChunkReader<'a> {
             return Err(FormatError::NoCapture);
         }
         let version = u32::from_le_bytes([start[8], start[9], start[10], start[11]]);
-        if version != VERSION {
+        if !(OLDEST_VERSION..=VERSION).contains(&version) {
             return Err(FormatError::Version(version));
         }
-        Ok(ChunkReader { source, size, at: START, md5: Md5::new().chain_update(start) })
+        Ok(ChunkReader { source, size, version, at: START, md5: Md5::new().chain_update(start) })
+    }
+
+    /// Version of the format.
+    pub fn version(&self) -> u32 {
+        self.version
     }
 
     /// Offset of the next chunk.

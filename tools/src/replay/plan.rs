@@ -14,17 +14,16 @@ use nvdec::hevc::audit::{self, Finding, PictureNeeds, ScratchPlan};
 use nvkernel_sys::video::{self, set_control_params as control};
 
 use super::capture::{Capture, MotionCopy, Picture, Pointee, SurfaceShape, Wait};
+use super::codecs::{CODECS, Codec, CodecRow};
+use super::limits::{Limits, MOST_MEMORY};
 use crate::exit::{Exit, Failure};
 
 /// Surfaces and slots of motion vectors in use at one time: all engines of a GPU at work on one stream need
 /// fewer.
 const MAX_LIVE: usize = 128;
-/// Bytes of them on a GPU, and on the emulated one, whose memory is the host's.
-const MAX_LIVE_BYTES: [u64; 2] = [24 << 30, 4 << 30];
 
 /// The control word as every driver sends it: timers on, so that no slice data keep an engine for ever.
-const CONTROL: u32 = control::CODEC_TYPE.of(control::CODEC_TYPE_HEVC)
-    | control::GPTIMER_ON.of(1)
+const CONTROL: u32 = control::GPTIMER_ON.of(1)
     | control::MBTIMER_ON.of(1)
     | control::TESTRUN_ENV.of(control::TESTRUN_ENV_PROD_RUN);
 /// Bits that may be set or not: what becomes of errors, and the trace behind the status, for which there is
@@ -53,6 +52,15 @@ pub(crate) struct Plan {
     pub(crate) last_memory: bool,
 }
 
+impl Plan {
+    /// Luma samples to decode, slice data to read, and bytes of motion vectors to move for it.
+    fn work(&self) -> u64 {
+        let samples = u64::from(self.needs.geometry.width) * u64::from(self.needs.geometry.height);
+        let moved = self.motion.len() as u64 * self.needs.collocated_slot;
+        samples + u64::from(self.needs.stream_len) + moved
+    }
+}
+
 /// Everything that a capture asks for.
 #[derive(Debug)]
 pub(crate) struct Plans {
@@ -67,15 +75,21 @@ pub(crate) struct Plans {
 pub(crate) fn plan(
     capture: &Capture,
     class: &VideoClass,
-    emulated: bool,
+    limits: &Limits,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Plans, Failure> {
     let mut plans =
         Plans { pictures: Vec::with_capacity(capture.pictures().len()), memory: HashMap::new(), rebased: 0 };
     let mut slots = Slots::default();
+    let mut work = 0u64;
     for (index, picture) in capture.pictures().iter().enumerate() {
         progress(index);
         let mut plan = look(capture, index, picture, class, &mut plans.rebased)?;
+        work = plan.work().saturating_add(work);
+        if work > limits.work {
+            let what = format!("up to it, {work} samples and bytes are to be gone through");
+            return Err(capture.wrong(index, limits.exceeded(what, limits.work)));
+        }
         plan.motion_waits = slots.moved(index as u32, &plan);
         plan.waits = slots.waits(index as u32, &plan, picture.collocated.as_deref());
         plan.waits.extend(picture.waits.iter().filter_map(|wait| match wait {
@@ -86,7 +100,7 @@ pub(crate) fn plan(
         plan.waits.dedup();
         plans.pictures.push(plan);
     }
-    lifetimes(capture, &mut plans, MAX_LIVE_BYTES[usize::from(emulated)])?;
+    lifetimes(capture, &mut plans, limits)?;
     Ok(plans)
 }
 
@@ -108,14 +122,32 @@ fn look(
     rebased: &mut usize,
 ) -> Result<Plan, Failure> {
     let wrong = |what: String| capture.wrong(index, what);
-    let codec = control::CODEC_TYPE.get(picture.control_params);
-    if picture.application_id != video::APPLICATION_ID_HEVC || codec != control::CODEC_TYPE_HEVC {
-        let what = format!("SET_APPLICATION_ID is {}, codec {codec}: not HEVC", picture.application_id);
-        return Err(wrong(what));
+    let Some(codec) = CodecRow::of_name(&picture.codec) else {
+        let known: Vec<_> = CODECS.iter().map(|row| row.name).collect();
+        return Err(wrong(format!("its codec is {:?}; known are {}", picture.codec, known.join(", "))));
+    };
+    let codec_type = control::CODEC_TYPE.get(picture.control_params);
+    if picture.application_id != codec.application_id || codec_type != codec.codec_type {
+        let (id, title) = (picture.application_id, codec.title);
+        return Err(wrong(format!("SET_APPLICATION_ID is {id}, codec {codec_type}: not {title}")));
     }
-    if picture.control_params & !CONTROL_FREE != CONTROL {
+    if picture.control_params & !CONTROL_FREE != CONTROL | control::CODEC_TYPE.of(codec.codec_type) {
         return Err(wrong(format!("SET_CONTROL_PARAMS is {:#x}", picture.control_params)));
     }
+    match codec.codec {
+        Codec::Hevc => look_hevc(capture, (index, picture), class, codec, rebased),
+    }
+}
+
+/// What an HEVC picture needs, by its position. `rebased` counts those whose scratch is laid out anew.
+fn look_hevc(
+    capture: &Capture,
+    (index, picture): (usize, &Picture),
+    class: &VideoClass,
+    codec: &CodecRow,
+    rebased: &mut usize,
+) -> Result<Plan, Failure> {
+    let wrong = |what: String| capture.wrong(index, what);
     let mut descriptor =
         data(capture, index, picture, video::SET_DRV_PIC_SETUP_OFFSET, audit::DESCRIPTOR_BYTES)?;
     let tiles = data(capture, index, picture, video::HEVC_SET_TILE_SIZES_OFFSET, audit::TILE_SIZES_BYTES)?;
@@ -129,7 +161,7 @@ fn look(
     }
     let needs = audit::audit(&descriptor, &tiles, class).map_err(finding)?;
     let scratch = audit::scratch(&descriptor, class).map_err(finding)?;
-    methods(picture, &needs).map_err(wrong)?;
+    methods(codec, picture, &needs).map_err(wrong)?;
     let length = needs.stream_len as usize + audit::BITSTREAM_SLACK;
     match picture.pointee(video::SET_IN_BUF_BASE_OFFSET) {
         Some(Pointee::Data { bytes, .. }) if *bytes as usize == length => {}
@@ -139,13 +171,13 @@ fn look(
     let slots = u64::from(32 - named.leading_zeros()) * needs.collocated_slot;
     let collocated = match picture.pointee(video::SET_COLOC_DATA_OFFSET) {
         Some(&Pointee::Memory { id, offset, bytes })
-            if bytes >= slots && offset.is_multiple_of(256) && offset < MAX_LIVE_BYTES[0] =>
+            if bytes >= slots && offset.is_multiple_of(256) && offset < MOST_MEMORY[0] =>
         {
             (id, offset)
         }
         _ => return Err(wrong(format!("SET_COLOC_DATA_OFFSET does not point at {slots} bytes of memory"))),
     };
-    let outside = |at: u64| !at.is_multiple_of(256) || at >= MAX_LIVE_BYTES[0];
+    let outside = |at: u64| !at.is_multiple_of(256) || at >= MOST_MEMORY[0];
     if picture.motion.iter().any(|copy| outside(copy.to) || copy.from.is_some_and(outside)) {
         return Err(wrong("motion vectors are moved from or to where no slot is".to_owned()));
     }
@@ -190,16 +222,8 @@ fn data(
 }
 
 /// Whether the methods are those that a picture needs, each with the kind of memory that belongs to it.
-fn methods(picture: &Picture, needs: &PictureNeeds) -> Result<(), String> {
-    for record in &picture.methods {
-        let name = video::method_name(record.method);
-        let Some(data) = super::reads_data(record.method) else {
-            return Err(format!("method {name} is none that HEVC needs"));
-        };
-        if data != matches!(record.to, Pointee::Data { .. }) {
-            return Err(format!("{name} points at the wrong kind of memory"));
-        }
-    }
+fn methods(codec: &CodecRow, picture: &Picture, needs: &PictureNeeds) -> Result<(), String> {
+    codec.check_kinds(picture)?;
     for method in [video::SET_NVDEC_STATUS_OFFSET, video::HEVC_SET_FILTER_BUFFER_OFFSET] {
         if picture.pointee(method).is_none() {
             return Err(format!("{} is missing", video::method_name(method)));
@@ -283,7 +307,7 @@ impl Slots {
 }
 
 /// Notes when surfaces and memory are used last, and refuses captures that want too much of it at once.
-fn lifetimes(capture: &Capture, plans: &mut Plans, most: u64) -> Result<(), Failure> {
+fn lifetimes(capture: &Capture, plans: &mut Plans, limits: &Limits) -> Result<(), Failure> {
     let Plans { pictures: plans, memory: sizes, .. } = plans;
     let pictures = capture.pictures();
     let (mut surfaces, mut memory) = (BTreeMap::new(), BTreeMap::new());
@@ -307,6 +331,8 @@ fn lifetimes(capture: &Capture, plans: &mut Plans, most: u64) -> Result<(), Fail
     }
     let mut live: HashMap<u32, SurfaceGeometry> = HashMap::new();
     let mut live_memory: HashMap<u32, u64> = HashMap::new();
+    // An engine keeps its scratch to the end.
+    let mut scratch: HashMap<EngineType, u64> = HashMap::new();
     for (index, (picture, plan)) in pictures.iter().zip(plans.iter()).enumerate() {
         for (_, surface) in &picture.places {
             let known = live.entry(*surface).or_insert(plan.needs.geometry);
@@ -320,9 +346,17 @@ fn lifetimes(capture: &Capture, plans: &mut Plans, most: u64) -> Result<(), Fail
         live_memory.insert(id, sizes[&id]);
         let bytes =
             live.values().map(SurfaceGeometry::bytes).sum::<u64>() + live_memory.values().sum::<u64>();
-        if live.len() + live_memory.len() > MAX_LIVE || bytes > most {
-            let what = format!("{} surfaces and {bytes} bytes are in use at once", live.len());
-            return Err(capture.wrong(index, what));
+        scratch
+            .entry(plan.engine)
+            .and_modify(|most| *most = plan.scratch.size.max(*most))
+            .or_insert(plan.scratch.size);
+        let bytes = bytes + scratch.values().sum::<u64>();
+        let what = format!("{} surfaces and {bytes} bytes are in use at once", live.len());
+        if live.len() + live_memory.len() > MAX_LIVE {
+            return Err(capture.wrong(index, format!("{what}, {MAX_LIVE} surfaces and memories may be")));
+        }
+        if bytes > limits.memory {
+            return Err(capture.wrong(index, limits.exceeded(what, limits.memory)));
         }
         for surface in &plan.last_surfaces {
             live.remove(surface);

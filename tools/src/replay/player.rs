@@ -16,6 +16,7 @@ use nvkernel_sys::video::{self, nvdec_status as field};
 use super::capture::{Capture, Picture, Status};
 use super::fetch::Fetcher;
 use super::hash::PlaneHashes;
+use super::limits::Limits;
 use super::plan::{Plan, Plans, plan};
 use crate::exit::Failure;
 
@@ -96,18 +97,21 @@ fn zeroed(context: &Context, size: u64) -> nvdec::Result<(DeviceBuffer, SyncPoin
 }
 
 impl<'a> Player<'a> {
-    /// Looks at all of `capture`; nothing is submitted yet.
+    /// Looks at all of `capture`; nothing is submitted yet. What a capture that is not `trusted` may ask for is bounded
+    /// by the size of its file.
     ///
     /// # Errors
     ///
-    /// [`Failure::Capture`] for a capture that would make an engine leave the memory made for it,
-    /// [`Failure::Device`] for pictures that this class cannot decode.
+    /// [`Failure::Capture`] for a capture that would make an engine leave the memory made for it or that asks for too
+    /// much, [`Failure::Device`] for pictures that this class cannot decode.
     pub fn new(
         context: &'a Arc<Context>,
         capture: &'a Capture,
+        trusted: bool,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Player<'a>, Failure> {
-        let plans = plan(capture, context.class(), context.device().is_emulated(), progress)?;
+        let limits = Limits::of(capture.size(), context.device().is_emulated(), trusted);
+        let plans = plan(capture, context.class(), &limits, progress)?;
         Ok(Player {
             context,
             capture,

@@ -8,9 +8,10 @@ use nvkernel_sys::video::{self, hevc_pic, set_control_params};
 use serde_json::{Map, Value, json};
 
 use super::capture::{Capture, Picture, Pointee, Wait};
+use super::codecs::{Codec, CodecRow, Descriptor};
 use super::syntax::{NalText, SyntaxReader};
+use crate::console;
 use crate::exit::{Exit, Failure};
-use crate::output;
 
 /// What to print.
 #[derive(Clone, Debug)]
@@ -47,12 +48,12 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
         let pictures: Result<Vec<Value>, Failure> =
             wanted.map(|index| picture_json(&capture, index, &syntax.picture(index)?)).collect();
         let text = json!({"head": capture.head(), "end": capture.done(), "pictures": pictures?});
-        output::print(&format!("{text:#}\n"))?;
+        console::print(&format!("{text:#}\n"))?;
         return Ok(Exit::Success);
     }
-    output::print(&head(&capture))?;
+    console::print(&head(&capture))?;
     for index in wanted {
-        output::print(&picture_text(&capture, index, &syntax.picture(index)?, options.zeros)?)?;
+        console::print(&picture_text(&capture, index, &syntax.picture(index)?, options.zeros)?)?;
     }
     Ok(Exit::Success)
 }
@@ -130,26 +131,24 @@ pub fn picture_text(
         let target = if *surface == p.target { ", the target" } else { "" };
         line(format!("    SET_PICTURE_LUMA_OFFSET({place}), _CHROMA_ -> surface {surface}{target}"));
     }
-    if let Some(descriptor) = capture.data(p, video::SET_DRV_PIC_SETUP_OFFSET)? {
-        line("  nvdec_hevc_pic_s".to_owned());
-        for field in hevc_pic::FIELDS {
+    let codec = CodecRow::of_name(&p.codec);
+    if let (Some(CodecRow { descriptor: table, .. }), Some(descriptor)) =
+        (codec, capture.data(p, video::SET_DRV_PIC_SETUP_OFFSET)?)
+    {
+        line(format!("  {}", table.name));
+        for field in table.fields {
             let values: Vec<i64> = elements(field, &descriptor);
             if zeros || values.iter().any(|value| *value != 0) {
                 line(format!("    {}", field_text(field, &values)));
             }
         }
-        for (at, word) in unnamed(&descriptor) {
+        for (at, word) in unnamed(&descriptor, table.size) {
             line(format!("    bytes {at:#x} = {word:#x}"));
         }
     }
-    if let Some((columns, rows)) = tiles(capture, p)? {
-        line(format!("  tile table: columns of {columns:?}, rows of {rows:?} coding tree blocks"));
-    }
-    if let Some(lists) = capture.data(p, video::HEVC_SET_SCALING_LIST_OFFSET)? {
-        line("  scaling lists, columns first".to_owned());
-        for (name, values) in scaling_lists(&lists) {
-            line(format!("    {name} = {values:?}"));
-        }
+    match codec {
+        Some(CodecRow { codec: Codec::Hevc, .. }) => hevc_tables(capture, p)?.into_iter().for_each(&mut line),
+        None => line(format!("  the codec {:?} is not known here: its descriptor has no names", p.codec)),
     }
     if let Some(status) = &p.status {
         let fields: Vec<String> =
@@ -214,19 +213,42 @@ fn field_text(field: &Field, values: &[i64]) -> String {
 }
 
 /// Words of a descriptor behind the public structure that are not zero.
-fn unnamed(descriptor: &[u8]) -> Vec<(usize, u32)> {
-    let words = descriptor.chunks_exact(4).enumerate().skip(hevc_pic::SIZE / 4);
+fn unnamed(descriptor: &[u8], size: usize) -> Vec<(usize, u32)> {
+    let words = descriptor.chunks_exact(4).enumerate().skip(size / 4);
     words
         .map(|(i, b)| (4 * i, u32::from_le_bytes([b[0], b[1], b[2], b[3]])))
         .filter(|(_, word)| *word != 0)
         .collect()
 }
 
+/// Tile table and scaling lists of an HEVC picture as text.
+fn hevc_tables(capture: &Capture, p: &Picture) -> Result<Vec<String>, Failure> {
+    let mut lines = Vec::new();
+    if let Some((columns, rows)) = tiles(capture, p)? {
+        lines.push(format!("  tile table: columns of {columns:?}, rows of {rows:?} coding tree blocks"));
+    }
+    if let Some(lists) = capture.data(p, video::HEVC_SET_SCALING_LIST_OFFSET)? {
+        lines.push("  scaling lists, columns first".to_owned());
+        let lists = scaling_lists(&lists);
+        lines.extend(lists.into_iter().map(|(name, values)| format!("    {name} = {values:?}")));
+    }
+    Ok(lines)
+}
+
+/// The same by name.
+fn hevc_tables_json(capture: &Capture, p: &Picture) -> Result<Map<String, Value>, Failure> {
+    let lists = capture.data(p, video::HEVC_SET_SCALING_LIST_OFFSET)?;
+    let lists: Option<Map<String, Value>> = lists
+        .map(|lists| scaling_lists(&lists).into_iter().map(|(name, values)| (name, json!(values))).collect());
+    let tables = [("tiles", json!(tiles(capture, p)?)), ("scaling_lists", json!(lists))];
+    Ok(tables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
 /// Widths of columns and heights of rows.
 type TileSizes = (Vec<u16>, Vec<u16>);
 
 /// Widths and heights by the tile table.
-pub(super) fn tiles(capture: &Capture, p: &Picture) -> Result<Option<TileSizes>, Failure> {
+fn tiles(capture: &Capture, p: &Picture) -> Result<Option<TileSizes>, Failure> {
     let descriptor = capture.data(p, video::SET_DRV_PIC_SETUP_OFFSET)?;
     let table = capture.data(p, video::HEVC_SET_TILE_SIZES_OFFSET)?;
     let (Some(descriptor), Some(table)) = (descriptor, table) else { return Ok(None) };
@@ -263,14 +285,14 @@ pub(super) fn scaling_lists(lists: &[u8]) -> Vec<(String, &[u8])> {
 }
 
 /// The descriptor by field names; arrays for fields that have elements.
-pub(super) fn descriptor_json(descriptor: &[u8]) -> Map<String, Value> {
+fn descriptor_json(table: &Descriptor, descriptor: &[u8]) -> Map<String, Value> {
     let mut fields = Map::new();
-    for field in hevc_pic::FIELDS {
+    for field in table.fields {
         let values = elements(field, descriptor);
         let value = if field.count == 1 { json!(values.first()) } else { json!(values) };
         fields.insert(field.name.to_owned(), value);
     }
-    for (at, word) in unnamed(descriptor) {
+    for (at, word) in unnamed(descriptor, table.size) {
         fields.insert(format!("bytes {at:#x}"), word.into());
     }
     fields
@@ -295,16 +317,19 @@ fn picture_json(capture: &Capture, index: usize, nal_units: &[NalText]) -> Resul
         })
         .collect();
     let descriptor = capture.data(p, video::SET_DRV_PIC_SETUP_OFFSET)?;
-    let lists = capture.data(p, video::HEVC_SET_SCALING_LIST_OFFSET)?;
-    let lists: Option<Map<String, Value>> = lists
-        .map(|lists| scaling_lists(&lists).into_iter().map(|(name, values)| (name, json!(values))).collect());
-    Ok(json!({
+    let mut picture = json!({
         "picture": index, "number": p.number, "poc": p.poc, "engine": p.engine, "point": p.point,
         "surface": p.surface, "collocated": p.collocated, "motion": p.motion, "waits": p.waits, "nal_units": nal_units,
-        "application_id": p.application_id, "control_params": p.control_params,
+        "codec": p.codec, "application_id": p.application_id, "control_params": p.control_params,
         "methods": methods, "target": p.target, "places": p.places,
-        "nvdec_hevc_pic_s": descriptor.map(|descriptor| descriptor_json(&descriptor)),
-        "tiles": tiles(capture, p)?, "scaling_lists": lists,
         "status": p.status, "md5": p.hashes.as_ref().map(|h| &h.md5), "error": p.error,
-    }))
+    });
+    if let (Some(codec), Some(members)) = (CodecRow::of_name(&p.codec), picture.as_object_mut()) {
+        let fields = descriptor.map(|descriptor| descriptor_json(&codec.descriptor, &descriptor));
+        members.insert(codec.descriptor.name.to_owned(), json!(fields));
+        match codec.codec {
+            Codec::Hevc => members.extend(hevc_tables_json(capture, p)?),
+        }
+    }
+    Ok(picture)
 }

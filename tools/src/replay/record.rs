@@ -1,7 +1,7 @@
 //! Recording: a stream is decoded while every submission is written down.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,20 +14,23 @@ use nvdec::hevc::audit;
 use nvdec::job::{Operand, PictureJob};
 use nvdec::queue::Submission;
 use nvdec::session::{Observer, PictureRecord};
-use nvdec::{Context, DecoderOptions, DeviceChoice, HevcDecoder, Sent, SurfaceGeometry};
+use nvdec::{Context, DecoderOptions, HevcDecoder, OpenOptions, Sent, SurfaceGeometry};
 use nvkernel_sys::video::{self, hevc_pic};
 
 use super::capture::{
     CaptureWriter, Hashes, Head, MethodRecord, MotionCopy, Picture, Pointee, SurfaceShape, Wait,
 };
+use super::codecs::{CodecRow, Holds};
 use super::fetch::{Fetched, Fetcher};
-use super::file::AtomicFile;
 use super::hash::PlaneHashes;
 use super::motion::{Motion, MotionTracker};
+use crate::console;
 use crate::decode::{self, costs_pictures};
-use crate::device::{self, EngineChoice};
+use crate::device;
+use crate::engines::EngineChoice;
 use crate::exit::{self, Exit, Failure};
-use crate::output;
+use crate::message;
+use crate::output::file::{OutputFile, Sources, is_dash};
 
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 20;
@@ -47,7 +50,7 @@ pub struct Options {
     /// The capture to write.
     pub output: PathBuf,
     /// Which device.
-    pub device: DeviceChoice,
+    pub device: OpenOptions,
     /// Which engine.
     pub engine: EngineChoice,
     /// Stop after so many pictures.
@@ -62,14 +65,15 @@ pub struct Options {
 ///
 /// [`Failure`]. What could be recorded until the GPU or the decoder failed is a capture all the same.
 pub fn run(options: &Options) -> Result<Exit, Failure> {
+    let sources = Sources::of([options.input.as_path()]);
+    sources.check(&[&options.output])?;
     let mut input = decode::run::open(&options.input)?;
     let context = device::open(options.device)?;
-    let file = AtomicFile::create(&options.output)?;
+    let out = OutputFile::create(&options.output, &sources)?;
     let progress = super::progress(input.size, "{bytes}/{total_bytes}  {msg}");
     let engines = options.engine.for_job(&context, 0);
     let decoder_options = DecoderOptions { engines, ..DecoderOptions::default() };
-    let out = BufWriter::new(file);
-    let recorder = Recorder::new(&context, out, &input.name)?;
+    let recorder = CaptureRecorder::new(&context, out, &input.name)?;
     let (recorded, out) = record(
         &context,
         decoder_options,
@@ -84,28 +88,28 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     )?;
     progress.finish_and_clear();
     for warning in &recorded.warnings {
-        eprintln!("warning: {warning}");
+        message!("warning: {warning}");
     }
     if recorded.warning_count > WARNINGS_SHOWN {
-        eprintln!("warning: and {} more", recorded.warning_count - WARNINGS_SHOWN);
+        message!("warning: and {} more", recorded.warning_count - WARNINGS_SHOWN);
     }
-    // A capture of nothing is of no use to anyone.
+    // A capture without a picture is of no use.
     if recorded.pictures > 0 || options.frames == Some(0) {
-        let failed = |source| Failure::Output { path: options.output.display().to_string(), source };
-        let bytes = out.into_inner().map_err(|error| failed(error.into_error()))?.commit()?;
-        report(options, &recorded, bytes)?;
+        report(options, &recorded, out.commit()?)?;
     } else if recorded.stopped.is_none() {
         let (path, bytes, nal_units) = (input.name, recorded.bytes, recorded.nal_units);
         return Err(Failure::NoPicture { path, bytes, nal_units });
     }
     if let Some(error) = recorded.stopped {
-        eprintln!("{}: not recorded to its end: {error}", input.name);
+        message!("{}: not recorded to its end: {error}", input.name);
         return Ok(exit::of_decoder(&error));
     }
     Ok(if recorded.damage > 0 { Exit::Data } else { Exit::Success })
 }
 
 fn report(options: &Options, recorded: &Recorded, bytes: u64) -> Result<(), Failure> {
+    // Where the capture goes to standard output, nothing else must.
+    let print = if is_dash(&options.output) { console::print_to_stderr } else { console::print };
     let path = options.output.display();
     if options.json {
         let text = serde_json::json!({
@@ -113,13 +117,13 @@ fn report(options: &Options, recorded: &Recorded, bytes: u64) -> Result<(), Fail
             "pictures_in_error": recorded.in_error, "warnings": recorded.warning_count,
             "ended_by": recorded.stopped.as_ref().map(ToString::to_string),
         });
-        return output::print(&format!("{text:#}\n"));
+        return print(&format!("{text:#}\n"));
     }
     let errors = match recorded.in_error {
         0 => String::new(),
         count => format!(", {count} with errors"),
     };
-    output::print(&format!("recorded {} pictures{errors} in {bytes} bytes: {path}\n", recorded.pictures))
+    print(&format!("recorded {} pictures{errors} in {bytes} bytes: {path}\n", recorded.pictures))
 }
 
 /// What came of a recording.
@@ -152,7 +156,7 @@ pub struct Recorded {
 pub fn record<W: Write + Send + 'static>(
     context: &Arc<Context>,
     options: DecoderOptions,
-    recorder: &Recorder<W>,
+    recorder: &CaptureRecorder<W>,
     name: &str,
     source: &mut dyn Read,
     frames: Option<u64>,
@@ -237,7 +241,7 @@ fn accept(
             Ok(Sent::Accepted) => return Ok(()),
             Ok(Sent::NoSurface) if received == 0 => return Err(Failure::Stuck(recorded.nal_units)),
             Ok(Sent::NoSurface) => {}
-            // Nobody limits the memory of this context.
+            // The memory of this context has no limit.
             Ok(Sent::NoMemory) => return Err(Failure::Stuck(recorded.nal_units)),
             Err(error @ nvdec::Error::CannotDecode { .. }) => {
                 recorded.stopped.get_or_insert(error);
@@ -259,17 +263,17 @@ impl Recorded {
 }
 
 /// Writes down what a session submits. Clones are handles of one recording.
-pub struct Recorder<W> {
+pub struct CaptureRecorder<W> {
     state: Arc<Mutex<State<W>>>,
 }
 
-impl<W> Clone for Recorder<W> {
+impl<W> Clone for CaptureRecorder<W> {
     fn clone(&self) -> Self {
-        Recorder { state: self.state.clone() }
+        CaptureRecorder { state: self.state.clone() }
     }
 }
 
-impl<W> std::fmt::Debug for Recorder<W> {
+impl<W> std::fmt::Debug for CaptureRecorder<W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("recorder")
     }
@@ -362,7 +366,7 @@ fn head(context: &Context, source: &str) -> Head {
     }
 }
 
-impl<W: Write> Recorder<W> {
+impl<W: Write> CaptureRecorder<W> {
     /// Begins a capture of `source`.
     ///
     /// # Errors
@@ -386,7 +390,7 @@ impl<W: Write> Recorder<W> {
             in_error: 0,
             failed: None,
         };
-        Ok(Recorder { state: Arc::new(Mutex::new(state)) })
+        Ok(CaptureRecorder { state: Arc::new(Mutex::new(state)) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State<W>> {
@@ -447,7 +451,7 @@ fn writing(source: io::Error) -> Failure {
     Failure::Output { path: "the capture".to_owned(), source }
 }
 
-impl<W: Write + Send> Observer for Recorder<W> {
+impl<W: Write + Send> Observer for CaptureRecorder<W> {
     fn submitted(&mut self, job: &PictureJob<'_>, submission: &Submission, record: &Arc<PictureRecord>) {
         let mut state = self.lock();
         if state.failed.is_some() || state.begun_pictures >= state.limit {
@@ -477,6 +481,10 @@ impl<W: Write> State<W> {
         submission: &Submission,
         record: &Arc<PictureRecord>,
     ) -> Result<(), Failure> {
+        let Some(codec) = CodecRow::of_application(job.application_id) else {
+            let what = format!("application id {} is of no codec that can be recorded", job.application_id);
+            return Err(nvdec::Error::Hardware(what).into());
+        };
         let index = self.written + self.pending.len();
         let geometry = *job.target.geometry();
         // First of all, so that nothing of what follows is waited for by an engine.
@@ -487,8 +495,8 @@ impl<W: Write> State<W> {
         let mut bitstream = Vec::new();
         for operand in job.buffers {
             let (method, buffer) = (operand.method, &operand.memory());
-            let to = if is_input(method, buffer) {
-                let data = self.host_data(method, buffer, job)?;
+            let to = if is_input(codec, method, buffer) {
+                let data = self.host_data(codec, method, buffer, job)?;
                 if method == video::SET_IN_BUF_BASE_OFFSET {
                     bitstream.clone_from(&data);
                 }
@@ -508,6 +516,7 @@ impl<W: Write> State<W> {
             poc: record.poc,
             engine: point.timeline().engine().to_string(),
             point: point.value(),
+            codec: codec.name.to_owned(),
             application_id: job.application_id,
             control_params: job.control_params,
             nal_units: self.nal_units_before(&bitstream),
@@ -561,21 +570,21 @@ impl<W: Write> State<W> {
     /// What the engine reads of a buffer in host memory.
     fn host_data(
         &self,
+        codec: &CodecRow,
         method: u32,
         buffer: &DeviceBuffer,
         job: &PictureJob<'_>,
     ) -> Result<Vec<u8>, Failure> {
-        let bytes = match method {
-            video::SET_DRV_PIC_SETUP_OFFSET => audit::DESCRIPTOR_BYTES as u64,
-            video::HEVC_SET_TILE_SIZES_OFFSET => audit::TILE_SIZES_BYTES as u64,
-            video::HEVC_SET_SCALING_LIST_OFFSET => audit::SCALING_LIST_BYTES as u64,
-            video::SET_IN_BUF_BASE_OFFSET => {
+        let bytes = match codec.holds(method) {
+            Some(Holds::Data(bytes)) => bytes as u64,
+            Some(Holds::Slices) => {
+                let table = &codec.descriptor;
                 let setup = job.operand(video::SET_DRV_PIC_SETUP_OFFSET).map(Operand::memory);
-                let descriptor = setup.map(|setup| read(&setup, hevc_pic::SIZE as u64)).transpose()?;
-                let length = descriptor.and_then(|bytes| hevc_pic::stream_len.read(&bytes, 0).ok());
+                let descriptor = setup.map(|setup| read(&setup, table.size as u64)).transpose()?;
+                let length = descriptor.and_then(|bytes| table.stream_len.read(&bytes, 0).ok());
                 length.unwrap_or(0) as u64 + audit::BITSTREAM_SLACK as u64
             }
-            _ => UNKNOWN_BYTES,
+            Some(Holds::Memory) | None => UNKNOWN_BYTES,
         };
         read(buffer, bytes)
     }
@@ -625,7 +634,7 @@ impl<W: Write> State<W> {
                 return;
             }
         }
-        // Points long past are waited for by nobody.
+        // No picture waits for points long past.
         if self.points.len() > 4096 {
             self.points.drain(..2048);
         }
@@ -633,9 +642,9 @@ impl<W: Write> State<W> {
 }
 
 /// Whether a method points at what the engine reads, rather than at what it works in.
-fn is_input(method: u32, buffer: &DeviceBuffer) -> bool {
+fn is_input(codec: &CodecRow, method: u32, buffer: &DeviceBuffer) -> bool {
     // What is uploaded is host memory.
-    super::reads_data(method).unwrap_or(buffer.placement() == Placement::Sysmem)
+    codec.holds(method).map_or(buffer.placement() == Placement::Sysmem, |holds| holds != Holds::Memory)
 }
 
 /// The first `bytes` of a buffer, fewer if it is shorter.

@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
-use nvdec::{Context, DeviceChoice, EngineSet};
+use nvdec::{Context, EngineSet, OpenOptions};
 
 use super::capture::Capture;
 use super::compare::{BEYOND_THE_MODEL, Comparison, Outcome};
 use super::player::{Assignment, Player};
-use crate::device::{self, EngineChoice};
+use crate::console;
+use crate::device;
+use crate::engines::EngineChoice;
 use crate::exit::{Exit, Failure};
-use crate::output;
 
 /// What to replay.
 #[derive(Clone, Debug)]
@@ -17,9 +18,11 @@ pub struct Options {
     /// The capture.
     pub input: PathBuf,
     /// Which device.
-    pub device: DeviceChoice,
+    pub device: OpenOptions,
     /// Which engine; those of the recording by default.
     pub engine: Option<EngineChoice>,
+    /// The capture is one's own: the size of its file does not limit what it asks for.
+    pub trusted: bool,
     /// Print JSON.
     pub json: bool,
 }
@@ -61,7 +64,9 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     let assignment = assignment(options.engine, &context)?;
     let total = capture.pictures().len();
     let progress = super::progress(Some(total as u64), "{pos}/{len} pictures");
-    let replay = replay(&context, &capture, assignment, &mut |index| progress.set_position(index as u64));
+    let replay = replay(&context, &capture, assignment, options.trusted, &mut |index| {
+        progress.set_position(index as u64)
+    });
     progress.finish_and_clear();
     let Replay { outcome, notes } = replay?;
     let verdict = outcome.verdict(total);
@@ -75,11 +80,11 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
                 "gpu": device.name().ok(), "generation": context.class().generation,
             },
         });
-        output::print(&format!("{text:#}\n"))?;
+        console::print(&format!("{text:#}\n"))?;
     } else {
-        output::print(&format!("{verdict}\n"))?;
+        console::print(&format!("{verdict}\n"))?;
         for note in &notes {
-            eprintln!("note: {note}");
+            crate::message!("note: {note}");
         }
     }
     Ok(if outcome.is_identical() { Exit::Success } else { Exit::Fault })
@@ -94,10 +99,11 @@ pub fn replay(
     context: &std::sync::Arc<Context>,
     capture: &Capture,
     assignment: Assignment,
+    trusted: bool,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Replay, Failure> {
     let emulated = context.device().is_emulated();
-    let player = Player::new(context, capture, &mut |_| ())?;
+    let player = Player::new(context, capture, trusted, &mut |_| ())?;
     let blocks: Vec<u32> = (0..capture.pictures().len()).map(|index| player.blocks(index)).collect();
     let mut notes = vec!["cycle_count is not compared".to_owned()];
     if player.rebased() > 0 {

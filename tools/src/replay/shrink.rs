@@ -12,9 +12,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::capture::Capture;
-use super::file::AtomicFile;
+use crate::console;
 use crate::exit::{Exit, Failure};
-use crate::output;
+use crate::output::file::{OutputFile, Sources, is_replaced};
 pub use candidate::{References, Selection, write};
 pub use command::Shell;
 use ddmin::minimise;
@@ -53,6 +53,14 @@ pub struct Shrunk {
 pub fn run(options: &Options) -> Result<Exit, Failure> {
     let capture = Capture::open(&options.input)?;
     let output_path = options.output.clone().unwrap_or_else(|| options.input.with_extension("min.nvcap"));
+    let sources = Sources::of([options.input.as_path()]);
+    sources.check(&[&output_path])?;
+    if !is_replaced(&output_path)? {
+        let name = output_path.display();
+        return Err(Failure::Usage(format!(
+            "{name}: each smaller capture replaces the one before; name a file"
+        )));
+    }
     let references = References::of(&capture)?;
     let shell = Shell::new(&options.command, options.timeout, options.verbose)?;
     let progress = super::progress(None, "");
@@ -71,10 +79,8 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
         let succeeds = shell.succeeds()?;
         if succeeds {
             best = selection.pictures.len();
-            let file = AtomicFile::create(&output_path)?;
-            let out = write(&capture, &references, selection, BufWriter::new(file))?;
-            let failed = |source| Failure::Output { path: output_path.display().to_string(), source };
-            bytes = out.into_inner().map_err(|error| failed(error.into_error()))?.commit()?;
+            let file = OutputFile::create(&output_path, &sources)?;
+            bytes = write(&capture, &references, selection, file)?.commit()?;
         }
         Ok(succeeds)
     };
@@ -91,10 +97,10 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
             "capture": output_path.display().to_string(), "bytes": bytes, "pictures_before": total,
             "pictures": shrunk.selection.pictures, "segments_dropped": dropped, "tries": shrunk.tries,
         });
-        output::print(&format!("{text:#}\n"))?;
+        console::print(&format!("{text:#}\n"))?;
     } else {
         let segments = if dropped > 0 { format!(", {dropped} slice segments less") } else { String::new() };
-        output::print(&format!(
+        console::print(&format!(
             "{left} of {total} pictures{segments} after {} tries, {bytes} bytes: {}\n",
             shrunk.tries,
             output_path.display()

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::capture::Capture;
+use super::codecs::CodecRow;
 use crate::exit::Failure;
 use crate::parse::text;
 
@@ -61,7 +62,11 @@ impl<'a> SyntaxReader<'a> {
                 found.push(self.parse(&nal, None));
                 self.nal_units += 1;
             }
-            let stream = self.capture.data(picture, video::SET_IN_BUF_BASE_OFFSET)?.unwrap_or_default();
+            let stream = match CodecRow::of_name(&picture.codec) {
+                Some(_) => self.capture.data(picture, video::SET_IN_BUF_BASE_OFFSET)?.unwrap_or_default(),
+                // Slice data of another codec are no NAL units of this one.
+                None => Vec::new(),
+            };
             for nal in split_annex_b(&stream) {
                 let at = nal.as_ptr() as usize - stream.as_ptr() as usize;
                 found.push(self.parse(nal, Some(at)));

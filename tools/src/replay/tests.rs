@@ -12,7 +12,7 @@ use nvkernel_sys::video;
 
 use super::capture::{Capture, CaptureWriter, Picture};
 use super::player::Assignment;
-use super::record::{Recorded, Recorder, record};
+use super::record::{CaptureRecorder, Recorded, record};
 use super::run::{Replay, replay};
 use crate::exit::Failure;
 
@@ -50,7 +50,7 @@ fn record_on(
     engine: Option<EngineType>,
     frames: Option<u64>,
 ) -> (Vec<u8>, Recorded) {
-    let recorder = Recorder::new(context, Vec::new(), "folder/stream.hevc").unwrap();
+    let recorder = CaptureRecorder::new(context, Vec::new(), "folder/stream.hevc").unwrap();
     let options = engine.map_or_else(DecoderOptions::default, DecoderOptions::on);
     let mut source = Cursor::new(stream);
     let (recorded, bytes) =
@@ -76,7 +76,7 @@ fn try_open(bytes: Vec<u8>) -> Result<Capture, Failure> {
 
 fn play(capture: &Capture, assignment: Assignment) -> Result<Replay, Failure> {
     let (kernel, context) = machine();
-    let replay = replay(&context, capture, assignment, &mut |_| ());
+    let replay = replay(&context, capture, assignment, false, &mut |_| ());
     let log = kernel.log();
     assert!(log.is_empty(), "{log:?}");
     replay

@@ -134,7 +134,7 @@ fn a_trace_of_a_stream() {
         context.video_queue(engine, Lane::Bulk).unwrap();
     }
     let path = std::env::temp_dir().join(format!("nvdec-trace-{}.json", std::process::id()));
-    let mut watch = Watch(Tracer::begin(&path, &context).unwrap());
+    let mut watch = Watch(Tracer::begin(&path, &Sources::default(), &context).unwrap());
     let stream = include_bytes!("../../clips/x_wpp.hevc");
     let engines = Engines::Set(context.engines()[..3].iter().copied().collect());
     let settings = Settings { engines, mode: Mode::Throughput, surfaces: Some(12), ..Settings::default() };
@@ -182,7 +182,8 @@ fn a_trace_of_a_stream() {
         slices.sort_unstable();
         assert!(slices.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{slices:?}");
     }
-    // A flow begins and ends within slices of its threads, in this order, and what waits begins behind what it waits for.
+    // A flow begins and ends within slices of its threads, in this order, and what waits begins behind what it waits
+    // for.
     let inside = |event: &Value| {
         let at = time(event, "ts");
         let slices = &threads[&event["tid"].as_u64().unwrap()];
@@ -204,7 +205,7 @@ fn a_trace_of_a_stream() {
 #[test]
 fn a_file_that_cannot_be_written_is_missed_at_once() {
     let context = device::open(DeviceChoice::Emulated).unwrap();
-    let failure = Tracer::begin(Path::new("/nonexistent/t.json"), &context).unwrap_err();
+    let failure = Tracer::begin(Path::new("/nonexistent/t.json"), &Sources::default(), &context).unwrap_err();
     assert!(matches!(failure, Failure::Output { .. }), "{failure}");
 }
 

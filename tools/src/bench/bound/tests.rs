@@ -97,7 +97,7 @@ fn simulate(graph: &Graph, engines: usize, surfaces: usize) -> Option<u64> {
     for (at, node) in graph.pictures.iter().enumerate() {
         let mut ready = node.references.iter().map(|&r| ends[r]).max().unwrap_or(0);
         if held.len() == surfaces {
-            // Those that nobody reads from now on are free when the last that reads them is done.
+            // Those that no later picture reads are free when the last picture that reads them is done.
             let unread = |p: &usize| graph.pictures[at..].iter().all(|later| !later.references.contains(p));
             let released = |p: usize| {
                 let readers =

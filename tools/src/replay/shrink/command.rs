@@ -1,16 +1,15 @@
 //! The command that says whether a candidate still shows what is looked for.
 
-use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use crate::exit::Failure;
+use crate::interrupt::Unfinished;
 
 /// How often a running command is looked at.
 const LOOK: Duration = Duration::from_millis(5);
@@ -21,8 +20,9 @@ pub struct Shell {
     command: String,
     timeout: Duration,
     verbose: bool,
-    folder: PathBuf,
     candidate: PathBuf,
+    /// Goes with this.
+    _folder: Unfinished,
 }
 
 impl Shell {
@@ -34,21 +34,22 @@ impl Shell {
     pub fn new(command: &str, timeout: Duration, verbose: bool) -> Result<Shell, Failure> {
         let parent = std::env::temp_dir();
         let failed = |source| Failure::Output { path: parent.display().to_string(), source };
-        let folder = (0u32..1000)
+        let made = (0u32..1000)
             .map(|i| parent.join(format!("nvdec-replay-{}-{i}", std::process::id())))
-            .find_map(|folder| match fs::create_dir(&folder) {
-                Ok(()) => Some(Ok(folder)),
+            .find_map(|path| match Unfinished::folder(path.clone()) {
+                Ok(folder) => Some(Ok((folder, path))),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => None,
                 Err(error) => Some(Err(error)),
             });
-        let folder = folder.unwrap_or_else(|| Err(io::ErrorKind::AlreadyExists.into())).map_err(failed)?;
+        let made = made.unwrap_or_else(|| Err(io::ErrorKind::AlreadyExists.into()));
+        let (_folder, folder) = made.map_err(failed)?;
         let candidate = folder.join("candidate.nvcap");
         let quoted = format!("'{}'", candidate.display().to_string().replace('\'', "'\\''"));
         let command = match command.contains("{}") {
             true => command.replace("{}", &quoted),
             false => format!("{command} {quoted}"),
         };
-        Ok(Shell { command, timeout, verbose, folder, candidate })
+        Ok(Shell { command, timeout, verbose, candidate, _folder })
     }
 
     /// Where the candidate has to be.
@@ -63,26 +64,28 @@ impl Shell {
     /// [`Failure::Usage`] if there is no shell to run it.
     pub fn succeeds(&self) -> Result<bool, Failure> {
         let output = || if self.verbose { Stdio::inherit() } else { Stdio::null() };
-        let child = Command::new("sh")
-            .args(["-c", &self.command])
-            .stdin(Stdio::null())
-            .stdout(output())
-            .stderr(output())
-            // A group of its own, so that what it started ends with it.
-            .process_group(0)
-            .spawn();
-        let mut child = child.map_err(|error| Failure::Usage(format!("sh cannot be run: {error}")))?;
+        let mut command = Command::new("sh");
+        command.args(["-c", &self.command]).stdin(Stdio::null()).stdout(output()).stderr(output());
+        // A group of its own, so that what it started ends with it.
+        command.process_group(0);
+        let started = Unfinished::processes(|| {
+            let child = command.spawn()?;
+            let group = i32::try_from(child.id()).map(Pid::from_raw).map_err(io::Error::other)?;
+            Ok((child, group))
+        });
+        let (group, mut child) =
+            started.map_err(|error| Failure::Usage(format!("sh cannot be run: {error}")))?;
         let start = Instant::now();
         loop {
             match child.try_wait() {
-                Ok(Some(status)) => return Ok(status.success()),
+                Ok(Some(status)) => {
+                    // What it left running in the background is its own affair.
+                    let _ = group.finish(|| Ok(()));
+                    return Ok(status.success());
+                }
                 Ok(None) if start.elapsed() < self.timeout => std::thread::sleep(LOOK),
                 Ok(None) | Err(_) => {
-                    let group = i32::try_from(child.id()).map(Pid::from_raw);
-                    if let Ok(group) = group {
-                        // It may have ended this very moment.
-                        let _ = killpg(group, Signal::SIGKILL);
-                    }
+                    drop(group);
                     let _ = child.wait();
                     return Ok(false);
                 }
@@ -91,15 +94,10 @@ impl Shell {
     }
 }
 
-impl Drop for Shell {
-    fn drop(&mut self) {
-        // Nothing can be done about what cannot be removed.
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn succeeds(command: &str, timeout: Duration) -> bool {
@@ -145,7 +143,7 @@ mod tests {
     #[test]
     fn nothing_is_left_behind() {
         let shell = Shell::new("true", LONG, false).unwrap();
-        let folder = shell.folder.clone();
+        let folder = shell.path().parent().unwrap().to_owned();
         assert!(folder.is_dir());
         drop(shell);
         assert!(!folder.exists());

@@ -11,6 +11,7 @@ fn picture(nal_units: u32) -> Picture {
     Picture {
         poc: -3,
         engine: "NVDEC2".to_owned(),
+        codec: "hevc".to_owned(),
         nal_units,
         surface: SurfaceShape { chroma_format_idc: 1, bit_depth: 8, width: 416, height: 240 },
         places: vec![(0, 0), (3, 2)],
@@ -53,6 +54,40 @@ fn a_file_cut_anywhere_is_refused() {
     assert!(refused(b"\0\0\0\x01\x40\x01 an HEVC stream".to_vec()).contains("no capture"));
 }
 
+/// A capture of an earlier version of the program, which did not say the codec.
+#[test]
+fn version_1_is_read_as_hevc() {
+    let bytes = include_bytes!("../../../tests/data/version_1.nvcap");
+    assert_eq!(bytes[8..12], 1u32.to_le_bytes());
+    let capture = open(bytes.to_vec());
+    assert_eq!(capture.pictures().len(), 3);
+    assert!(capture.pictures().iter().all(|picture| picture.codec == "hevc"));
+    assert!(play(&capture, Assignment::All).unwrap().outcome.is_identical());
+    // What is made of it is of today's version, and the same.
+    let changed = change(&capture, |_, _| ());
+    assert_eq!(changed[8..12], 2u32.to_le_bytes());
+    assert_eq!(
+        crate::replay::diff::compare(&capture, &open(changed)).unwrap().map(|report| report.to_string()),
+        None
+    );
+}
+
+#[test]
+fn every_picture_says_its_codec() {
+    let with = |version: u32, codec: &str| {
+        let mut writer = CaptureWriter::new(Vec::new(), &Head::default()).unwrap();
+        writer.picture(&Picture { codec: codec.to_owned(), ..picture(0) }).unwrap();
+        let mut bytes = writer.finish(None).unwrap();
+        // The sum of the whole has the version in it.
+        bytes[8..12].copy_from_slice(&version.to_le_bytes());
+        bytes
+    };
+    assert_eq!(open(with(2, "av1")).pictures()[0].codec, "av1", "a reader need not know it");
+    assert!(refused(with(2, "")).contains("names no codec"));
+    assert!(refused(with(2, "a name of no codec")).contains("names no codec"));
+    assert!(refused(with(1, "hevc")).contains("which version 1 does not"));
+}
+
 #[test]
 fn chunks_of_unknown_types() {
     let with = |kind: &[u8; 4]| {
@@ -67,8 +102,8 @@ fn chunks_of_unknown_types() {
     assert_eq!(open(with(b"note")).pictures().len(), 0);
     assert!(refused(with(b"NOTE")).contains("an unknown chunk \"NOTE\""));
     let mut newer = with(b"note");
-    newer[8] = 2;
-    assert!(refused(newer).contains("version 2"));
+    newer[8] = 3;
+    assert!(refused(newer).contains("version 3 of the format is not known, only 1 to 2"));
 }
 
 #[test]

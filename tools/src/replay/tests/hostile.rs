@@ -21,7 +21,7 @@ fn refusal(name: &str, edit: impl Fn(&mut Draft<'_>)) -> Failure {
         }
     }));
     let (kernel, context) = machine();
-    let failure = Player::new(&context, &changed, &mut |_| ()).unwrap_err();
+    let failure = Player::new(&context, &changed, false, &mut |_| ()).unwrap_err();
     assert!(kernel.log().is_empty());
     failure
 }
@@ -67,6 +67,7 @@ fn what_makes_an_engine_leave_its_memory_is_refused_by_name() {
     refused("stream_len is 4294967295", name, |d| d.set(pic::stream_len, 0, 0xffff_ffff));
     refused("enable_histogram is 1", name, |d| d.set(pic::enable_histogram, 0, 1));
     refused("tile table", name, |d| d.data(video::HEVC_SET_TILE_SIZES_OFFSET)[0] += 1);
+    refused("its codec is \"av1\"; known are hevc", name, |d| d.picture.codec = "av1".to_owned());
     refused("SET_APPLICATION_ID is 9", name, |d| d.picture.application_id = 9);
     refused("SET_CONTROL_PARAMS is 0x10042057", name, |d| d.picture.control_params |= 1 << 28);
     refused("SET_CONTROL_PARAMS is 0x42047", name, |d| d.picture.control_params ^= 1 << 4);
@@ -109,7 +110,9 @@ fn what_makes_an_engine_leave_its_memory_is_refused_by_name() {
         d.picture.expect_nothing();
         d.picture.surface.width = 4096;
     });
-    refused("\"GR0\" is no engine", name, |d| d.picture.engine = "GR0".to_owned());
+    for engine in ["GR0", "NVDEC8", "NVDEC4294967295"] {
+        refused(&format!("{engine:?} is no engine"), name, |d| d.picture.engine = engine.to_owned());
+    }
     refused("a surface stands in place 16", name, |d| d.picture.places.push((16, 0)));
     refused("surface 0 had another format or size before", "x_size_202x150", |d| {
         // A picture of its own, only smaller: its tables are right.
@@ -200,8 +203,53 @@ fn a_capture_that_wants_all_memory_is_refused() {
     }
     let bytes = writer.finish(None).unwrap();
     assert!(bytes.len() < 200 << 10, "{} bytes", bytes.len());
-    let failure = Player::new(&machine().1, &open(bytes), &mut |_| ()).unwrap_err();
-    assert!(failure.to_string().contains("bytes are in use at once"), "{failure}");
+    let capture = open(bytes);
+    let refused =
+        |trusted| Player::new(&machine().1, &capture, trusted, &mut |_| ()).unwrap_err().to_string();
+    // 67 million samples each: the fifth is too much for a file as small as this.
+    let message = refused(false);
+    assert!(message.contains("picture 4 (") || message.contains("picture 5 ("), "{message}");
+    assert!(
+        message.contains("samples and bytes are to be gone through, the limit for a capture of"),
+        "{message}"
+    );
+    let message = refused(true);
+    assert!(message.contains("bytes are in use at once, the limit for a capture of"), "{message}");
+    assert!(message.contains(" is 4294967296; --trusted"), "what the emulated GPU has room for: {message}");
+}
+
+/// An offset is a number, and the memory below it is made and cleared.
+#[test]
+fn small_captures_get_little_memory() {
+    let capture = few("x_wpp");
+    let far = |offset| {
+        open(change(&capture, |_, draft| {
+            pointee(draft, video::SET_COLOC_DATA_OFFSET, Pointee::Memory { id: 0, offset, bytes: 1 << 20 });
+        }))
+    };
+    let (capture, near) = (far(1 << 30), far(64 << 20));
+    let context = machine().1;
+    let failure = Player::new(&context, &capture, false, &mut |_| ()).unwrap_err();
+    assert_eq!(failure.exit(), Exit::Data);
+    let size = format!("the limit for a capture of {} bytes is ", capture.size());
+    assert!(failure.to_string().contains(&size), "{failure}");
+    Player::new(&context, &capture, true, &mut |_| ()).unwrap();
+    Player::new(&context, &near, false, &mut |_| ()).unwrap();
+}
+
+/// Zeros behind a blob take no room in the file, and are made each time that a picture is looked at.
+#[test]
+fn small_captures_point_at_little() {
+    let capture = few("x_wpp");
+    let with = |bytes| {
+        change(&capture, |_, draft| {
+            pointee(draft, video::SET_IN_BUF_BASE_OFFSET, Pointee::Data { blob: 0, bytes });
+        })
+    };
+    open(with(10 << 20));
+    let failure = try_open(with(40 << 20)).unwrap_err();
+    assert_eq!(failure.exit(), Exit::Data);
+    assert!(failure.to_string().contains("bytes are pointed at"), "{failure}");
 }
 
 /// Captures of few pictures with all kinds of tools.

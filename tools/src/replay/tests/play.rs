@@ -274,8 +274,8 @@ fn every_generation_replays_what_another_recorded() {
         let capture = open(bytes);
         for to in gpus {
             let (kernel, here) = machine_with(to());
-            let Replay { outcome, notes } =
-                replay(&here, &capture, Assignment::All, &mut |_| ()).unwrap_or_else(|e| panic!("{e}"));
+            let Replay { outcome, notes } = replay(&here, &capture, Assignment::All, false, &mut |_| ())
+                .unwrap_or_else(|e| panic!("{e}"));
             let (there, here) = (there.class(), here.class());
             let what = format!("from {} to {}", there.generation, here.generation);
             assert_eq!(outcome.identical, 10, "{what}: {}", outcome.verdict(10));
@@ -356,7 +356,7 @@ fn a_changed_byte_shows_in_picture_plane_and_block() {
 /// Checksums of a picture as it comes out of a replay.
 fn open_block_sums(capture: &Capture, index: usize) -> Vec<u32> {
     let (_, context) = machine();
-    let player = crate::replay::player::Player::new(&context, capture, &mut |_| ()).unwrap();
+    let player = crate::replay::player::Player::new(&context, capture, false, &mut |_| ()).unwrap();
     let mut found = None;
     player
         .run(Assignment::Captured, &mut |replayed| {
@@ -401,7 +401,7 @@ fn pictures_beyond_the_model_are_not_blamed_on_the_driver() {
         draft.set(pic::transformSkipRotationEnableFlag, 0, 1);
     }));
     let (_, context) = machine();
-    let failure = replay(&context, &as_hardware, Assignment::Captured, &mut |_| ()).unwrap_err();
+    let failure = replay(&context, &as_hardware, Assignment::Captured, false, &mut |_| ()).unwrap_err();
     assert_eq!(failure.exit(), Exit::Unavailable, "{failure}");
     assert!(failure.to_string().contains("has no tools for such pictures"), "{failure}");
 }
@@ -417,7 +417,7 @@ fn engines_wait_for_each_other() {
             let (kernel, context) = machine();
             let engine = context.engines()[slow];
             kernel.faults().slow_down(0, engine, std::time::Duration::from_millis(15));
-            let outcome = replay(&context, &capture, Assignment::All, &mut |_| ()).unwrap().outcome;
+            let outcome = replay(&context, &capture, Assignment::All, false, &mut |_| ()).unwrap().outcome;
             let total = capture.pictures().len();
             assert_eq!(outcome.identical, total, "{name}, {engine} is slow: {}", outcome.verdict(total));
             assert!(kernel.log().is_empty());
@@ -451,7 +451,7 @@ fn a_recording_that_ends_in_a_fault_is_a_capture_of_it() {
     use hcq::kernel::emulated::LaunchFault;
     let stream = stream("h_ra_cra");
     let (kernel, context) = machine();
-    let recorder = Recorder::new(&context, Vec::new(), "x.hevc").unwrap();
+    let recorder = CaptureRecorder::new(&context, Vec::new(), "x.hevc").unwrap();
     let between = || {
         // The pictures so far come out.
         let queue = context.video_queue(engine(1), Lane::Bulk).unwrap();
@@ -481,7 +481,7 @@ fn a_recording_that_ends_in_a_fault_is_a_capture_of_it() {
     // On one that fails in the same place it is the same; what would follow is not submitted.
     let (kernel, context) = machine();
     kernel.faults().slow_down(0, engine(1), std::time::Duration::from_millis(2));
-    let player = crate::replay::player::Player::new(&context, &capture, &mut |_| ()).unwrap();
+    let player = crate::replay::player::Player::new(&context, &capture, false, &mut |_| ()).unwrap();
     let mut comparison = crate::replay::compare::Comparison::new(&capture, true);
     let mut seen = 0;
     kernel.faults().fault_next_launch(0, engine(1), LaunchFault::Mmu { address: 0x1000 });

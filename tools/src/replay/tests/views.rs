@@ -177,7 +177,7 @@ fn the_smallest_set_of_pictures_and_segments_is_found() {
         let candidate = try_open(bytes)?;
         // Every candidate can be replayed, and those with all their slice segments come out as recorded.
         let (_, context) = machine();
-        let outcome = replay(&context, &candidate, Assignment::Captured, &mut |_| ())?.outcome;
+        let outcome = replay(&context, &candidate, Assignment::Captured, false, &mut |_| ())?.outcome;
         assert!(outcome.is_identical(), "{selection:?}: {}", outcome.verdict(candidate.pictures().len()));
         let dropped = selection.dropped.get(&wanted);
         Ok(candidate.pictures().iter().any(|p| p.number == number) && dropped.is_none_or(|d| !d.contains(&1)))

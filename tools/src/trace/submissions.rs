@@ -16,7 +16,7 @@ const DESCRIPTOR_BYTES: usize = 0x60;
 
 /// A picture as it was submitted.
 #[derive(Clone, Debug)]
-pub struct Job {
+pub struct SubmittedPicture {
     /// Position in decoding order.
     pub number: u64,
     /// Picture order count.
@@ -38,7 +38,7 @@ pub struct Job {
     record: Arc<PictureRecord>,
 }
 
-impl Job {
+impl SubmittedPicture {
     /// The engine.
     pub fn engine(&self) -> EngineType {
         self.point.timeline().engine()
@@ -51,28 +51,28 @@ impl Job {
     }
 }
 
-/// Records what a decoder submits, in that order. Clones share what they recorded.
+/// What a decoder submits, in that order. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Recorder(Arc<Mutex<State>>);
+pub struct Submissions(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    jobs: Vec<Job>,
+    pictures: Vec<SubmittedPicture>,
     /// The picture that was decoded last to each surface, by its address.
     written: HashMap<u64, u64>,
     /// Surfaces of another layout are other memory.
     geometry: Option<SurfaceGeometry>,
 }
 
-impl Recorder {
+impl Submissions {
     /// An observer for one decoder.
     pub fn observer(&self) -> Box<dyn Observer> {
         Box::new(self.clone())
     }
 
     /// Takes what was recorded so far.
-    pub fn take(&self) -> Vec<Job> {
-        std::mem::take(&mut self.lock().jobs)
+    pub fn take(&self) -> Vec<SubmittedPicture> {
+        std::mem::take(&mut self.lock().pictures)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -80,7 +80,7 @@ impl Recorder {
     }
 }
 
-impl Observer for Recorder {
+impl Observer for Submissions {
     fn submitted(&mut self, job: &PictureJob<'_>, submission: &Submission, record: &Arc<PictureRecord>) {
         let at = Instant::now();
         let mut state = self.lock();
@@ -96,7 +96,7 @@ impl Observer for Recorder {
         references.dedup();
         let surface = job.target.luma_address();
         state.written.insert(surface, record.number);
-        state.jobs.push(Job {
+        state.pictures.push(SubmittedPicture {
             number: record.number,
             poc: record.poc,
             point: submission.point.clone(),
