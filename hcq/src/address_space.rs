@@ -16,12 +16,13 @@ use crate::gpu::{self, GpuInfo};
 use crate::in_flight::{LastUses, Slots};
 use crate::kernel::{EventWait, KernelInterface, UsermodeRegisters};
 use crate::mapping::Mapping;
+use crate::quota::Charge;
 use crate::rm::{RmClient, RmObject};
 use crate::va::{VA_LIMIT, VaAllocator};
 
 /// Bytes of addresses behind each allocation that nothing is mapped at, so that an engine which reaches too far faults
-/// instead of reading or writing what comes next: as far as a row of 64x64 blocks reaches in the widest picture, 8192 samples
-/// of two bytes.
+/// instead of reading or writing what comes next: as far as a row of 64x64 blocks reaches in the widest picture, 8192
+/// samples of two bytes.
 const GUARD: u64 = 1 << 20;
 
 /// Where memory lies.
@@ -58,6 +59,8 @@ pub(crate) struct DeviceInner {
     pub(crate) slots: Slots,
     /// Memory that has no owner any more, and that some queue still works with.
     parked: Mutex<Vec<Parked>>,
+    /// Held by those who take memory out of `parked` to see what can be freed, so that none of it is missed meanwhile.
+    reclaiming: Mutex<()>,
     classes: OnceLock<Vec<u32>>,
     pub(crate) engines: OnceLock<Vec<EngineType>>,
 }
@@ -70,6 +73,8 @@ pub(crate) struct Parked {
     pub(crate) address: u64,
     pub(crate) size: u64,
     pub(crate) users: LastUses,
+    /// Declared behind the memory, to end when the driver has that back.
+    pub(crate) charge: Option<Arc<Charge>>,
 }
 
 impl Parked {
@@ -80,7 +85,8 @@ impl Parked {
 
     /// Gives the memory back to the driver.
     pub(crate) fn free(self, device: &DeviceInner) {
-        let Parked { mapping, memory, address, size, .. } = self;
+        // In the order in which they are dropped, from the last: the memory goes before what it is charged to.
+        let Parked { charge: _charge, memory, mapping, address, size, .. } = self;
         if let Some(mapping) = mapping {
             device.unmap_for_cpu(&memory, mapping);
         }
@@ -151,6 +157,7 @@ impl DeviceInner {
             va: Mutex::new(VaAllocator::default()),
             slots: Slots::default(),
             parked: Mutex::default(),
+            reclaiming: Mutex::default(),
             classes: OnceLock::new(),
             engines: OnceLock::new(),
         })
@@ -189,11 +196,31 @@ impl DeviceInner {
 
     /// Frees what is not in use any more of the memory that could not be freed before.
     pub(crate) fn reclaim(&self) {
-        // Not under the lock: what is freed, or asked, may free more.
+        let _one = self.reclaiming.lock().unwrap_or_else(PoisonError::into_inner);
+        // Not under its own lock: what is freed, or asked, may free more.
         let parked = std::mem::take(&mut *self.parked());
         for memory in parked {
             self.free(memory);
         }
+    }
+
+    /// See [`Device::wait_to_reclaim`](crate::Device::wait_to_reclaim).
+    pub(crate) fn wait_to_reclaim(&self, standing: Duration) -> Result<bool> {
+        let reclaiming = self.reclaiming.lock().unwrap_or_else(PoisonError::into_inner);
+        // All of it is dropped when the locks are released: the last to let go of a timeline frees its memory.
+        let works: Vec<_> = self.parked().iter().map(|memory| self.slots.work_of(&memory.users)).collect();
+        drop(reclaiming);
+        // What an engine may be at work in for good is not waited for.
+        let Some(work) = works.iter().find_map(|work| work.iter().cloned().collect::<Option<Vec<_>>>())
+        else {
+            return Ok(false);
+        };
+        drop(works);
+        for (progress, value) in work {
+            progress.wait_for(value, standing)?;
+        }
+        self.reclaim();
+        Ok(true)
     }
 
     fn parked(&self) -> MutexGuard<'_, Vec<Parked>> {

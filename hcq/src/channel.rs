@@ -105,8 +105,8 @@ impl Channel {
         self.entries
     }
 
-    /// Writes ring entry `put` and tells the GPU. The caller has made sure that the entry is free. There is no way back from
-    /// the first write on, so nothing here can fail.
+    /// Writes ring entry `put` and tells the GPU. The caller has made sure that the entry is free. There is no way back
+    /// from the first write on, so nothing here can fail.
     pub(crate) fn push(&self, put: u32, address: u64, words: usize, doorbell: &UsermodeRegisters) {
         debug_assert!(address.is_multiple_of(4) && address >> 40 == 0);
         let low = gp_entry::GET.of((address >> 2) as u32 & 0x3fff_ffff);
@@ -140,8 +140,8 @@ impl Channel {
         (status != 0).then(|| ChannelFault { xid: Xid(view.load(8)), status, mmu: self.mmu_fault() })
     }
 
-    /// Takes the channel away from the engine, which executes, reads and writes nothing of it from then on. Does nothing once
-    /// that is done.
+    /// Takes the channel away from the engine, which executes, reads and writes nothing of it from then on. Does
+    /// nothing once that is done.
     ///
     /// # Errors
     ///

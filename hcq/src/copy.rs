@@ -229,8 +229,8 @@ impl CopyQueue {
         self.queue.timeline()
     }
 
-    /// Submits a batch behind `waits`. The transfers of the batch may overlap each other. While the queue is full, it waits
-    /// for the engine, with no lock held.
+    /// Submits a batch behind `waits`. The transfers of the batch may overlap each other. While the queue is full, it
+    /// waits for the engine, with no lock held.
     ///
     /// # Errors
     ///

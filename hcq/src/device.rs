@@ -1,6 +1,7 @@
 //! [`Device`]: one GPU of this machine, opened: its identity, engines and classes, and memory on it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use nvkernel_sys::ctrl::{self, *};
 use nvkernel_sys::engine::{EngineKind, EngineType};
@@ -14,6 +15,7 @@ use crate::gpu::{Chip, GpuInfo};
 use crate::kernel::KernelInterface;
 use crate::mapping::Access;
 use crate::memory::{DeviceBuffer, InputMut};
+use crate::quota::Quota;
 use crate::rm::{RmClient, text_of};
 
 /// A GPU opened for use. Clones share it; it closes with the last clone, buffer or queue.
@@ -100,15 +102,30 @@ impl Device {
 
     /// Allocates `size` bytes, mapped for the GPU. Fresh GPU memory is not cleared.
     pub fn allocate(&self, size: u64, placement: Placement) -> Result<DeviceBuffer> {
-        DeviceBuffer::allocate(&self.inner, size, placement, Access::ReadWrite)
+        DeviceBuffer::allocate(&self.inner, size, placement, Access::ReadWrite, None)
     }
 
-    /// Host memory for `length` bytes that engines read where they lie. Behind them are `slack` zero bytes, at least, which
-    /// are the device's alone.
+    /// As [`allocate`](Self::allocate), charged to `quota` until the driver has the memory back.
     ///
     /// # Errors
     ///
-    /// [`Error::Rm`] if there is no memory or the driver refuses to map it.
+    /// [`Error::QuotaExceeded`](crate::Error::QuotaExceeded), and the driver was not asked;
+    /// [`Error::Rm`](crate::Error::Rm) if there is no memory.
+    pub fn allocate_charged(
+        &self,
+        size: u64,
+        placement: Placement,
+        quota: &Arc<Quota>,
+    ) -> Result<DeviceBuffer> {
+        DeviceBuffer::allocate(&self.inner, size, placement, Access::ReadWrite, Some(quota))
+    }
+
+    /// Host memory for `length` bytes that engines read where they lie. Behind them are `slack` zero bytes, at least,
+    /// which are the device's alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rm`](crate::Error::Rm) if there is no memory or the driver refuses to map it.
     pub fn allocate_input(&self, length: usize, slack: u64) -> Result<InputMut> {
         InputMut::allocate(&self.inner, length, slack)
     }
@@ -122,6 +139,16 @@ impl Device {
     /// allocated, and when a queue ends.
     pub fn reclaim(&self) {
         self.inner.reclaim();
+    }
+
+    /// Waits until the queues are done with some memory that has no owner any more, and frees what can be freed. `false`, and at
+    /// once, if there is no such memory.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SyncPoint::wait`](crate::SyncPoint::wait), with patience for as long as there is progress within `standing`.
+    pub fn wait_to_reclaim(&self, standing: Duration) -> Result<bool> {
+        self.inner.wait_to_reclaim(standing)
     }
 
     /// Bytes of GPU memory that are free, by the driver's account; all programs on the GPU take of them.

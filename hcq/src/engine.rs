@@ -17,8 +17,8 @@ use crate::rm::RmObject;
 #[derive(Debug)]
 pub(crate) struct EngineRow {
     kind: EngineKind,
-    /// Allocates an object of a class on a channel, for one engine. Without parameters that name it RM takes the first engine
-    /// of the class, and the channel cannot be bound to any other.
+    /// Allocates an object of a class on a channel, for one engine. Without parameters that name it RM takes the first
+    /// engine of the class, and the channel cannot be bound to any other.
     pub(crate) object: fn(&Arc<RmObject>, EngineType, u32) -> Result<Arc<RmObject>>,
     /// Subchannel of the class.
     pub(crate) subchannel: u8,
@@ -27,8 +27,8 @@ pub(crate) struct EngineRow {
     pub(crate) interrupts: bool,
 }
 
-/// How a class releases a semaphore of four words, with a time stamp, behind the engine's writes. Words rather than code, since
-/// they are written with every submission.
+/// How a class releases a semaphore of four words, with a time stamp, behind the engine's writes. Words rather than
+/// code, since they are written with every submission.
 #[derive(Debug)]
 struct Release {
     /// The first of three methods: upper and lower part of the address, and the payload.
@@ -115,8 +115,8 @@ impl EngineRow {
     }
 }
 
-/// Writes an acquire by the host: the channel waits until the semaphore at `address` has reached `payload`, and lets other
-/// channels run meanwhile.
+/// Writes an acquire by the host: the channel waits until the semaphore at `address` has reached `payload`, and lets
+/// other channels run meanwhile.
 pub(crate) fn acquire(pb: &mut PushBuffer, address: u64, payload: u32) {
     let operands = [address as u32, (address >> 32) as u32, payload, 0];
     pb.methods(SUBCHANNEL_HOST, host::SEM_ADDR_LO, &operands);

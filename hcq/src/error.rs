@@ -80,8 +80,8 @@ pub enum Error {
         /// What its error notifier says.
         fault: ChannelFault,
     },
-    /// An engine made no progress, although what its next submission waits for is done. It need not be the engine that was
-    /// waited for: that one may wait for the stalled one. The queue that moves the timeline may be
+    /// An engine made no progress, although what its next submission waits for is done. It need not be the engine that
+    /// was waited for: that one may wait for the stalled one. The queue that moves the timeline may be
     /// [reset](crate::Queue::reset), so that what waits for it goes on.
     #[error("{engine} stalled: no progress beyond timeline point {reached} within {standing:?}")]
     Stalled {
@@ -130,14 +130,25 @@ pub enum Error {
         /// The memory.
         target: String,
     },
-    /// The queue has no room for another submission until the engine has finished one. A value rather than a wait, so that
-    /// the caller waits with no lock held ([`Queue::wait_for_room`](crate::Queue::wait_for_room)) and submits again.
+    /// The queue has no room for another submission until the engine has finished one. A value rather than a wait, so
+    /// that the caller waits with no lock held ([`Queue::wait_for_room`](crate::Queue::wait_for_room)) and submits
+    /// again.
     #[error("the queue on {engine} is full; there is room when its timeline has reached {oldest}")]
     QueueFull {
         /// Engine of the queue.
         engine: EngineType,
         /// Value of the oldest submission that is not finished.
         oldest: u64,
+    },
+    /// An allocation would exceed the [`Quota`](crate::Quota) that it is charged to.
+    #[error("{size} bytes exceed a quota of {limit}, of which {charged} are taken")]
+    QuotaExceeded {
+        /// Bytes that the allocation takes.
+        size: u64,
+        /// Bytes that are allocated.
+        charged: u64,
+        /// Most bytes.
+        limit: u64,
     },
     /// A request that is larger than the queue can ever hold.
     #[error("{what} of {size} exceeds the limit of {limit}")]

@@ -3,6 +3,9 @@
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use crate::error::Result;
 
 /// Most queues that a device has at a time: a fraction of the channels that a GPU has for all programs together.
 pub(crate) const MAX_QUEUES: usize = 64;
@@ -13,6 +16,8 @@ pub(crate) trait Progress: Debug + Send + Sync {
     fn reached(&self) -> u64;
     /// Begins to count for how long nothing moves.
     fn observe(self: Arc<Self>);
+    /// Waits until so many submissions are over, unless there is no progress for as long as `standing`.
+    fn wait_for(self: Arc<Self>, value: u64, standing: Duration) -> Result<()>;
 }
 
 /// The last submission of each queue that uses an allocation, 0 for none.
@@ -96,19 +101,24 @@ impl Slots {
         queues.into_iter().for_each(Progress::observe);
     }
 
-    /// Whether all work of `users` is over.
-    pub(crate) fn are_done_with(&self, users: &LastUses) -> bool {
+    /// What `users` submitted last, of those that are still there: `None` for one whose work may never be over.
+    pub(crate) fn work_of(&self, users: &LastUses) -> Vec<Option<(Arc<dyn Progress>, u64)>> {
         let working = |(holder, stamp): (&Holder, &AtomicU64)| {
             let value = stamp.load(Ordering::Relaxed).checked_sub(holder.base).filter(|&value| value > 0)?;
-            Some((if holder.lost { None } else { Some(holder.progress.as_ref()?.upgrade()?) }, value))
+            Some(if holder.lost { None } else { Some((holder.progress.as_ref()?.upgrade()?, value)) })
         };
+        self.lock().iter().zip(&users.0).filter_map(working).collect()
+    }
+
+    /// Whether all work of `users` is over.
+    pub(crate) fn are_done_with(&self, users: &LastUses) -> bool {
         // Not asked under the lock: the last to let go of a timeline frees its memory.
-        let working: Vec<_> = self.lock().iter().zip(&users.0).filter_map(working).collect();
-        working
-            .iter()
-            .all(|(progress, value)| progress.as_ref().is_some_and(|progress| progress.reached() >= *value))
+        let is_over = |work: &Option<(Arc<dyn Progress>, u64)>| {
+            work.as_ref().is_some_and(|(progress, value)| progress.reached() >= *value)
+        };
+        self.work_of(users).iter().all(is_over)
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "emulated"))]
 mod tests;

@@ -57,7 +57,8 @@ pub enum EventWait {
 
 /// The registers of a usermode object (`NVC361_*` and later), mapped: doorbell and clock.
 ///
-/// Whoever can write the doorbell has the GPU look at the ring of a channel, so only what maps the registers can make one.
+/// Code that can write the doorbell has the GPU look at the ring of a channel, so only what maps the registers can make
+/// one.
 #[derive(Debug)]
 pub struct UsermodeRegisters(MmapRaw);
 
@@ -103,8 +104,8 @@ impl UsermodeRegisters {
 ///
 /// # Safety
 ///
-/// What [`map`](Self::map) returns for a descriptor that the driver attached memory to has the length that was asked for,
-/// and can be read and written, by the host and by devices at any time, for as long as it lives.
+/// What [`map`](Self::map) returns for a descriptor that the driver attached memory to has the length that was asked
+/// for, and can be read and written, by the host and by devices at any time, for as long as it lives.
 pub unsafe trait KernelInterface: fmt::Debug + Send + Sync {
     /// Whether the GPUs behind this interface are a model.
     fn is_emulated(&self) -> bool;
@@ -131,8 +132,8 @@ pub unsafe trait KernelInterface: fmt::Debug + Send + Sync {
     /// Maps `length` bytes of what the driver has attached to `fd` (offset 0, shared, read and write).
     fn map(&self, fd: BorrowedFd<'_>, length: usize) -> io::Result<MmapRaw>;
 
-    /// Writes a work-submit token to the doorbell register, after making all earlier writes of this thread visible to the
-    /// device.
+    /// Writes a work-submit token to the doorbell register, after making all earlier writes of this thread visible to
+    /// the device.
     fn ring_doorbell(&self, usermode: &UsermodeRegisters, token: u32);
 
     /// Waits until the event attached to `fd` fires. The flag is sticky: an event that fired before the

@@ -5,7 +5,7 @@
 //! by an acquire in front of its own work, or on the host. The design is the one that tinygrad calls HCQ.
 //!
 //! No NVIDIA userspace library is loaded and `/dev/nvidia-uvm` is never opened: the resource manager owns the
-//! one address space, in which everything lies below 2^40 ([`va`]).
+//! one address space, in which everything lies below 2^40.
 //!
 //! What this crate asks of the operating system passes through [`kernel::KernelInterface`], which a model of
 //! a GPU implements as well ([`kernel::emulated`]).
@@ -13,36 +13,47 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
-pub mod channel;
+mod address_space;
+mod channel;
 #[allow(unsafe_code)]
 pub mod copy;
-pub mod device;
+mod device;
+mod engine;
 mod error;
+mod event;
+mod fault;
+mod gpu;
+mod in_flight;
 #[allow(unsafe_code)]
 pub mod kernel;
 pub mod load;
+#[allow(unsafe_code)]
+mod mapping;
 pub mod memory;
 pub mod profile;
 pub mod pushbuf;
 #[allow(unsafe_code)]
 pub mod queue;
+mod quota;
 #[allow(unsafe_code)]
-pub mod rm;
+mod rm;
 pub mod timeline;
-pub mod va;
+mod va;
 
-pub use channel::{Channel, ChannelFault, MmuFault};
+pub use address_space::Placement;
 pub use copy::{BlockLinearPlane, CopyCommands, CopyQueue, PitchPlane};
-pub use device::{Chip, Device, GpuInfo, enumerate};
+pub use device::Device;
 pub use error::{Error, Result, descriptor_advice};
+pub use fault::{ChannelFault, MmuFault};
+pub use gpu::{Chip, GpuInfo, enumerate};
 pub use kernel::{KernelInterface, LinuxKernel, Node};
-pub use memory::{
-    DeviceBuffer, Input, InputMut, LINE, Placement, View, allocation_size, load_lines, prefetch,
-};
+pub use mapping::{LINE, prefetch};
+pub use memory::{DeviceBuffer, Input, InputMut, View, allocation_size, load_lines};
 pub use nvkernel_sys::engine::{EngineKind, EngineType};
 pub use nvkernel_sys::layout::DriverVersion;
 pub use profile::{Profiler, Span};
 pub use pushbuf::{Method, PushBuffer};
 pub use queue::Queue;
-pub use rm::{RmClient, RmObject};
-pub use timeline::{SyncPoint, Timeline};
+pub use quota::Quota;
+pub use rm::RmClient;
+pub use timeline::{Patience, SyncPoint, Timeline};

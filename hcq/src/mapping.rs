@@ -20,9 +20,9 @@ pub const LINE: usize = 64;
 
 /// Memory that a device reads and writes at any time, mapped into this process.
 ///
-/// It is never a Rust reference, unless no device may write to it ([`Input`](crate::Input)): bytes are copied in and out,
-/// and single aligned words are accessed as device registers are. Every access is bounds-checked and panics outside the
-/// mapping, since offsets are computed by this crate and never come from a stream.
+/// It is never a Rust reference, unless no device may write to it ([`Input`](crate::Input)): bytes are copied in and
+/// out, and single aligned words are accessed as device registers are. Every access is bounds-checked and panics
+/// outside the mapping, since offsets are computed by this crate and never come from a stream.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     map: MmapRaw,
@@ -161,8 +161,8 @@ impl Mapping {
     }
 }
 
-/// Has the processor fetch bytes that will be read soon, of ordinary memory, to the second level of its caches: it has more
-/// fetches under way there than to the first.
+/// Has the processor fetch bytes that will be read soon, of ordinary memory, to the second level of its caches: it has
+/// more fetches under way there than to the first.
 pub fn prefetch(bytes: &[u8]) {
     #[cfg(target_arch = "x86_64")]
     for line in bytes.chunks(LINE) {
@@ -192,11 +192,13 @@ impl Mapping {
 /// Lines that [`load_lines`] has under way at a time.
 const TOGETHER: usize = 8;
 
-/// Reads the 64 bytes at each offset, a multiple of 64, of a mapping into `to`, after everything that was loaded before.
+/// Reads the 64 bytes at each offset, a multiple of 64, of a mapping into `to`, after everything that was loaded
+/// before.
 ///
-/// Each load from GPU memory is a round trip over the bus of about a microsecond, however wide it is. Ordinary loads, and
-/// parts of a line, follow each other; non-temporal loads of different lines are under way side by side, as far as the
-/// processor has buffers for them and sees them coming: eight took as long as one on an H200, with nothing in between.
+/// Each load from GPU memory is a round trip over the bus of about a microsecond, however wide it is. Ordinary loads,
+/// and parts of a line, follow each other; non-temporal loads of different lines are under way side by side, as far as
+/// the processor has buffers for them and sees them coming: eight took as long as one on an H200, with nothing in
+/// between.
 pub(crate) fn load_lines<'a>(mut from: impl Iterator<Item = (&'a Mapping, usize)>, to: &mut [[u8; LINE]]) {
     let load = line_loader();
     for to in to.chunks_mut(TOGETHER) {
@@ -207,8 +209,9 @@ pub(crate) fn load_lines<'a>(mut from: impl Iterator<Item = (&'a Mapping, usize)
             *line = mapping.at(offset, LINE);
             count += 1;
         }
-        // SAFETY: each is 64 mapped bytes (checked by `at`) on a line of their own, since mappings start on a page, which no
-        // Rust reference covers, of mappings borrowed until this returns; there are no more than places in `to`.
+        // SAFETY: each is 64 mapped bytes (checked by `at`) on a line of their own, since mappings start on a page,
+        // which no Rust reference covers, of mappings borrowed until this returns; there are no more than places in
+        // `to`.
         unsafe { load(&lines[..count], to) };
     }
 }
@@ -259,8 +262,8 @@ unsafe fn load_words(lines: &[*const u8], to: &mut [[u8; LINE]]) {
 #[target_feature(enable = "avx512f")]
 unsafe fn load_64(lines: &[*const u8], to: &mut [[u8; LINE]]) {
     use std::arch::x86_64::{_mm_mfence, _mm512_storeu_si512, _mm512_stream_load_si512};
-    // Holds the loads back until those before are done, and drops what an earlier read of the same lines may have left in
-    // the buffers of non-temporal loads, which nobody else does when a device writes.
+    // Holds the loads back until those before are done, and drops what an earlier read of the same lines may have left
+    // in the buffers of non-temporal loads, which nobody else does when a device writes.
     _mm_mfence();
     for (&line, to) in lines.iter().zip(to) {
         // SAFETY: the caller vouches for the line; `to` is as long.

@@ -13,6 +13,7 @@ use crate::address_space::{DeviceInner, Parked, Placement};
 use crate::error::{Error, Result};
 use crate::in_flight::{LastUses, Slot};
 use crate::mapping::{self, Access, LINE, Mapping};
+use crate::quota::{Charge, Quota};
 use crate::rm::RmObject;
 
 #[allow(unsafe_code)]
@@ -52,10 +53,12 @@ struct Allocation {
     address: u64,
     size: u64,
     users: LastUses,
+    /// Declared behind the memory, to end when the driver has that back.
+    charge: Option<Arc<Charge>>,
 }
 
-/// A range of an allocation. Clones share the allocation, which is freed behind the last of them, and behind the work of
-/// all queues that were given it.
+/// A range of an allocation. Clones share the allocation, which is freed behind the last of them, and behind the work
+/// of all queues that were given it.
 #[derive(Clone)]
 pub struct DeviceBuffer {
     allocation: Arc<Allocation>,
@@ -75,10 +78,13 @@ impl DeviceBuffer {
         size: u64,
         placement: Placement,
         access: Access,
+        quota: Option<&Arc<Quota>>,
     ) -> Result<Self> {
         device.reclaim();
         let page = page_size(size, placement);
         let size = size.max(1).checked_next_multiple_of(page).ok_or(Error::AddressSpaceFull { size })?;
+        // Dropped behind the memory if something fails.
+        let charge = quota.map(|quota| quota.charge(size)).transpose()?.map(Arc::new);
         let mut params = NV_MEMORY_ALLOCATION_PARAMS::new_zeroed();
         params.owner = device.client.root();
         params.flags = rm::NVOS32_ALLOC_FLAGS_IGNORE_BANK_PLACEMENT
@@ -136,6 +142,7 @@ impl DeviceBuffer {
             address,
             size,
             users: LastUses::default(),
+            charge,
         };
         Ok(DeviceBuffer { allocation: Arc::new(allocation), offset: 0, size })
     }
@@ -249,6 +256,7 @@ impl Drop for Allocation {
             address: self.address,
             size: self.size,
             users: std::mem::take(&mut self.users),
+            charge: self.charge.clone(),
         });
     }
 }
@@ -324,9 +332,9 @@ impl View<'_> {
     }
 }
 
-/// Reads the first 64 bytes of each buffer, which lie on a line of 64, after everything that was loaded before. A read of GPU
-/// memory is a round trip over the bus; those of eight buffers take about as long as one, where the processor has instructions
-/// for that.
+/// Reads the first 64 bytes of each buffer, which lie on a line of 64, after everything that was loaded before. A read
+/// of GPU memory is a round trip over the bus; those of eight buffers take about as long as one, where the processor
+/// has instructions for that.
 pub fn load_lines<'a>(from: impl IntoIterator<Item = View<'a>>, to: &mut [[u8; LINE]]) {
     mapping::load_lines(from.into_iter().map(|view| (view.mapping, view.at(0, LINE))), to);
 }

@@ -1,8 +1,8 @@
 //! [`Profiler`]: when engines worked on what was submitted, by the GPU's own clock.
 //!
 //! A queue that is profiled ([`Queue::profile`](crate::Queue::profile)) writes a time stamp before the commands of each
-//! submission, behind its acquires, and another one behind them. Both are semaphore releases of the engine's class, which
-//! costs an NVDEC engine two releases of about 3 µs each: for looking, not for every day.
+//! submission, behind its acquires, and another one behind them. Both are semaphore releases of the engine's class,
+//! which costs an NVDEC engine two releases of about 3 µs each: for looking, not for every day.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -105,7 +105,8 @@ impl PushBuffer {
         self
     }
 
-    /// Index of the header for so many methods to come: the last one if they continue it, else one that counts none yet.
+    /// Index of the header for so many methods to come: the last one if they continue it, else one that counts none
+    /// yet.
     #[inline]
     fn header(&mut self, subchannel: u8, address: u32, count: u32) -> usize {
         assert!(

@@ -24,8 +24,8 @@ const PUSH_BYTES: u64 = 128 << 10;
 const PAGE: u64 = 4096;
 /// Bytes of push memory that are fetched ahead of the next submission: as many as that of a picture takes.
 const PREFETCHED: usize = 512;
-/// How long an engine may stand still, with work before it, until it counts as stalled to a queue that has to wait: longer
-/// than any engine takes for a submission.
+/// How long an engine may stand still, with work before it, until it counts as stalled to a queue that has to wait:
+/// longer than any engine takes for a submission.
 const STALL: Duration = Duration::from_secs(10);
 
 /// A hardware command queue on one engine.
@@ -170,15 +170,16 @@ impl Queue {
         Error::ChannelFault { engine: self.engine().to_string(), fault }
     }
 
-    /// Takes the channel down, whatever the engine is doing in it: for a queue that has [stalled](Error::Stalled) or is dead.
-    /// Once the engine can write no more, all that was submitted counts as reached, so that other queues go on, and memory
-    /// that only this queue used is freed. What was not finished is lost: waits for it, and further submissions, give
-    /// [`Error::ChannelFault`]. Any thread may call it, at any time, and several may; all return when it is done.
+    /// Takes the channel down, whatever the engine is doing in it: for a queue that has [stalled](Error::Stalled) or is
+    /// dead. Once the engine can write no more, all that was submitted counts as reached, so that other queues go on,
+    /// and memory that only this queue used is freed. What was not finished is lost: waits for it, and further
+    /// submissions, give [`Error::ChannelFault`]. Any thread may call it, at any time, and several may; all return when
+    /// it is done.
     ///
     /// # Errors
     ///
-    /// That of the resource manager, should it not free the channel. Nothing counts as reached then, and no memory is freed,
-    /// for the engine may still write to it.
+    /// That of the resource manager, should it not free the channel. Nothing counts as reached then, and no memory is
+    /// freed, for the engine may still write to it.
     pub fn reset(&self) -> Result<()> {
         let _resetting = self.resetting.lock().unwrap_or_else(PoisonError::into_inner);
         // Submissions are made under this lock, so none comes after this.
@@ -207,8 +208,8 @@ impl Queue {
         Ok(())
     }
 
-    /// That what is given to the queue is of its own device: addresses, and values of semaphores, mean something else on
-    /// others.
+    /// That what is given to the queue is of its own device: addresses, and values of semaphores, mean something else
+    /// on others.
     #[inline]
     fn check_device(&self, what: &'static str, given: &Arc<DeviceInner>) -> Result<()> {
         let own = &self.ending.device;
@@ -220,20 +221,20 @@ impl Queue {
     }
 
     /// Submits `commands` behind acquires of all `waits`, and returns the point that completes them. It never waits: a
-    /// full queue is [`Error::QueueFull`], after which the caller waits ([`wait_for_room`](Self::wait_for_room)) and submits
-    /// again. Where there is an error, nothing was submitted and nothing noted.
+    /// full queue is [`Error::QueueFull`], after which the caller waits ([`wait_for_room`](Self::wait_for_room)) and
+    /// submits again. Where there is an error, nothing was submitted and nothing noted.
     ///
     /// # Errors
     ///
-    /// [`Error::ChannelFault`] if the channel is dead, [`Error::OtherDevice`] if a buffer or a wait is of another device,
-    /// [`Error::TooLarge`] for more commands than half of the push memory holds.
+    /// [`Error::ChannelFault`] if the channel is dead, [`Error::OtherDevice`] if a buffer or a wait is of another
+    /// device, [`Error::TooLarge`] for more commands than half of the push memory holds.
     ///
     /// # Safety
     ///
     /// Every GPU address in `commands` lies in one of `buffers`, or in memory that the caller keeps alive
     /// until the returned point is reached; and what the engine is told to do with those buffers does not
-    /// reach beyond them. The memory of `buffers` is not freed before that, whoever lets go of it. Debug builds check the
-    /// push buffer's form.
+    /// reach beyond them. The memory of `buffers` is not freed before that, whoever lets go of it. Debug builds check
+    /// the push buffer's form.
     pub unsafe fn submit<'a>(
         &self,
         waits: &[SyncPoint],
@@ -355,8 +356,8 @@ impl Queue {
 }
 
 impl Drop for Queue {
-    /// Waits for what was submitted, since others may want it, for as long as the engine makes progress; what has stalled is
-    /// taken down. Either way no engine writes to memory that is freed after this.
+    /// Waits for what was submitted, since others may want it, for as long as the engine makes progress; what has
+    /// stalled is taken down. Either way no engine writes to memory that is freed after this.
     fn drop(&mut self) {
         let last = self.last_point();
         if !last.is_reached() {
@@ -388,8 +389,8 @@ impl Drop for Queue {
 struct Ending {
     device: Arc<DeviceInner>,
     slot: Slot,
-    /// `None` if the channel could not be freed: then its slot and the memory that it uses are the engine's until the device
-    /// is closed.
+    /// `None` if the channel could not be freed: then its slot and the memory that it uses are the engine's until the
+    /// device is closed.
     submitted: Option<u64>,
 }
 

@@ -485,7 +485,8 @@ impl RmObject {
         &self.client
     }
 
-    /// Frees the object now, with all below it, unless that was done. It can be tried again if the resource manager refuses.
+    /// Frees the object now, with all below it, unless that was done. It can be tried again if the resource manager
+    /// refuses.
     pub(crate) fn free(&self) -> Result<()> {
         if !self.is_freed.load(Ordering::Acquire) {
             self.client.free(self.parent_handle, self.handle)?;

@@ -127,9 +127,9 @@ struct Standing {
 pub enum Patience {
     /// For so long, whatever happens: then it ends with [`Error::Timeout`].
     Total(Duration),
-    /// As long as the work goes on, however much of it there is. When the engine that holds it up, which may be another one
-    /// than that which is waited for, has made no progress for so long, it ends with [`Error::Stalled`], which names that
-    /// engine. To be longer than the longest submission takes.
+    /// As long as the work goes on, however much of it there is. When the engine that holds it up, which may be another
+    /// one than that which is waited for, has made no progress for so long, it ends with [`Error::Stalled`], which
+    /// names that engine. To be longer than the longest submission takes.
     WithoutProgress(Duration),
 }
 
@@ -238,8 +238,8 @@ impl Timeline {
         self.engine
     }
 
-    /// The highest value that was released so far, never more than was submitted. A dead timeline counts as having reached all it ever will,
-    /// so that nothing waits for it; only [`SyncPoint::wait`] tells the difference.
+    /// The highest value that was released so far, never more than was submitted. A dead timeline counts as having
+    /// reached all it ever will, so that nothing waits for it; only [`SyncPoint::wait`] tells the difference.
     #[inline]
     pub fn reached(&self) -> u64 {
         let seen = self.reached.load(Ordering::Relaxed);
@@ -284,7 +284,8 @@ impl Timeline {
         self.dead.get().map(|death| death.fault.clone())
     }
 
-    /// Ends the timeline, unless it has ended before, and releases everything that was submitted. The engine writes no more.
+    /// Ends the timeline, unless it has ended before, and releases everything that was submitted. The engine writes no
+    /// more.
     pub(crate) fn end(&self, fault: ChannelFault) {
         self.dead.get_or_init(|| Death { reached: self.reached(), fault });
         // Each time, since a submission may have slipped in between.
@@ -293,8 +294,8 @@ impl Timeline {
         }
     }
 
-    /// The timeline that holds this one up: itself, unless its next submission waits for another one, and so on. Looks on the
-    /// way whether any of them is dead, which releases what waits for it.
+    /// The timeline that holds this one up: itself, unless its next submission waits for another one, and so on. Looks
+    /// on the way whether any of them is dead, which releases what waits for it.
     ///
     /// A wait is for what was submitted before, so the way leads to ever earlier submissions and to no timeline twice.
     fn culprit(self: &Arc<Self>) -> Arc<Timeline> {
@@ -313,8 +314,8 @@ impl Timeline {
         at
     }
 
-    /// For how long the timeline is known to stand at the value where it is, from the first call that finds it there; and
-    /// whether somebody gave it up there. For timelines that have work to do.
+    /// For how long the timeline is known to stand at the value where it is, from the first call that finds it there;
+    /// and whether somebody gave it up there. For timelines that have work to do.
     fn standing(&self) -> Standing {
         let reached = self.reached();
         let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -367,8 +368,8 @@ impl Timeline {
         self.event.get_or_init(|| OsEvent::new(&self.device, self.engine)).as_ref().ok()
     }
 
-    /// Waits until `value` is reached, or no more than `slack` steps are missing, and sleeps for `nap` at a time at most.
-    /// Returns at once with the fault if the channel is dead.
+    /// Waits until `value` is reached, or no more than `slack` steps are missing, and sleeps for `nap` at a time at
+    /// most. Returns at once with the fault if the channel is dead.
     fn wait(self: &Arc<Self>, value: u64, slack: u64, nap: Duration, limit: Limit) -> Result<()> {
         if let Some(verdict) = self.verdict(value) {
             return verdict;
@@ -410,8 +411,8 @@ impl Timeline {
         }
     }
 
-    /// Waits until `value` is reached, for a queue that ends: while there is progress, but not for what another wait has given
-    /// up.
+    /// Waits until `value` is reached, for a queue that ends: while there is progress, but not for what another wait
+    /// has given up.
     pub(crate) fn drain(self: &Arc<Self>, value: u64, stall: Duration) -> Result<()> {
         let limit = Limit { patience: Patience::WithoutProgress(stall), trusts_others: true };
         self.wait(value, 0, SLICES.1, limit)
@@ -503,6 +504,10 @@ impl Progress for Timeline {
             self.culprit().standing();
         }
     }
+
+    fn wait_for(self: Arc<Self>, value: u64, standing: Duration) -> Result<()> {
+        self.wait(value, 0, SLICES.1, Limit::from(Patience::WithoutProgress(standing)))
+    }
 }
 
 /// A point on a timeline: work up to it is done once the timeline reaches or passes it.
@@ -552,15 +557,16 @@ impl SyncPoint {
     ///
     /// # Errors
     ///
-    /// [`Error::ChannelFault`] as soon as the channel's error notifier is set or the queue was reset, [`Error::Timeout`] or
-    /// [`Error::Stalled`] when the `patience` is over, [`Error::GpuLost`] when the driver gives the GPU up.
+    /// [`Error::ChannelFault`] as soon as the channel's error notifier is set or the queue was reset,
+    /// [`Error::Timeout`] or [`Error::Stalled`] when the `patience` is over, [`Error::GpuLost`] when the driver gives the
+    /// GPU up.
     pub fn wait(&self, patience: impl Into<Patience>) -> Result<()> {
         self.timeline.wait(self.value, 0, SLICES.1, Limit::from(patience.into()))
     }
 
-    /// As [`wait`](Self::wait), for those who want to have most of what leads here behind them: sleeps as long as all of it
-    /// should take, for `nap` at most, and not once more for the last `slack` points of the timeline. A long nap is for
-    /// those who know that work comes to its end as evenly as before: whoever sleeps does not give more.
+    /// As [`wait`](Self::wait), for those who want to have most of what leads here behind them: sleeps as long as all
+    /// of it should take, for `nap` at most, and not once more for the last `slack` points of the timeline. A long nap
+    /// is for those who know that work comes to its end as evenly as before: whoever sleeps does not give more.
     ///
     /// # Errors
     ///
@@ -586,5 +592,5 @@ impl fmt::Debug for SyncPoint {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "emulated"))]
 mod tests;

@@ -46,7 +46,8 @@ fn is_reset<T: std::fmt::Debug>(outcome: Result<T, Error>) -> bool {
     }
 }
 
-/// Three queues in a row: the first stands still, the last is waited for. The first is blamed and reset, the others go on.
+/// Three queues in a row: the first stands still, the last is waited for. The first is blamed and reset, the others go
+/// on.
 #[test]
 fn the_stalled_engine_is_blamed_and_the_others_go_on() {
     let (kernel, device) = machine();
@@ -70,7 +71,7 @@ fn the_stalled_engine_is_blamed_and_the_others_go_on() {
     assert!(device.free_memory().unwrap() < free, "the engine may still write to it");
 
     a.queue().reset().unwrap();
-    assert_eq!(device.free_memory().unwrap(), free);
+    assert!(device.free_memory().unwrap() >= free, "it is freed now, and so is the channel");
     of_c.wait(LONG).unwrap();
     of_b.wait(LONG).unwrap();
     assert_eq!((word(&buffers[1]), word(&buffers[2])), (3, 4));
@@ -87,8 +88,8 @@ fn the_stalled_engine_is_blamed_and_the_others_go_on() {
     assert_eq!(word(&buffers[0]), 5);
 }
 
-/// Work that takes longer than the patience lasts, all of it together, is waited for: by its own timeline, by one behind it,
-/// and when its queue ends.
+/// Work that takes longer than the patience lasts, all of it together, is waited for: by its own timeline, by one
+/// behind it, and when its queue ends.
 #[test]
 fn what_makes_progress_is_waited_for() {
     let (kernel, device) = machine();
@@ -136,8 +137,8 @@ fn a_lost_doorbell_is_a_stall() {
     assert!(is_reset(point.wait(LONG)));
 }
 
-/// As many queues as a context has for seven engines, all of which stand still, are dead, or wait for one that is. Each would
-/// be waited for, for ten seconds, if it was not known.
+/// As many queues as a context has for seven engines, all of which stand still, are dead, or wait for one that is. Each
+/// would be waited for, for ten seconds, if it was not known.
 #[test]
 fn a_device_full_of_stalled_queues_ends_at_once() {
     let (kernel, device) = machine();
@@ -214,8 +215,8 @@ fn any_thread_may_reset_at_any_time() {
     assert_eq!((kernel.usage().channels, kernel.usage().vidmem), (0, 0));
 }
 
-/// While the driver does not say that the channel is gone, the engine may write: nothing counts as done, and nothing is freed,
-/// not even when the queue has ended.
+/// While the driver does not say that the channel is gone, the engine may write: nothing counts as done, and nothing is
+/// freed, not even when the queue has ended.
 #[test]
 fn a_reset_that_fails_gives_nothing_away() {
     for succeeds_later in [true, false] {

@@ -155,8 +155,13 @@ impl Field {
     }
 
     /// First bit of element `index`, from the start of the structure.
+    ///
+    /// # Panics
+    ///
+    /// When the field has no such element.
     #[inline]
     pub const fn bit(self, index: usize) -> usize {
+        assert!(index < self.count as usize, "the field has no such element");
         self.offset as usize * 8 + self.lo as usize + index * self.stride as usize
     }
 
@@ -337,6 +342,7 @@ pub static TABLES: &[&Table] = &[
     &crate::copy::set_remap_components::TABLE,
     &crate::copy::block_size::TABLE,
     &crate::copy::origin::TABLE,
+    &crate::ctrl::perf_boost_flags::TABLE,
     &crate::host::gp_entry::TABLE,
     &crate::host::method_header::TABLE,
     &crate::host::mem_op_a::TABLE,

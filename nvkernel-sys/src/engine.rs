@@ -90,7 +90,7 @@ impl EngineType {
     fn range(self) -> Option<(EngineKind, u32)> {
         RANGES.iter().find_map(|&(first, count, kind, instance)| {
             let index = self.0.checked_sub(first)?;
-            (index < count).then_some((kind, instance + index))
+            (index < count).then(|| (kind, instance + index))
         })
     }
 
@@ -221,7 +221,14 @@ mod tests {
             }
         }
         assert_eq!(EngineType::of(EngineKind::Nvdec, 8), None);
-        assert_eq!(EngineType::of(EngineKind::Nvdec, u32::MAX), None);
+        // Types and instances may come from a damaged file.
+        for value in (0..=0x60).map(|below| u32::MAX - below) {
+            assert_eq!(EngineType(value).kind(), EngineKind::Other);
+            assert_eq!(EngineType(value).instance(), value);
+            for &(_, _, kind, _) in RANGES {
+                assert_eq!(EngineType::of(kind, value), None);
+            }
+        }
         assert_eq!(EngineType::COPY0.nvdec_instance(), None);
     }
 

@@ -1,8 +1,8 @@
 //! Copies between ordinary memory and memory that others access meanwhile: devices, and other threads.
 //!
-//! A plain copy would be a data race in Rust's memory model wherever two threads use the same bytes of a mapping. So every
-//! byte of a mapping is read and written either by inline assembly, whose accesses stand for relaxed atomic ones, or by
-//! atomics. What overlaps in time may be seen torn, as with any memory that a device writes.
+//! A plain copy would be a data race in Rust's memory model wherever two threads use the same bytes of a mapping. So
+//! every byte of a mapping is read and written either by inline assembly, whose accesses stand for relaxed atomic ones,
+//! or by atomics. What overlaps in time may be seen torn, as with any memory that a device writes.
 
 /// From so many bytes on the processor's own string instructions are used: fast from the start, and as wide as it can.
 #[cfg(target_arch = "x86_64")]
@@ -12,14 +12,14 @@ const STRING: usize = 1024;
 ///
 /// # Safety
 ///
-/// `from` is readable and `to` is writable for `length` bytes, and no Rust reference covers the one of them that lies in
-/// a mapping. The other one is not accessed by anyone else meanwhile.
+/// `from` is readable and `to` is writable for `length` bytes, and no Rust reference covers the one of them that lies
+/// in a mapping. The other one is not accessed by anyone else meanwhile.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 pub(super) unsafe fn copy(from: *const u8, to: *mut u8, length: usize) {
     use std::arch::asm;
-    // SAFETY: each instruction accesses bytes of the two ranges alone, for which the caller vouches: the last of each kind
-    // ends where the range does, and overlaps those before.
+    // SAFETY: each instruction accesses bytes of the two ranges alone, for which the caller vouches: the last of each
+    // kind ends where the range does, and overlaps those before.
     unsafe {
         if length >= STRING {
             asm!("rep movsb", inout("rcx") length => _, inout("rdi") to => _, inout("rsi") from => _,
@@ -160,8 +160,8 @@ mod words {
         let head = head(to as usize, length);
         let words = (length - head) / 8;
         let aligned = (from as usize).wrapping_add(head).is_multiple_of(8);
-        // SAFETY: the caller vouches for both ranges. Atomic loads from ordinary memory, and stores to it, are as good as
-        // plain ones.
+        // SAFETY: the caller vouches for both ranges. Atomic loads from ordinary memory, and stores to it, are as good
+        // as plain ones.
         unsafe {
             let byte = |at: usize| AtomicU8::from_ptr(from.add(at).cast_mut()).load(Relaxed);
             let set = |at: usize| AtomicU8::from_ptr(to.add(at)).store(byte(at), Relaxed);
@@ -202,8 +202,8 @@ mod tests {
     type Copy = unsafe fn(*const u8, *mut u8, usize);
     type Fill = unsafe fn(*mut u8, usize, u8);
 
-    /// Every length to well beyond the longest that is not left to string instructions, at every alignment of both sides:
-    /// the bytes arrive, and those beside them stay.
+    /// Every length to well beyond the longest that is not left to string instructions, at every alignment of both
+    /// sides: the bytes arrive, and those beside them stay.
     #[test]
     fn all_bytes_and_no_others() {
         const ROOM: usize = 32;

@@ -11,8 +11,8 @@ use crate::mapping::Access;
 
 /// Host memory to be filled, of which no engine knows yet.
 ///
-/// [`Device::allocate_input`](crate::Device::allocate_input) makes it. It is an ordinary slice of bytes to the host, zero to
-/// begin with: files are read straight into it.
+/// [`Device::allocate_input`](crate::Device::allocate_input) makes it. It is an ordinary slice of bytes to the host,
+/// zero to begin with: files are read straight into it.
 pub struct InputMut(Input);
 
 /// Host memory that engines read and nobody writes: to the host a slice of bytes, which clones share.
@@ -28,7 +28,7 @@ impl InputMut {
     /// See [`Device::allocate_input`](crate::Device::allocate_input).
     pub(crate) fn allocate(device: &Arc<DeviceInner>, length: usize, slack: u64) -> Result<InputMut> {
         let size = (length as u64).saturating_add(slack);
-        let buffer = DeviceBuffer::allocate(device, size, Placement::Sysmem, Access::ReadOnly)?;
+        let buffer = DeviceBuffer::allocate(device, size, Placement::Sysmem, Access::ReadOnly, None)?;
         buffer.mapping()?;
         Ok(InputMut(Input { buffer, length }))
     }
@@ -60,8 +60,8 @@ impl Deref for Input {
 
     fn deref(&self) -> &[u8] {
         let mapping = self.buffer.mapping().expect("mapped when it was made");
-        // SAFETY: nobody writes to it. The GPU may not, the views of its buffers refuse to, and `InputMut`, which has no
-        // clone and gives out no buffer, borrows itself mutably for that.
+        // SAFETY: nobody writes to it. The GPU may not, the views of its buffers refuse to, and `InputMut`, which has
+        // no clone and gives out no buffer, borrows itself mutably for that.
         unsafe { mapping.bytes(0, self.length) }
     }
 }

@@ -67,7 +67,7 @@ fn what_profiling_adds() {
     assert!(profiler.take().is_empty(), "it was taken");
 }
 
-/// A value that was never submitted completes nothing, whoever wrote it.
+/// A value that was never submitted completes nothing, wherever it comes from.
 #[test]
 fn a_semaphore_cannot_run_ahead_of_the_submissions() {
     let (_device, copy, target) = setup();
