@@ -1,14 +1,18 @@
 //! [`Downloader`]: frames copied to host memory by the copy engine, pitch-linear.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hcq::{CopyCommands, DeviceBuffer, PitchPlane, Placement, SyncPoint};
+use hcq::{CopyCommands, DeviceBuffer, PitchPlane, SyncPoint, View};
 
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::frame::Frame;
-use crate::session::PICTURE_TIMEOUT;
-use crate::surface::SurfaceFormat;
+use crate::memory::Memory;
+use crate::surface::format::{Rect, SurfaceFormat, SurfaceGeometry};
+
+/// How often a copy is made that is lost with the channel of the copy engine.
+const TRIES: usize = 3;
 
 /// Copies frames to the host. Copies run on the GPU behind the decode; the host waits only for the frame that
 /// it wants to look at.
@@ -21,29 +25,70 @@ pub struct Downloader {
 /// A frame on its way to host memory.
 #[derive(Debug)]
 pub struct Download {
+    memory: Arc<Memory>,
     frame: Frame,
+    commands: CopyCommands,
     buffer: Option<DeviceBuffer>,
     layout: Layout,
     point: SyncPoint,
+    /// Whether no engine writes to the buffer any more.
+    is_over: AtomicBool,
     free: Arc<Mutex<Vec<DeviceBuffer>>>,
 }
 
-/// Where the planes lie in the host buffer, in bytes and lines.
+/// Where the planes lie in the host buffer, in bytes and lines, and what part of the picture is wanted.
 #[derive(Clone, Copy, Debug)]
 struct Layout {
-    luma_pitch: u32,
-    luma_lines: u32,
-    chroma_pitch: u32,
-    chroma_lines: u32,
+    window: Rect,
+    luma: Plane,
+    chroma: Plane,
 }
 
-impl Layout {
-    fn luma_bytes(&self) -> u64 {
-        u64::from(self.luma_pitch) * u64::from(self.luma_lines)
+/// A plane in host memory.
+#[derive(Clone, Copy, Debug)]
+struct Plane {
+    /// Bytes of a line that are samples.
+    width: u32,
+    pitch: u32,
+    lines: u32,
+}
+
+impl Plane {
+    fn new(width: u32, lines: u32) -> Plane {
+        // Of a window without columns as well, lines have a length.
+        Plane { width, pitch: width.next_multiple_of(64).max(64), lines }
     }
 
     fn bytes(&self) -> u64 {
-        self.luma_bytes() + u64::from(self.chroma_pitch) * u64::from(self.chroma_lines)
+        u64::from(self.pitch) * u64::from(self.lines)
+    }
+
+    /// The plane at `offset` of a buffer, with nothing between the lines: other pictures were there before.
+    fn copy_out(&self, view: &View<'_>, offset: u64) -> Vec<u8> {
+        let mut bytes = vec![0; self.bytes() as usize];
+        view.copy_out(offset as usize, &mut bytes);
+        for line in bytes.chunks_exact_mut(self.pitch as usize) {
+            line[self.width as usize..].fill(0);
+        }
+        bytes
+    }
+}
+
+impl Layout {
+    /// For the part of a picture of `geometry` within `window`, which lies inside.
+    fn new(geometry: &SurfaceGeometry, window: Rect) -> Layout {
+        let bytes = geometry.format.bytes_per_sample();
+        let (sub_width, sub_height) = geometry.format.subsampling();
+        let (right, bottom) = (window.left + window.width, window.top + window.height);
+        Layout {
+            window,
+            luma: Plane::new(right * bytes, bottom),
+            chroma: Plane::new(2 * right.div_ceil(sub_width) * bytes, bottom.div_ceil(sub_height)),
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.luma.bytes() + self.chroma.bytes()
     }
 }
 
@@ -53,32 +98,40 @@ impl Downloader {
         Downloader { context: context.clone(), free: Arc::default() }
     }
 
-    /// Starts copying `frame`.
+    /// Starts copying the part of `frame` that is to be shown ([`Frame::crop`]).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gpu`] if the frame is another device's, if there is no memory, or if the copy engine's channel is dead.
     pub fn start(&self, frame: Frame) -> Result<Download> {
-        let g = *frame.surface.geometry();
-        let crop = frame.crop;
-        let bytes = g.format.bytes_per_sample();
-        let (sub_width, sub_height) = g.format.subsampling();
-        let (right, bottom) = (crop.left + crop.width, crop.top + crop.height);
-        let layout = Layout {
-            luma_pitch: (right * bytes).next_multiple_of(64),
-            luma_lines: bottom,
-            chroma_pitch: (2 * right.div_ceil(sub_width) * bytes).next_multiple_of(64),
-            chroma_lines: bottom.div_ceil(sub_height),
-        };
+        let window = frame.crop();
+        self.start_window(frame, window)
+    }
+
+    /// Starts copying the part of `frame` within `window`; [`Frame::coded`] is the whole picture.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start); [`Error::OutsidePicture`] if the window does not lie in the picture.
+    pub fn start_window(&self, frame: Frame, window: Rect) -> Result<Download> {
+        let geometry = frame.surface().geometry();
+        if !window.lies_in(frame.coded()) {
+            return Err(Error::OutsidePicture { window, size: (geometry.width, geometry.height) });
+        }
+        let layout = Layout::new(geometry, window);
         let buffer = self.take(layout.bytes())?;
-        let luma = PitchPlane { buffer: buffer.clone(), pitch: layout.luma_pitch };
+        let luma = PitchPlane { buffer: buffer.clone(), pitch: layout.luma.pitch };
         let chroma = PitchPlane {
-            buffer: buffer.slice(layout.luma_bytes(), layout.bytes() - layout.luma_bytes()),
-            pitch: layout.chroma_pitch,
+            buffer: buffer.slice(layout.luma.bytes(), layout.chroma.bytes()),
+            pitch: layout.chroma.pitch,
         };
         let mut commands = CopyCommands::new();
-        commands.detile(&frame.surface.luma(), &luma, right * bytes, layout.luma_lines)?;
-        let chroma_width = 2 * right.div_ceil(sub_width) * bytes;
-        commands.detile(&frame.surface.chroma(), &chroma, chroma_width, layout.chroma_lines)?;
-        let point = self.context.copy_queue()?.submit(std::slice::from_ref(&frame.ready), commands)?;
-        frame.surface.use_until(point.clone());
-        Ok(Download { frame, buffer: Some(buffer), layout, point, free: self.free.clone() })
+        commands.detile(&frame.surface().luma(), &luma, layout.luma.width, layout.luma.lines)?;
+        commands.detile(&frame.surface().chroma(), &chroma, layout.chroma.width, layout.chroma.lines)?;
+        let (memory, free) = (self.context.memory().clone(), self.free.clone());
+        let point = submit(&memory, &frame, &commands)?;
+        let is_over = AtomicBool::new(false);
+        Ok(Download { memory, frame, commands, buffer: Some(buffer), layout, point, is_over, free })
     }
 
     fn take(&self, size: u64) -> Result<DeviceBuffer> {
@@ -87,7 +140,7 @@ impl Downloader {
         free.retain(|b| b.size() >= size);
         match free.pop() {
             Some(buffer) => Ok(buffer),
-            None => self.context.retried(|| Ok(self.context.device().allocate(size, Placement::Sysmem)?)),
+            None => self.context.memory().staging(size),
         }
     }
 }
@@ -108,36 +161,60 @@ impl Download {
         self.point.is_reached()
     }
 
+    /// Waits for the copy. One that was lost with the channel of the copy engine is made again.
+    fn wait_for_copy(&self) -> Result<()> {
+        let channels = self.memory.channels();
+        let mut waited = channels.wait(&self.point);
+        for _ in 1..TRIES {
+            match waited {
+                Err(hcq::Error::ChannelFault { .. }) => {
+                    waited = channels.wait(&submit(&self.memory, &self.frame, &self.commands)?);
+                }
+                _ => break,
+            }
+        }
+        Ok(waited?)
+    }
+
     /// Waits for the copy and gives the samples.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Picture`] if the picture, or what it depends on, was lost with the channel of an engine; [`Error::Gpu`] if the
+    /// copy fails time after time.
     pub fn wait(&self) -> Result<HostFrame> {
         // The picture first: a dead engine must not pass for a copy that went well.
-        self.frame.ready.wait(PICTURE_TIMEOUT)?;
-        self.frame.check_references()?;
-        self.point.wait(PICTURE_TIMEOUT)?;
+        self.frame.wait_for_samples()?;
+        self.wait_for_copy()?;
+        self.is_over.store(true, Ordering::Release);
         let buffer = self.buffer.as_ref().expect("taken only by Drop");
         let view = buffer.view()?;
-        let mut luma = vec![0; self.layout.luma_bytes() as usize];
-        let mut chroma = vec![0; (self.layout.bytes() - self.layout.luma_bytes()) as usize];
-        view.copy_out(0, &mut luma);
-        view.copy_out(luma.len(), &mut chroma);
+        let Layout { window, luma, chroma } = &self.layout;
         Ok(HostFrame {
-            format: self.frame.surface.geometry().format,
-            left: self.frame.crop.left,
-            top: self.frame.crop.top,
-            width: self.frame.crop.width,
-            height: self.frame.crop.height,
-            luma,
-            luma_pitch: self.layout.luma_pitch as usize,
-            chroma,
-            chroma_pitch: self.layout.chroma_pitch as usize,
+            format: self.frame.format(),
+            left: window.left,
+            top: window.top,
+            width: window.width,
+            height: window.height,
+            luma: luma.copy_out(&view, 0),
+            luma_pitch: luma.pitch as usize,
+            chroma: chroma.copy_out(&view, luma.bytes()),
+            chroma_pitch: chroma.pitch as usize,
         })
     }
+}
+
+/// Has a frame copied behind its decoding.
+fn submit(memory: &Memory, frame: &Frame, commands: &CopyCommands) -> Result<SyncPoint> {
+    let point = memory.submit_copies(std::slice::from_ref(frame.ready()), commands)?;
+    frame.surface().use_until(point.clone());
+    Ok(point)
 }
 
 impl Drop for Download {
     fn drop(&mut self) {
         // A buffer that the engine may still write to is not handed out again.
-        if self.point.is_reached()
+        if self.is_over.load(Ordering::Acquire)
             && let Some(buffer) = self.buffer.take()
         {
             self.free.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
@@ -158,7 +235,8 @@ pub struct HostFrame {
     pub width: u32,
     /// Height of the window.
     pub height: u32,
-    /// Luma lines from the top of the picture to the bottom of the window.
+    /// Luma lines from the top of the picture to the bottom of the window. Zero behind the window's right edge, as are those of
+    /// chroma.
     pub luma: Vec<u8>,
     /// Bytes per luma line.
     pub luma_pitch: usize,

@@ -49,7 +49,7 @@
 //! use std::sync::Arc;
 //! let kernel = Arc::new(nvdec::emulated::h200()?);
 //! let context = nvdec::Context::new(hcq::Device::open(kernel, 0)?)?;
-//! let decoder = nvdec::HevcDecoder::new(&context, nvdec::DecoderOptions::default())?;
+//! let decoder = nvdec::Decoder::new(&context, nvdec::Codec::Hevc, nvdec::DecoderOptions::default())?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

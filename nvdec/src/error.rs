@@ -4,7 +4,9 @@ use std::io;
 
 use nvkernel_sys::status::RmStatus;
 
+use crate::hevc::audit::finding::Finding;
 use crate::status::PictureFault;
+use crate::surface::format::Rect;
 
 /// The result of every fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -88,13 +90,78 @@ pub enum Error {
         /// [`Context::memory_limit`](crate::Context::memory_limit).
         limit: u64,
     },
-    /// A NAL unit could not be parsed; the stream goes on without it.
-    #[error("NAL unit at byte {offset}: {source}")]
+    /// A sequence begins for which other decoders, or frames that are held, leave no memory at present.
+    #[error(
+        "no GPU memory for the stream at present: of {limit} bytes decoders are promised {reserved}, and {taken} are allocated, also for frames that are held; go on when one has ended or frames are dropped, or raise the limit"
+    )]
+    NoMemoryNow {
+        /// [`Context::allocated_memory`](crate::Context::allocated_memory).
+        taken: u64,
+        /// [`Context::reserved_memory`](crate::Context::reserved_memory).
+        reserved: u64,
+        /// [`Context::memory_limit`](crate::Context::memory_limit).
+        limit: u64,
+    },
+    /// The caller keeps so many frames that no surface is left to decode to, and the memory limit allows no further one.
+    #[error(
+        "{held} frames are held by the caller, of {surfaces} surfaces: none is free to decode to, and {bytes} bytes for another one exceed the memory limit of {limit}; drop frames and go on, or raise the limit"
+    )]
+    FramesHeld {
+        /// Surfaces that only the caller holds on to.
+        held: usize,
+        /// Surfaces that there are.
+        surfaces: usize,
+        /// Bytes of one surface.
+        bytes: u64,
+        /// [`Context::memory_limit`](crate::Context::memory_limit).
+        limit: u64,
+    },
+    /// An allocation would exceed the limit, although no decoder was promised more than there is: frames that are held, or
+    /// memory of sequences before, take the rest.
+    #[error(
+        "{bytes} more bytes of GPU memory exceed the limit of {limit}, of which {taken} are allocated, also for frames that are held; drop frames or decoders, or raise the limit"
+    )]
+    MemoryLimit {
+        /// Bytes of the allocation.
+        bytes: u64,
+        /// [`Context::allocated_memory`](crate::Context::allocated_memory).
+        taken: u64,
+        /// [`Context::memory_limit`](crate::Context::memory_limit).
+        limit: u64,
+    },
+    /// A part of a picture was asked for that it does not have.
+    #[error("{window:?} does not lie in a picture of {}x{}", size.0, size.1)]
+    OutsidePicture {
+        /// The part, in luma samples.
+        window: Rect,
+        /// Width and height of the picture.
+        size: (u32, u32),
+    },
+    /// Pictures of the stream were what the channels of engines died of, and other streams lose pictures each time.
+    #[error("the stream is given up: {strikes} times the channel of an engine died of one of its pictures")]
+    GivenUp {
+        /// How often.
+        strikes: u32,
+    },
+    /// A picture that was described elsewhere is not given to an engine.
+    #[error("a picture is not given to an engine: {source}")]
+    NotSound {
+        /// What is wrong with its descriptor, or with the memory for it.
+        source: Finding,
+    },
+    /// The source of a stream could not be read.
+    #[error("cannot read the stream: {source}")]
+    Source {
+        /// What reading it said.
+        source: io::Error,
+    },
+    /// A unit of the stream could not be parsed; the stream goes on without it.
+    #[error("unit at byte {offset}: {source}")]
     Bitstream {
-        /// Bytes of the stream before the NAL unit.
+        /// Bytes of the stream's units before it.
         offset: u64,
         /// What is wrong with it.
-        source: hevc::Error,
+        source: SyntaxError,
     },
     /// The slice data of one picture exceeds any plausible size.
     #[error("a picture of {bytes} bytes exceeds the limit of {limit}")]
@@ -128,6 +195,30 @@ pub enum Error {
     },
 }
 
+/// What is wrong with a unit of a stream, in the words of its codec's parser.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}")]
+#[non_exhaustive]
+pub struct SyntaxError {
+    /// The stream is sound, but uses what this library does not parse.
+    pub is_unsupported: bool,
+    /// What the parser says: the error type of its crate, such as `hevc::Error`.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl SyntaxError {
+    pub(crate) fn new(source: impl std::error::Error + Send + Sync + 'static, is_unsupported: bool) -> Self {
+        SyntaxError { is_unsupported, source: Box::new(source) }
+    }
+}
+
+impl From<bitstream::FramingError> for SyntaxError {
+    fn from(source: bitstream::FramingError) -> Self {
+        SyntaxError::new(source, false)
+    }
+}
+
 impl Error {
     /// Whether only one picture or NAL unit is concerned and decoding goes on.
     pub fn is_picture_error(&self) -> bool {
@@ -151,9 +242,13 @@ impl Error {
         }
     }
 
-    /// Whether the GPU, or the host, has no memory left.
+    /// Whether the GPU, or the host, has no memory left, or the context may take none.
     pub fn is_out_of_memory(&self) -> bool {
-        matches!(self, Error::Gpu(error) if error.rm_status() == Some(RmStatus::NV_ERR_NO_MEMORY))
+        match self {
+            Error::Gpu(error) => error.rm_status() == Some(RmStatus::NV_ERR_NO_MEMORY),
+            Error::MemoryLimit { .. } => true,
+            _ => false,
+        }
     }
 
     /// Whether the hardware is at its limit, rather than the stream or the program at fault.

@@ -1,60 +1,123 @@
 //! [`Frame`]: a picture in output order, still on the GPU.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use hcq::{EngineType, SyncPoint};
-use hevc::Sps;
-use hevc::picture_hash::PictureHash;
-use hevc::sps::Crop;
-use hevc::vui::ColourDescription;
+use hcq::{EngineType, Patience, SyncPoint};
 
 use crate::error::{Error, Result};
-use crate::scheduler::Time;
-use crate::session::{PICTURE_TIMEOUT, PictureRecord};
+use crate::pictures::info::{CodecInfo, Colour, Times};
+use crate::pictures::record::PictureRecord;
+use crate::scheduler::cost::Time;
 use crate::status::{DecodeStatus, PictureFault};
-use crate::surface::Surface;
+use crate::surface::format::{Rect, SurfaceFormat};
+use crate::surface::pool::Surface;
+
+/// How long an engine may stand still before a picture whose decoder is gone.
+const PICTURE_TIMEOUT: Patience = Patience::WithoutProgress(Duration::from_secs(10));
 
 /// A decoded picture. Its samples are final once [`ready`](Self::ready) is reached: queues wait for that point
 /// on the GPU, and tell the surface until when they use it ([`Surface::use_until`]).
 #[derive(Clone, Debug)]
 pub struct Frame {
-    /// The samples.
-    pub surface: Surface,
-    /// When the samples are final.
-    pub ready: SyncPoint,
-    /// The part of the surface to show, in luma samples (the conformance window).
-    pub crop: Crop,
-    /// Presentation time that came with the access unit, in the caller's unit.
-    pub pts: Option<i64>,
-    /// Picture order count.
-    pub poc: i32,
-    /// Colour primaries, transfer, matrix and range.
-    pub colour: ColourDescription,
-    /// The sequence parameter set in force.
-    pub sps: Arc<Sps>,
-    /// Hash of the samples by the encoder, if the stream carries one.
-    pub hash: Option<PictureHash>,
-    pub(crate) record: Arc<PictureRecord>,
-    /// When the scheduler expects that.
+    surface: Surface,
+    record: Arc<PictureRecord>,
+    /// When the scheduler expects it to be decoded.
     pub(crate) finish: Time,
 }
 
 impl Frame {
-    /// Position of the picture in decoding order.
+    pub(crate) fn new(surface: Surface, record: Arc<PictureRecord>, finish: Time) -> Frame {
+        Frame { surface, record, finish }
+    }
+
+    /// The samples.
+    #[inline]
+    pub fn surface(&self) -> &Surface {
+        &self.surface
+    }
+
+    /// Format of the samples.
+    pub fn format(&self) -> SurfaceFormat {
+        self.surface.geometry().format
+    }
+
+    /// When the samples are final.
+    #[inline]
+    pub fn ready(&self) -> &SyncPoint {
+        self.record.point()
+    }
+
+    /// The part of the picture to show (HEVC's conformance window). It lies within the surface.
+    pub fn crop(&self) -> Rect {
+        self.record.shows.crop
+    }
+
+    /// The whole picture as it is coded.
+    pub fn coded(&self) -> Rect {
+        let geometry = self.surface.geometry();
+        Rect { left: 0, top: 0, width: geometry.width, height: geometry.height }
+    }
+
+    /// When it is shown.
+    pub fn times(&self) -> Times {
+        self.record.shows.times
+    }
+
+    /// Presentation time.
+    pub fn pts(&self) -> Option<i64> {
+        self.record.shows.times.pts
+    }
+
+    /// Whether decoding can begin with this picture.
+    pub fn is_key(&self) -> bool {
+        self.record.shows.is_key
+    }
+
+    /// Position of the picture in decoding order, from 0.
     pub fn number(&self) -> u64 {
         self.record.number
     }
 
-    /// The engine that decodes it.
-    pub fn engine(&self) -> EngineType {
-        self.ready.timeline().engine()
+    /// Picture order count: the order within a coded video sequence in which pictures are shown.
+    pub fn poc(&self) -> i32 {
+        self.record.poc
     }
 
-    /// Whether the pictures that it depends on came out, once its own point is reached.
-    pub(crate) fn check_references(&self) -> Result<()> {
+    /// What sample values mean.
+    pub fn colour(&self) -> Colour {
+        self.record.shows.colour
+    }
+
+    /// What only its codec says of it.
+    pub fn codec(&self) -> &CodecInfo {
+        &self.record.shows.codec
+    }
+
+    /// The engine that decodes it.
+    pub fn engine(&self) -> EngineType {
+        self.ready().timeline().engine()
+    }
+
+    pub(crate) fn record(&self) -> &Arc<PictureRecord> {
+        &self.record
+    }
+
+    /// Waits for the picture, as long as its engine makes progress.
+    fn wait(&self) -> Result<()> {
+        match self.surface.memory() {
+            Some(memory) => Ok(memory.channels().wait(self.ready())?),
+            // The decoder is gone, and with it the knowledge of how long a picture may take.
+            None => Ok(self.ready().wait(PICTURE_TIMEOUT)?),
+        }
+    }
+
+    /// Waits for the picture and for word whether it, and what it depends on, came out.
+    pub(crate) fn wait_for_samples(&self) -> Result<()> {
+        self.wait()?;
         match self.record.outcome() {
-            Some((_, Err(fault @ PictureFault::ReferenceLost))) => {
-                Err(Error::Picture { number: self.record.number, poc: self.poc, fault })
+            Some((_, Err(fault @ (PictureFault::ReferenceLost | PictureFault::ChannelLost)))) => {
+                Err(Error::Picture { number: self.record.number, poc: self.record.poc, fault })
             }
             _ => Ok(()),
         }
@@ -66,9 +129,13 @@ impl Frame {
     ///
     /// [`Error::Picture`] if the engine found an error in the picture, [`Error::Gpu`] if it did not finish.
     pub fn status(&self) -> Result<DecodeStatus> {
-        self.ready.wait(PICTURE_TIMEOUT)?;
+        self.wait()?;
         let (status, verdict) = self.record.outcome().expect("a reached point has an outcome");
-        verdict.map_err(|fault| Error::Picture { number: self.record.number, poc: self.poc, fault })?;
+        verdict.map_err(|fault| Error::Picture {
+            number: self.record.number,
+            poc: self.record.poc,
+            fault,
+        })?;
         Ok(status)
     }
 }

@@ -2,88 +2,80 @@
 
 use hcq::{DeviceBuffer, SyncPoint};
 
-use crate::motion::MotionSlot;
-use crate::scheduler::Time;
-use crate::surface::Surface;
+use crate::memory::motion::MotionSlot;
+use crate::scheduler::cost::Time;
+use crate::surface::pool::Surface;
 use crate::uses::{Latest, Uses};
 
 /// Everything that one `EXECUTE` needs. A codec fills it, a [`VideoQueue`](crate::queue::VideoQueue) turns it
 /// into methods. It borrows what it names: the queue sees to it that memory outlives the work in it.
 #[derive(Clone, Copy, Debug)]
-pub struct PictureJob<'a> {
+pub(crate) struct PictureJob<'a> {
     /// Value of `SET_APPLICATION_ID`.
-    pub application_id: u32,
+    pub(crate) application_id: u32,
     /// Value of `SET_CONTROL_PARAMS`.
-    pub control_params: u32,
+    pub(crate) control_params: u32,
     /// Picture setup, bitstream, status, scratch, tables.
-    pub buffers: &'a [Operand<'a>],
+    pub(crate) buffers: &'a [Operand<'a>],
     /// The surface written to.
-    pub target: &'a Surface,
+    pub(crate) target: &'a Surface,
     /// The picture table: places in use and what stands there, the target among them.
     ///
     /// Only these are sent, since every place costs the engine about 8 µs. The codec sees to it that nothing
     /// in a stream can name another place: the engine forgets the table after each picture, and a read through
     /// an empty place would be a fault of the channel.
-    pub pictures: &'a [(u8, &'a Surface)],
+    pub(crate) pictures: &'a [(u8, &'a Surface)],
     /// Where the picture's motion vectors go, within one of `buffers`.
-    pub motion: Option<&'a MotionSlot>,
+    pub(crate) motion: Option<&'a MotionSlot>,
     /// Motion vectors of other pictures that it reads.
-    pub collocated: &'a [&'a MotionSlot],
+    pub(crate) collocated: &'a [&'a MotionSlot],
     /// What has to be reached before the engine may start, besides what surfaces and motion vectors say themselves.
-    pub waits: &'a [SyncPoint],
+    pub(crate) waits: &'a [SyncPoint],
 }
 
 /// A method that takes an address, with the memory that it points at.
 #[derive(Clone, Copy, Debug)]
-pub struct Operand<'a> {
+pub(crate) struct Operand<'a> {
     /// Address of the method.
-    pub method: u32,
+    pub(crate) method: u32,
     /// Memory with the bytes that the engine finds or leaves.
-    pub buffer: &'a DeviceBuffer,
+    pub(crate) buffer: &'a DeviceBuffer,
     /// Where in `buffer` they begin, a multiple of 256.
-    pub offset: u64,
+    pub(crate) offset: u64,
 }
 
 impl<'a> Operand<'a> {
     /// `method` with the beginning of `buffer`.
-    pub fn new(method: u32, buffer: &'a DeviceBuffer) -> Self {
+    pub(crate) fn new(method: u32, buffer: &'a DeviceBuffer) -> Self {
         Operand { method, buffer, offset: 0 }
     }
 
     /// As it is, with what lies `offset` bytes further on in the buffer.
-    pub fn at(self, offset: u64) -> Self {
+    pub(crate) fn at(self, offset: u64) -> Self {
         Operand { offset: self.offset + offset, ..self }
     }
 
     /// What the engine is told.
-    pub fn gpu_address(&self) -> u64 {
+    pub(crate) fn gpu_address(&self) -> u64 {
         self.buffer.gpu_address() + self.offset
     }
 
     /// The memory from there to the end of the buffer.
-    pub fn memory(&self) -> DeviceBuffer {
+    pub(crate) fn memory(&self) -> DeviceBuffer {
         self.buffer.slice(self.offset, self.buffer.size() - self.offset)
     }
 }
 
 impl<'a> PictureJob<'a> {
     /// Surfaces that the picture reads.
-    pub fn references(&self) -> impl Iterator<Item = &'a Surface> + Clone {
+    pub(crate) fn references(&self) -> impl Iterator<Item = &'a Surface> + Clone {
         let target = self.target;
         self.pictures.iter().map(|&(_, surface)| surface).filter(move |surface| !surface.same(target))
     }
 
     /// The memory behind the method at address `method`.
-    pub fn operand(&self, method: u32) -> Option<&'a Operand<'a>> {
+    pub(crate) fn operand(&self, method: u32) -> Option<&'a Operand<'a>> {
         self.buffers.iter().find(|operand| operand.method == method)
-    }
-
-    /// Everything that the engine has to wait for, the latest point of each timeline.
-    pub fn dependencies(&self) -> Vec<SyncPoint> {
-        let mut waits = Latest::default();
-        self.add_uses(&mut waits);
-        waits.add_all(self.waits);
-        waits.into_vec()
     }
 
     /// Adds what still uses the surfaces and motion vectors.

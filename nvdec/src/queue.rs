@@ -9,8 +9,8 @@ use nvkernel_sys::video;
 use crate::class::VideoClass;
 use crate::error::{Error, Result};
 use crate::job::PictureJob;
-use crate::scheduler::Time;
-use crate::surface::Surface;
+use crate::scheduler::cost::Time;
+use crate::surface::pool::Surface;
 use crate::uses::Latest;
 
 /// A queue on an NVDEC engine, shared by all sessions that use the engine.
@@ -19,16 +19,6 @@ pub struct VideoQueue {
     queue: Arc<Queue>,
     class: VideoClass,
     words: Mutex<Words>,
-}
-
-/// A picture on its way through an engine.
-#[derive(Clone, Debug)]
-pub struct Submission {
-    /// Completes the picture, on the timeline of the engine that decodes it.
-    pub point: SyncPoint,
-    /// What the engine waits for before it starts. Points of its own timeline are there as well, which need no
-    /// semaphore.
-    pub waits: Vec<SyncPoint>,
 }
 
 #[derive(Debug, Default)]
@@ -59,11 +49,10 @@ impl VideoQueue {
     }
 
     /// Submits one picture behind everything that it depends on; the uses of its memory are extended by it.
-    pub fn submit(&self, job: &PictureJob<'_>) -> Result<Submission> {
+    pub(crate) fn submit(&self, job: &PictureJob<'_>) -> Result<SyncPoint> {
         let mut waits = Latest::default();
         job.add_uses(&mut waits);
-        let point = self.submit_planned(job, 0, &mut waits)?;
-        Ok(Submission { point, waits: waits.into_vec() })
+        self.submit_planned(job, 0, &mut waits)
     }
 
     /// As [`submit`](Self::submit), where a scheduler expects the picture to be done at `finish` and `waits` has what uses

@@ -9,127 +9,22 @@
 //! be done, so that neither the clock's frequency nor a host that falls behind matters.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hcq::{EngineType, SyncPoint};
 
+use crate::engines::EngineSet;
 use crate::uses::Point;
 
-/// Virtual time in cycles of the engines' clock.
-pub(crate) type Time = u64;
+pub(crate) mod cost;
+pub(crate) mod share;
+
+use cost::Time;
 
 /// How long the host is busy with an engine that was never used, since its channel has to be opened first: 2.7 ms on an
 /// H200 at 1,545 MHz, as long as four pictures of 1080p. So a stream with little to do beside the present picture stays
 /// where it is.
 const OPENING: Time = 4_200_000;
-
-/// A set of NVDEC engines by number.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct EngineSet(u32);
-
-impl EngineSet {
-    /// The set with `engine` in it as well. Engines of another kind than NVDEC are left out.
-    #[must_use]
-    pub fn with(self, engine: EngineType) -> Self {
-        match engine.kind() {
-            hcq::EngineKind::Nvdec => EngineSet(self.0 | 1 << engine.instance()),
-            _ => self,
-        }
-    }
-
-    /// Whether `engine` is in the set.
-    pub fn contains(self, engine: EngineType) -> bool {
-        engine.kind() == hcq::EngineKind::Nvdec && self.0 >> engine.instance() & 1 == 1
-    }
-
-    /// Whether some engine is in both.
-    fn meets(self, other: EngineSet) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    /// The engines in ascending order.
-    pub fn iter(self) -> impl Iterator<Item = EngineType> {
-        let numbers = (0..u32::BITS).filter(move |n| self.0 >> n & 1 == 1);
-        numbers.filter_map(|n| EngineType::of(hcq::EngineKind::Nvdec, n))
-    }
-
-    /// How many engines there are.
-    pub fn len(self) -> usize {
-        self.0.count_ones() as usize
-    }
-
-    /// The part with number `part`, from 0, of `parts` that are as large as each other, or one engine larger. Of more
-    /// parts than engines, several are the same engine; else they have none in common.
-    pub(crate) fn part(self, part: usize, parts: usize) -> EngineSet {
-        let (from, to) = (part * self.len() / parts, (part + 1) * self.len() / parts);
-        self.iter().skip(from).take((to - from).max(1)).collect()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-}
-
-impl FromIterator<EngineType> for EngineSet {
-    fn from_iter<I: IntoIterator<Item = EngineType>>(engines: I) -> Self {
-        engines.into_iter().fold(EngineSet::default(), EngineSet::with)
-    }
-}
-
-impl fmt::Debug for EngineSet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.iter().map(|e| e.to_string())).finish()
-    }
-}
-
-/// What pictures of a stream cost an engine, learnt from those it finished: so many cycles a block, so many a byte.
-///
-/// A least-squares line through the pictures so far, older ones counting less and less. To begin with it has two
-/// made-up pictures, with estimates for an H200.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CostModel {
-    /// Weighted sums over pictures, of 1, x, y, xx, xy: x bytes a block, y cycles a block.
-    sums: [f64; 5],
-}
-
-impl CostModel {
-    const FORGET: f64 = 0.98;
-    const CYCLES_PER_BLOCK: f64 = 113.0;
-    const CYCLES_PER_BYTE: f64 = 12.0;
-
-    pub(crate) fn new() -> Self {
-        let mut model = CostModel { sums: [0.0; 5] };
-        for x in [0.0, 8.0] {
-            model.add(x, Self::CYCLES_PER_BLOCK + Self::CYCLES_PER_BYTE * x);
-        }
-        model
-    }
-
-    fn add(&mut self, x: f64, y: f64) {
-        let new = [1.0, x, y, x * x, x * y];
-        self.sums.iter_mut().zip(new).for_each(|(sum, new)| *sum = *sum * Self::FORGET + new);
-    }
-
-    /// Learns from a picture of `blocks` blocks of 16x16 and `bytes` bytes that took `cycles`.
-    pub(crate) fn learn(&mut self, blocks: u32, bytes: u64, cycles: u64) {
-        if blocks > 0 && cycles > 0 {
-            let blocks = f64::from(blocks);
-            self.add(bytes as f64 / blocks, cycles as f64 / blocks);
-        }
-    }
-
-    /// What such a picture is expected to take.
-    pub(crate) fn estimate(&self, blocks: u32, bytes: u64) -> Time {
-        let [n, x, y, xx, xy] = self.sums;
-        let spread = n * xx - x * x;
-        // Pictures of one size say nothing about the price of a byte.
-        let slope = if spread > 1e-3 * n * xx { ((n * xy - x * y) / spread).max(0.0) } else { 0.0 };
-        let base = ((y - slope * x) / n).max(1.0);
-        ((base * f64::from(blocks) + slope * bytes as f64) as Time).max(1)
-    }
-}
 
 /// A picture's place in the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,28 +1,36 @@
 //! [`Session`]: the codec-independent part of a decoder. Uploads, status, pictures in flight.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
-use hcq::{DeviceBuffer, EngineType, LINE, SyncPoint, Timeline, allocation_size};
+use hcq::{EngineType, LINE, SyncPoint};
 
-use crate::context::{Context, Lane, Settled};
+use crate::context::Context;
+use crate::engines::{EngineSet, Engines, Priority};
 use crate::error::{Error, Result};
 use crate::job::PictureJob;
-use crate::motion::PLACES;
-use crate::queue::{Submission, VideoQueue};
-use crate::recycle::{Lease, Purpose};
-use crate::scheduler::{CostModel, EngineSet, Plan, Time};
-use crate::status::{self, DecodeStatus, PictureFault, STATUS_BYTES};
-use crate::upload::UploadRing;
+use crate::memory::status::{StatusMemory, StatusSlot};
+use crate::memory::upload::UploadRing;
+use crate::observe::{Observer, Submitted};
+use crate::pictures::info::Shows;
+use crate::pictures::record::{Identity, PictureRecord};
+use crate::queue::VideoQueue;
+use crate::scheduler::Plan;
+use crate::scheduler::cost::{CostModel, Time};
+use crate::scheduler::share::EngineStay;
+use crate::status::{self, PictureFault};
 use crate::uses::Latest;
 
 /// Errors kept for a caller who does not take them.
 const MAX_ERRORS: usize = 1024;
-/// Pictures that status memory is allocated for at once.
-const STATUS_SLOTS: u64 = 128;
+/// How often the submission of a picture that finds its channel dead is tried on a new one.
+const TRIES: u32 = 3;
+/// How many channels a stream may kill before it is given up, since other streams lose pictures each time; and pictures that
+/// come out until that is forgiven.
+const MAX_STRIKES: u32 = 3;
+const FORGIVEN: u32 = 10_000;
 /// Pictures whose status is read at once. A read is a round trip over the bus, and these are under way together.
 const BATCH: usize = 8;
 /// Pictures for each engine that are left in flight when the host sleeps until the others are done, unless half of them are
@@ -33,36 +41,15 @@ const ENOUGH_LEFT: usize = 64;
 const NAP: Duration = Duration::from_millis(25);
 const LONG_NAP: Duration = Duration::from_millis(250);
 const SHORT_NAP: Duration = Duration::from_millis(10);
-/// How long a picture may take before its engine counts as stuck. The engine's own timer ends a picture long
-/// before.
-pub(crate) const PICTURE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Which engines decode a stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Engines {
-    /// All that the GPU has; while other sessions decode as well, an equal part of them.
-    #[default]
-    All,
-    /// The one with the least to do when the session begins.
-    LeastBusy,
-    /// These.
-    Set(EngineSet),
-}
-
-impl From<EngineType> for Engines {
-    fn from(engine: EngineType) -> Self {
-        Engines::Set(EngineSet::default().with(engine))
-    }
-}
 
 /// One stream's use of the GPU: which engines, what is uploaded, what is in flight.
 #[derive(Debug)]
-pub struct Session {
+pub(crate) struct Session {
     context: Arc<Context>,
     number: u64,
     engines: EngineSet,
-    _settled: Option<Settled>,
-    lane: Lane,
+    _stay: Option<EngineStay>,
+    priority: Priority,
     /// Opened when a picture is first planned on the engine.
     queues: Vec<Arc<VideoQueue>>,
     pub(crate) upload: UploadRing,
@@ -71,9 +58,14 @@ pub struct Session {
     inflight: VecDeque<InFlight>,
     finished: Statistics,
     failed: VecDeque<Error>,
+    /// Of pictures before this one no errors are kept.
+    forgotten: u64,
     observer: Option<Box<dyn Observer>>,
     /// What the planned submission waits for; kept to be written into again.
     waits: Latest<SyncPoint>,
+    /// How often a picture of the stream was what an engine died of, and pictures that came out since.
+    strikes: u32,
+    good: u32,
 }
 
 #[derive(Debug)]
@@ -93,47 +85,6 @@ pub(crate) struct InFlightLimit {
     pub(crate) crowded: usize,
 }
 
-/// Where engines leave their verdicts. In GPU memory: an engine reads and writes it several times a picture, the host
-/// once.
-#[derive(Debug)]
-pub(crate) struct StatusMemory {
-    chunks: Vec<Lease>,
-    /// How many of them were cleared, which maps them.
-    cleared: usize,
-    /// Numbers of the free ones, each so many slots behind the beginning of the first chunk. They are clear. The one that was
-    /// given back first is taken first, so that slots of pictures that follow each other do so as well.
-    free: VecDeque<u64>,
-}
-
-/// Status memory of one picture.
-#[derive(Debug)]
-pub(crate) struct StatusSlot {
-    pub(crate) memory: DeviceBuffer,
-    number: u64,
-}
-
-/// What is known of a picture before it is submitted.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Identity {
-    /// Position in decoding order.
-    pub(crate) number: u64,
-    pub(crate) poc: i32,
-    /// 16x16 blocks that the engine counts in it.
-    pub(crate) blocks: u32,
-    /// Bytes of slice data.
-    pub(crate) bytes: u64,
-}
-
-/// Watches what a session submits, for tools that record it.
-pub trait Observer: std::fmt::Debug + Send {
-    /// A picture was submitted.
-    ///
-    /// The host memory among the job's buffers keeps what the engine reads from it until this returns, and the
-    /// surfaces stay what they are for as long as the observer holds them and says until when it reads them
-    /// ([`Surface::use_until`](crate::Surface::use_until)).
-    fn submitted(&mut self, job: &PictureJob<'_>, submission: &Submission, record: &Arc<PictureRecord>);
-}
-
 /// Sums over the pictures of a session that are complete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
@@ -147,149 +98,50 @@ pub struct Statistics {
     pub bitstream_bytes: u64,
 }
 
-/// What is known of one picture: who it is, when it is done, how it went.
-#[derive(Debug)]
-pub struct PictureRecord {
-    /// Position in decoding order.
-    pub number: u64,
-    /// Picture order count.
-    pub poc: i32,
-    blocks: u32,
-    memory: DeviceBuffer,
-    point: SyncPoint,
-    /// Whether it goes down with its own engine or not at all.
-    is_alone: bool,
-    /// Whether it is known that it did not.
-    is_safe: AtomicBool,
-    state: Mutex<Verdict>,
-}
-
-/// What became of a picture, as far as somebody has looked.
-#[derive(Debug)]
-struct Verdict {
-    lost: Lost,
-    outcome: Option<Outcome>,
-}
-
-/// The engine's status and what follows from it.
-type Outcome = (DecodeStatus, Result<(), PictureFault>);
-
-impl PictureRecord {
-    /// When the engine comes to the end of the picture.
-    pub(crate) fn point(&self) -> &SyncPoint {
-        &self.point
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Verdict> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The engine's status and verdict, or `None` while the engine is at work.
-    pub fn outcome(&self) -> Option<(DecodeStatus, Result<(), PictureFault>)> {
-        if !self.point.is_reached() {
-            return None;
-        }
-        // The session asks as well, before it gives the memory to another picture.
-        let mut state = self.lock();
-        if state.outcome.is_some() {
-            return state.outcome;
-        }
-        let mut line = [[0; LINE]];
-        hcq::load_lines([self.memory.view().ok()?], &mut line);
-        Some(self.judge(&mut state, &line[0]))
-    }
-
-    /// What became of a picture that is done, by its status unless that was read before.
-    fn judge(&self, state: &mut Verdict, line: &[u8; LINE]) -> Outcome {
-        if let Some(outcome) = state.outcome {
-            return outcome;
-        }
-        let (status, verdict) = status::read(line, self.blocks);
-        let lost = self.find_out(&mut state.lost);
-        let outcome = (status, verdict.and(if lost { Err(PictureFault::ReferenceLost) } else { Ok(()) }));
-        state.outcome = Some(outcome);
-        outcome
-    }
-
-    /// Whether the picture, or one that it depends on, went down with its engine. An engine that was not concerned
-    /// decodes from whatever lies where the reference should be, and finds no fault with it. For pictures whose point
-    /// is reached.
-    fn is_lost(&self) -> bool {
-        !self.is_safe.load(Ordering::Acquire) && self.find_out(&mut self.lock().lost)
-    }
-
-    fn find_out(&self, lost: &mut Lost) -> bool {
-        let is_lost = match &*lost {
-            Lost::Known(is_lost) => return *is_lost,
-            // A reached point has to be waited for no longer, but tells when its timeline is dead.
-            Lost::IfAnyOf(references) => {
-                self.point.wait(Duration::ZERO).is_err()
-                    || references.iter().any(|reference| reference.is_lost())
-            }
-        };
-        *lost = Lost::Known(is_lost);
-        self.is_safe.store(!is_lost, Ordering::Release);
-        is_lost
-    }
-}
-
-/// Records of the pictures that a picture refers to.
-type References = ArrayVec<Arc<PictureRecord>, PLACES>;
-
-/// Whether a picture went down with an engine.
-#[derive(Debug)]
-enum Lost {
-    /// Not known yet: if one of these did, or its own engine before it was done.
-    IfAnyOf(References),
-    Known(bool),
-}
-
 impl Session {
     /// A session on `engines`.
     ///
     /// # Errors
     ///
     /// [`Error::Hardware`] if the GPU lacks one of the engines, [`Error::Gpu`] if it has no memory.
-    pub fn new(context: &Arc<Context>, engines: Engines, lane: Lane) -> Result<Session> {
+    pub(crate) fn new(context: &Arc<Context>, engines: Engines, priority: Priority) -> Result<Session> {
         let all: EngineSet = context.engines().iter().copied().collect();
-        let (engines, settled) = match engines {
+        let (engines, stay) = match engines {
             Engines::All => (all, None),
             Engines::LeastBusy => {
-                let (engine, settled) = context.settle();
-                (EngineSet::default().with(engine), Some(settled))
+                let (engine, stay) = context.share().settle(&context.load());
+                (EngineSet::default().with(engine), Some(stay))
             }
             Engines::Set(set) => (context.check_engines(set)?, None),
         };
         // Which of several engines are needed is not known yet; a single one is, and what is wrong with it comes out now.
         let queues = match engines.iter().next() {
-            Some(engine) if engines.len() == 1 => vec![context.video_queue(engine, lane)?],
+            Some(engine) if engines.len() == 1 => vec![context.video_queue(engine, priority)?],
             _ => Vec::new(),
         };
         Ok(Session {
             context: context.clone(),
-            number: context.number_session(),
+            number: context.share().number_session(),
             engines,
-            _settled: settled,
-            lane,
+            _stay: stay,
+            priority,
             queues,
-            upload: UploadRing::new(context)?,
-            status: StatusMemory::new(context)?,
+            upload: UploadRing::new(context.memory())?,
+            status: StatusMemory::new(context.memory())?,
             costs: CostModel::new(),
             inflight: VecDeque::new(),
             finished: Statistics::default(),
             failed: VecDeque::new(),
+            forgotten: 0,
             observer: None,
             waits: Latest::default(),
+            strikes: 0,
+            good: 0,
         })
     }
 
-    /// The GPU and what is shared on it.
-    pub fn context(&self) -> &Arc<Context> {
-        &self.context
-    }
-
     /// The engines that pictures may go to.
-    pub fn engines(&self) -> EngineSet {
+    pub(crate) fn engines(&self) -> EngineSet {
         self.engines
     }
 
@@ -298,42 +150,57 @@ impl Session {
     pub(crate) fn share(&self) -> (EngineSet, usize) {
         match self.engines.len() {
             1 => (self.engines, 1),
-            _ => self.context.share(self.number, self.engines),
+            _ => self.context.share().part(self.number, self.engines),
         }
     }
 
     /// Which of the queues is that of `engine`, opened if need be.
     fn queue(&mut self, engine: EngineType) -> Result<usize> {
-        if let Some(at) = self.queues.iter().position(|queue| queue.engine() == engine) {
-            return Ok(at);
+        let known = self.queues.iter().position(|queue| queue.engine() == engine);
+        match known {
+            Some(at) if self.queues[at].queue().check().is_ok() => Ok(at),
+            // A dead one is replaced.
+            Some(at) => {
+                self.queues[at] = self.context.video_queue(engine, self.priority)?;
+                Ok(at)
+            }
+            None => {
+                self.queues.push(self.context.video_queue(engine, self.priority)?);
+                Ok(self.queues.len() - 1)
+            }
         }
-        self.queues.push(self.context.video_queue(engine, self.lane)?);
-        Ok(self.queues.len() - 1)
     }
 
     /// Has all further submissions watched.
-    pub fn observe(&mut self, observer: Box<dyn Observer>) {
+    pub(crate) fn observe(&mut self, observer: Box<dyn Observer>) {
         self.observer = Some(observer);
     }
 
     /// Sums over all complete pictures.
-    pub fn statistics(&mut self) -> Statistics {
+    pub(crate) fn statistics(&mut self) -> Statistics {
         self.retire();
         self.finished
     }
 
     /// The next picture that went wrong, in the order of submission.
-    pub fn take_error(&mut self) -> Option<Error> {
+    pub(crate) fn take_error(&mut self) -> Option<Error> {
         self.retire_batches();
         self.failed.pop_front()
+    }
+
+    /// Says nothing of pictures before `number` that went wrong, or will.
+    pub(crate) fn forget_errors_before(&mut self, number: u64) {
+        self.failed.clear();
+        self.forgotten = number;
     }
 
     /// Status memory for a picture about to be submitted. Waits for older pictures if as many as `limit` are in flight.
     pub(crate) fn status_slot(&mut self, limit: InFlightLimit) -> Result<StatusSlot> {
         self.retire_batches();
-        let crowded = self.context.is_crowded();
+        let crowded = self.context.share().is_crowded();
         let limit = if crowded { limit.crowded } else { limit.alone };
         if self.inflight.len() >= limit.max(1) {
+            let channels = self.context.channels();
             // All but those that keep the engines busy meanwhile, or nearly, and for the last one first: waking up costs more
             // than looking.
             let engines = self.engines.len();
@@ -342,33 +209,21 @@ impl Session {
             // Of one engine the last picture says all.
             let last = if engines == 1 { 1 } else { usize::MAX };
             // On several engines, or shared ones, the pace of the last pictures says less of the next ones.
-            let (nap, slack) = match self.lane {
-                Lane::Bulk if engines == 1 && !crowded => (LONG_NAP, left / 4),
-                Lane::Bulk => (NAP, left / 4 / engines),
+            let (nap, slack) = match self.priority {
+                Priority::Bulk if engines == 1 && !crowded => (LONG_NAP, left / 4),
+                Priority::Bulk => (NAP, left / 4 / engines),
                 // So few in flight leave no time to be late.
-                Lane::Prompt => (SHORT_NAP, 0),
+                Priority::Prompt => (SHORT_NAP, 0),
             };
             for picture in oldest.rev().take(last) {
-                picture.record.point.wait_near(slack as u64, nap, PICTURE_TIMEOUT)?;
+                channels.wait_until_nearly_over(picture.record.point(), slack as u64, nap)?;
             }
             if let Some(picture) = self.inflight.front() {
-                picture.record.point.wait(PICTURE_TIMEOUT)?;
+                channels.wait_until_over(picture.record.point())?;
             }
             self.retire();
         }
-        self.status.take(&self.context)
-    }
-
-    /// Which of the pictures that it refers to a picture on `timeline` may go down with.
-    fn depends_on<'a>(
-        timeline: &Arc<Timeline>,
-        references: impl Iterator<Item = &'a Arc<PictureRecord>>,
-    ) -> References {
-        // Of those on its own timeline it need not know: what kills them kills what comes behind them.
-        let elsewhere = |record: &&Arc<PictureRecord>| {
-            !record.is_alone || !Arc::ptr_eq(record.point.timeline(), timeline)
-        };
-        references.filter(elsewhere).cloned().collect()
+        self.status.take(self.context.memory())
     }
 
     /// Chooses the engine for a job of `blocks` blocks and `bytes` bytes of slice data, to be submitted next. Its surfaces and
@@ -399,6 +254,7 @@ impl Session {
         plan: Plan,
         slot: StatusSlot,
         picture: Identity,
+        shows: Shows,
         references: impl Iterator<Item = &'a Arc<PictureRecord>>,
     ) -> Result<Arc<PictureRecord>> {
         let point = match self.enqueue(job, plan) {
@@ -408,25 +264,14 @@ impl Session {
                 return Err(error);
             }
         };
-        let references = Self::depends_on(point.timeline(), references);
         let StatusSlot { memory, number: slot } = slot;
-        let Identity { number, poc, blocks, bytes } = picture;
-        let record = Arc::new(PictureRecord {
-            number,
-            poc,
-            blocks,
-            memory,
-            point,
-            is_alone: references.is_empty(),
-            is_safe: AtomicBool::new(false),
-            state: Mutex::new(Verdict { lost: Lost::IfAnyOf(references), outcome: None }),
-        });
+        let bytes = picture.bytes;
+        let record = PictureRecord::new(&picture, shows, memory, point, references, self.waits.as_slice());
         if let Some(observer) = &mut self.observer {
-            let waits = self.waits.as_slice().to_vec();
-            observer.submitted(job, &Submission { point: record.point.clone(), waits }, &record);
+            observer.submitted(&Submitted { job, waits: self.waits.as_slice(), record: &record });
         }
         if self.inflight.is_empty() {
-            self.context.set_busy(self.number, true);
+            self.context.share().set_busy(self.number, true);
         }
         self.inflight.push_back(InFlight { slot, record: record.clone(), bytes });
         self.finished.bitstream_bytes += bytes;
@@ -435,25 +280,34 @@ impl Session {
 
     /// Hands a job to its queue.
     fn enqueue(&mut self, job: &PictureJob<'_>, plan: Plan) -> Result<SyncPoint> {
-        // What is lost with one engine is lost to the pictures on all others.
-        for queue in &self.queues {
-            queue.queue().check()?;
+        if self.strikes >= MAX_STRIKES {
+            return Err(Error::GivenUp { strikes: self.strikes });
         }
-        let queue = self.queue(plan.engine)?;
-        let point = self.queues[queue].submit_planned(job, plan.finish, &mut self.waits)?;
-        self.context.scheduler().submitted(plan, &point);
-        Ok(point)
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let queue = self.queue(plan.engine)?;
+            match self.queues[queue].submit_planned(job, plan.finish, &mut self.waits) {
+                Ok(point) => {
+                    self.context.scheduler().submitted(plan, &point);
+                    return Ok(point);
+                }
+                // The channel is lost, the engine is not.
+                Err(Error::Gpu(error)) if tries < TRIES && self.context.channels().can_be_mended(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Gives status memory back when its picture was not submitted after all.
     pub(crate) fn abandon(&mut self, slot: StatusSlot) {
-        self.status.free.push_back(slot.number);
+        self.status.give_back([slot.number]);
     }
 
     /// Waits for all pictures in flight.
-    pub fn finish(&mut self) -> Result<()> {
+    pub(crate) fn finish(&mut self) -> Result<()> {
         for picture in self.inflight.iter().rev() {
-            picture.record.point.wait(PICTURE_TIMEOUT)?;
+            self.context.channels().wait_until_over(picture.record.point())?;
         }
         self.retire();
         Ok(())
@@ -462,7 +316,7 @@ impl Session {
     /// Settles pictures that are done, once there are enough of them for a batch, or no more than that in flight.
     fn retire_batches(&mut self) {
         let last = self.inflight.len().min(BATCH).checked_sub(1);
-        if last.is_some_and(|last| self.inflight[last].record.point.is_reached())
+        if last.is_some_and(|last| self.inflight[last].record.point().is_reached())
             || self.inflight.len() < BATCH
         {
             self.retire();
@@ -476,7 +330,7 @@ impl Session {
                 .inflight
                 .iter()
                 .take(BATCH)
-                .take_while(|picture| picture.record.point.is_reached())
+                .take_while(|picture| picture.record.point().is_reached())
                 .count();
             if done == 0 {
                 return;
@@ -484,7 +338,7 @@ impl Session {
             let mut lines = [[0; LINE]; BATCH];
             // All of them were mapped when the memory was cleared.
             hcq::load_lines(
-                self.inflight.iter().take(done).flat_map(|picture| picture.record.memory.view()),
+                self.inflight.iter().take(done).flat_map(|picture| picture.record.memory().view()),
                 &mut lines,
             );
             let mut settled = ArrayVec::<InFlight, BATCH>::new();
@@ -495,28 +349,43 @@ impl Session {
             }
             // At once: the instructions behind a counted reference wait for stores to GPU memory before them.
             for picture in &settled {
-                if let Ok(view) = picture.record.memory.view() {
+                if let Ok(view) = picture.record.memory().view() {
                     status::clear(view);
                 }
             }
-            self.status.free.extend(settled.iter().map(|picture| picture.slot));
+            self.status.give_back(settled.iter().map(|picture| picture.slot));
             if self.inflight.is_empty() {
-                self.context.set_busy(self.number, false);
+                self.context.share().set_busy(self.number, false);
             }
         }
     }
 
     /// Takes note of what became of a picture.
     fn settle(&mut self, record: &PictureRecord, line: &[u8; LINE], bytes: u64) {
-        // Lets go of the pictures before.
-        let (status, verdict) = record.judge(&mut record.lock(), line);
+        let (status, verdict) = record.settle(line);
         let cycles = 16 * u64::from(status.cycle_count);
         self.finished.pictures += 1;
         self.finished.engine_cycles += cycles;
         match verdict {
-            Ok(()) => self.costs.learn(record.blocks, bytes, cycles),
+            Ok(()) => {
+                self.costs.learn(record.blocks(), bytes, cycles);
+                self.good = self.good.saturating_add(1);
+                if self.good == FORGIVEN {
+                    self.strikes = 0;
+                }
+            }
             Err(fault) => {
+                // The engine was at work on this one when its channel died.
+                if fault == PictureFault::ChannelLost
+                    && record.point().timeline().ended_at() == Some(record.point().value() - 1)
+                {
+                    self.strikes += 1;
+                    self.good = 0;
+                }
                 self.finished.pictures_in_error += 1;
+                if record.number < self.forgotten {
+                    return;
+                }
                 if self.failed.len() == MAX_ERRORS {
                     self.failed.pop_front();
                 }
@@ -526,49 +395,12 @@ impl Session {
     }
 }
 
-impl StatusMemory {
-    /// Bytes of GPU memory for `pictures` in flight.
-    pub(crate) fn bytes(pictures: usize) -> u64 {
-        let chunk = allocation_size(STATUS_SLOTS * STATUS_BYTES, Purpose::Status.placement());
-        (pictures as u64).div_ceil(STATUS_SLOTS) * chunk
-    }
-
-    fn new(context: &Context) -> Result<Self> {
-        let mut status = StatusMemory { chunks: Vec::new(), cleared: 0, free: VecDeque::new() };
-        status.grow(context)?;
-        Ok(status)
-    }
-
-    fn grow(&mut self, context: &Context) -> Result<()> {
-        let memory = context.allocate(STATUS_SLOTS * STATUS_BYTES, Purpose::Status)?;
-        let first = self.chunks.len() as u64 * STATUS_SLOTS;
-        self.free.extend(first..first + STATUS_SLOTS);
-        self.chunks.push(memory);
-        Ok(())
-    }
-
-    fn take(&mut self, context: &Context) -> Result<StatusSlot> {
-        if self.free.is_empty() {
-            self.grow(context)?;
-        }
-        let number = self.free.pop_front().expect("just filled");
-        let at = (number / STATUS_SLOTS) as usize;
-        let chunk = &self.chunks[at];
-        if self.cleared <= at {
-            chunk.view()?.fill(0, chunk.size() as usize, 0);
-            self.cleared = at + 1;
-        }
-        let memory = chunk.slice(number % STATUS_SLOTS * STATUS_BYTES, STATUS_BYTES);
-        Ok(StatusSlot { memory, number })
-    }
-}
-
 impl Drop for Session {
     /// The queues outlive the session; what it had on them does not.
     fn drop(&mut self) {
         self.context.device().reclaim();
         if !self.inflight.is_empty() {
-            self.context.set_busy(self.number, false);
+            self.context.share().set_busy(self.number, false);
         }
     }
 }

@@ -7,7 +7,7 @@ use nvkernel_sys::video::nvdec_status as field;
 
 /// Bytes reserved for the status of one picture: as far as the engine writes with `EVENT_TRACE_LOGGING_ON`, 332. Close
 /// together, since those of pictures that follow each other are read together, and pages have to be looked up.
-pub const STATUS_BYTES: u64 = 512;
+pub(crate) const STATUS_BYTES: u64 = 512;
 
 /// What the engine reports of a picture that it finished.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,7 +55,9 @@ pub enum PictureFault {
         /// 16x16 blocks of the picture.
         expected: u32,
     },
-    /// Nothing is wrong with the picture itself, but one that it depends on was lost with its engine.
+    /// The channel of its engine died, or was taken down, before the picture was decoded.
+    ChannelLost,
+    /// Nothing is wrong with the picture itself, but a picture or a copy that it depends on was lost with a channel.
     ReferenceLost,
 }
 
@@ -75,8 +77,9 @@ impl fmt::Display for PictureFault {
             PictureFault::Incomplete { decoded, expected } => {
                 write!(f, "only {decoded} of {expected} blocks are in the stream")
             }
+            PictureFault::ChannelLost => f.write_str("it was lost with the channel of its engine"),
             PictureFault::ReferenceLost => {
-                f.write_str("a picture that it refers to was lost with its engine")
+                f.write_str("what it depends on was lost with the channel of an engine")
             }
         }
     }

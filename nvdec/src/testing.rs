@@ -1,14 +1,16 @@
-//! A machine without a GPU for the tests of this crate: an engine that notes what it is told and decodes nothing.
+//! A machine without a GPU for the tests of this crate: an engine that notes what it is told and decodes nothing. And
+//! [`codec`], which tests what all codecs share.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bitstream::split_annex_b;
 use hcq::kernel::emulated::{EmulatedKernel, Engine, EngineContext, EngineFault, GpuModel};
 use hcq::{Device, EngineKind, EngineType, SyncPoint};
 use nvkernel_sys::video;
 
-use crate::{Context, DecoderOptions, Frame, HevcDecoder, Sent, Surface};
+use crate::{Codec, Context, Decoder, DecoderOptions, Surface, Units};
+
+pub(crate) mod codec;
 
 /// Streams of the `hevc` crate, whose slice data is cut off, and of the self-test, which are whole.
 macro_rules! stream {
@@ -48,6 +50,7 @@ pub(crate) struct Execution {
     /// State methods since the last EXECUTE, in order, and EXECUTE.
     pub(crate) methods: Vec<(u32, u32)>,
     pub(crate) descriptor: Vec<u8>,
+    /// Of HEVC, as are the scaling lists.
     pub(crate) tiles: Vec<u8>,
     pub(crate) scaling_lists: Option<Vec<u8>>,
     /// `stream_len` bytes, and the 256 behind them.
@@ -60,6 +63,14 @@ impl Execution {
     /// The address that a method points at.
     pub(crate) fn address(&self, method: u32) -> Option<u64> {
         self.methods.iter().find(|(m, _)| *m == method).map(|&(_, value)| u64::from(value) << 8)
+    }
+
+    /// `bytes` bytes of the memory that a method points at.
+    fn read(&self, context: &EngineContext<'_>, method: u32, bytes: usize) -> Result<Vec<u8>, EngineFault> {
+        let missing = || EngineFault::Exception(format!("method {method:#x} is missing"));
+        let mut data = vec![0; bytes];
+        context.memory().read(self.address(method).ok_or_else(missing)?, &mut data)?;
+        Ok(data)
     }
 
     /// A word of the descriptor.
@@ -94,8 +105,45 @@ impl Recorder {
     }
 }
 
+/// What the engine has to know of a codec.
+pub(crate) struct Layout {
+    /// `SET_APPLICATION_ID`.
+    application: u32,
+    /// Bytes of the descriptor.
+    descriptor: usize,
+    /// Where in it the bytes of slice data are counted.
+    stream_len: usize,
+    /// The 16x16 blocks of the picture that it describes.
+    blocks: fn(&[u8]) -> u32,
+    /// What is read, and written, besides.
+    decode: fn(&EngineContext<'_>, &mut Execution) -> Result<(), EngineFault>,
+}
+
+const LAYOUTS: [Layout; 2] = [
+    Layout {
+        application: video::APPLICATION_ID_HEVC,
+        descriptor: 512,
+        stream_len: 0x30,
+        blocks: |descriptor| {
+            let size = |at: usize| u32::from(u16::from_le_bytes([descriptor[at], descriptor[at + 1]]));
+            size(0x58).div_ceil(16) * size(0x5a).div_ceil(16)
+        },
+        decode: |context, execution| {
+            execution.tiles = execution.read(context, video::HEVC_SET_TILE_SIZES_OFFSET, 0x1000)?;
+            execution.scaling_lists = execution
+                .address(video::HEVC_SET_SCALING_LIST_OFFSET)
+                .map(|_| execution.read(context, video::HEVC_SET_SCALING_LIST_OFFSET, 1008))
+                .transpose()?;
+            Ok(())
+        },
+    },
+    codec::LAYOUT,
+];
+
 struct RecordingEngine {
     class: u32,
+    /// The application that it was told last.
+    application: u32,
     methods: Vec<(u32, u32)>,
     recorder: Recorder,
 }
@@ -107,35 +155,30 @@ impl Engine for RecordingEngine {
 
     fn method(&mut self, context: &EngineContext<'_>, address: u32, value: u32) -> Result<(), EngineFault> {
         self.methods.push((address, value));
+        if address == video::SET_APPLICATION_ID {
+            self.application = value;
+        }
         if address != video::EXECUTE {
             return Ok(());
         }
-        let methods = std::mem::take(&mut self.methods);
-        let at = |method| methods.iter().find(|(m, _)| *m == method).map(|&(_, page)| u64::from(page) << 8);
-        let read = |method, bytes: usize| -> Result<Vec<u8>, EngineFault> {
-            let mut data = vec![0; bytes];
-            let address =
-                at(method).ok_or_else(|| EngineFault::Exception(format!("method {method:#x} is missing")))?;
-            context.memory().read(address, &mut data)?;
-            Ok(data)
-        };
-        let descriptor = read(video::SET_DRV_PIC_SETUP_OFFSET, 512)?;
-        let stream_len = u32::from_le_bytes(descriptor[0x30..0x34].try_into().unwrap()) as usize;
-        let blocks = {
-            let size = |at: usize| u32::from(u16::from_le_bytes([descriptor[at], descriptor[at + 1]]));
-            size(0x58).div_ceil(16) * size(0x5a).div_ceil(16)
-        };
-        let execution = Execution {
+        let known = LAYOUTS.iter().find(|layout| layout.application == self.application);
+        let layout = known
+            .ok_or_else(|| EngineFault::Exception(format!("application {} is unknown", self.application)))?;
+        let mut execution = Execution {
             engine: context.engine(),
-            tiles: read(video::HEVC_SET_TILE_SIZES_OFFSET, 0x1000)?,
-            scaling_lists: at(video::HEVC_SET_SCALING_LIST_OFFSET)
-                .map(|_| read(video::HEVC_SET_SCALING_LIST_OFFSET, 1008))
-                .transpose()?,
-            bitstream: read(video::SET_IN_BUF_BASE_OFFSET, stream_len + 256)?,
-            status: read(video::SET_NVDEC_STATUS_OFFSET, 56)?,
-            descriptor,
-            methods,
+            methods: std::mem::take(&mut self.methods),
+            descriptor: Vec::new(),
+            tiles: Vec::new(),
+            scaling_lists: None,
+            bitstream: Vec::new(),
+            status: Vec::new(),
         };
+        execution.descriptor = execution.read(context, video::SET_DRV_PIC_SETUP_OFFSET, layout.descriptor)?;
+        let stream_len = execution.word(layout.stream_len) as usize;
+        let blocks = (layout.blocks)(&execution.descriptor);
+        execution.bitstream = execution.read(context, video::SET_IN_BUF_BASE_OFFSET, stream_len + 256)?;
+        execution.status = execution.read(context, video::SET_NVDEC_STATUS_OFFSET, 56)?;
+        (layout.decode)(context, &mut execution)?;
         let status = execution.address(video::SET_NVDEC_STATUS_OFFSET).unwrap();
         let answer = self.recorder.with(|log| {
             log.executions.push(execution);
@@ -164,7 +207,12 @@ impl Machine {
         let kernel = EmulatedKernel::builder()
             .gpu(gpu)
             .with_engine_factory(EngineKind::Nvdec, move |_, class| {
-                Box::new(RecordingEngine { class, methods: Vec::new(), recorder: log.clone() })
+                Box::new(RecordingEngine {
+                    class,
+                    application: 0,
+                    methods: Vec::new(),
+                    recorder: log.clone(),
+                })
             })
             .build()
             .unwrap();
@@ -180,14 +228,10 @@ impl Machine {
     pub(crate) fn decode(&self, stream: &[u8]) -> Vec<Execution> {
         // One engine, for the order of the executions to be that of the pictures.
         let options = DecoderOptions::on(self.context.engines()[0]);
-        let mut decoder = HevcDecoder::new(&self.context, options).unwrap();
-        for nal in split_annex_b(stream) {
-            while send(&mut decoder, nal) == Sent::NoSurface {
-                drop(receive(&mut decoder).expect("a frame to give back"));
-            }
+        let mut decoder = Decoder::new(&self.context, Codec::Hevc, options).unwrap();
+        for frame in decoder.frames(Units::new(stream)) {
+            drop(frame.unwrap_or_else(|e| panic!("{e}")));
         }
-        assert_eq!(decoder.flush().unwrap(), Sent::Accepted);
-        while receive(&mut decoder).is_some() {}
         decoder.finish().unwrap();
         let log = self.kernel.log();
         assert!(log.is_empty(), "{log:?}");
@@ -204,12 +248,4 @@ pub(crate) fn pending_uses(surface: &Surface) -> Vec<SyncPoint> {
 /// What a read of a surface would wait for.
 pub(crate) fn pending_write(surface: &Surface) -> Option<SyncPoint> {
     surface.uses().before_read().next().cloned()
-}
-
-fn send(decoder: &mut HevcDecoder, nal: &[u8]) -> Sent {
-    decoder.send_nal(nal, None).unwrap_or_else(|e| panic!("{e}"))
-}
-
-fn receive(decoder: &mut HevcDecoder) -> Option<Frame> {
-    decoder.receive()
 }

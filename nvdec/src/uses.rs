@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hcq::SyncPoint;
 
-use crate::scheduler::Time;
+use crate::scheduler::cost::Time;
 
 /// A point on some timeline, as far as ordering needs to know it.
 pub(crate) trait Point: Clone {

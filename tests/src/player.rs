@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use bitstream::split_annex_b;
 use md5::{Digest, Md5};
-use nvdec::{Context, DecoderOptions, Downloader, Frame, HevcDecoder, Input, Result, Sent};
+use nvdec::{
+    Codec, Context, Decoder, DecoderOptions, Downloader, Frame, Input, Packet, Result, Source, Units,
+};
 
 /// A frame as it came out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub struct Shown {
 #[derive(Debug)]
 pub struct Player {
     /// The decoder.
-    pub decoder: HevcDecoder,
+    pub decoder: Decoder,
     downloader: Downloader,
     /// What came out so far.
     pub shown: Vec<Shown>,
@@ -36,101 +37,86 @@ pub struct Player {
 impl Player {
     /// A player on `context`.
     pub fn new(context: &Arc<Context>, options: DecoderOptions) -> Result<Player> {
-        let decoder = HevcDecoder::new(context, options)?;
+        let decoder = Decoder::new(context, Codec::Hevc, options)?;
         Ok(Player { decoder, downloader: Downloader::new(context), shown: Vec::new() })
     }
 
     /// Copies a frame to the host and notes it.
     pub fn show(&mut self, frame: Frame) -> Result<()> {
-        let (number, poc, pts) = (frame.number(), frame.poc, frame.pts);
-        let download = self.downloader.start(frame)?;
-        let host = download.wait()?;
-        let mut planes = Vec::new();
-        host.write_planar(&mut planes);
-        let mark = host.luma[..8].try_into().map(u64::from_le_bytes).expect("eight bytes");
-        let md5 = Md5::digest(&planes).iter().map(|b| format!("{b:02x}")).collect();
-        self.shown.push(Shown { number, poc, pts, size: (host.width, host.height), mark, md5 });
+        self.shown.push(show(&self.downloader, frame)?);
         Ok(())
     }
 
-    /// Shows what is due.
-    pub fn receive(&mut self) -> Result<()> {
-        while let Some(frame) = self.decoder.receive() {
-            self.show(frame)?;
-        }
-        Ok(())
+    /// Sends a packet and shows what is due then.
+    pub fn send(&mut self, packet: Packet<'_>) -> Result<()> {
+        let Player { decoder, downloader, shown } = self;
+        decoder.push(packet, |frame| {
+            shown.push(show(downloader, frame)?);
+            Ok(())
+        })
     }
 
-    /// Sends a NAL unit, giving frames back as long as there is no surface for it.
-    ///
-    /// # Panics
-    ///
-    /// If there is no surface although no frame is held.
-    pub fn send_nal(&mut self, nal: &[u8], pts: Option<i64>) -> Result<()> {
-        while self.decoder.send_nal(nal, pts)? == Sent::NoSurface {
-            let frame = self.decoder.receive().expect("no surface, and no frame to give back");
-            self.show(frame)?;
-        }
-        self.receive()
-    }
-
-    /// As [`send_nal`](Self::send_nal), for bytes cut anywhere.
-    ///
-    /// # Panics
-    ///
-    /// If there is no surface although no frame is held.
-    pub fn send(&mut self, data: &[u8]) -> Result<()> {
-        while self.decoder.send(data)? == Sent::NoSurface {
-            let frame = self.decoder.receive().expect("no surface, and no frame to give back");
-            self.show(frame)?;
-        }
-        self.receive()
-    }
-
-    /// Ends the stream and shows the rest.
-    ///
-    /// # Panics
-    ///
-    /// If there is no surface although no frame is held.
+    /// Ends the stream, shows the rest, and waits for the engines.
     pub fn end(&mut self) -> Result<()> {
-        while self.decoder.flush()? == Sent::NoSurface {
-            let frame = self.decoder.receive().expect("no surface, and no frame to give back");
-            self.show(frame)?;
-        }
-        self.receive()?;
-        self.decoder.finish()
+        let Player { decoder, downloader, shown } = self;
+        decoder.end(|frame| -> Result<()> {
+            shown.push(show(downloader, frame)?);
+            Ok(())
+        })?;
+        decoder.finish()
     }
 
-    /// Plays a whole stream.
-    pub fn play(&mut self, stream: &[u8]) -> Result<()> {
-        for (i, nal) in split_annex_b(stream).enumerate() {
-            self.send_nal(nal, Some(i as i64))?;
+    /// Shows all frames of `source`, and waits for the engines.
+    pub fn play_from(&mut self, source: impl Source) -> Result<()> {
+        let Player { decoder, downloader, shown } = self;
+        for frame in decoder.frames(source) {
+            shown.push(show(downloader, frame?)?);
         }
-        self.end()
+        decoder.finish()
+    }
+
+    /// Plays a whole stream. The presentation time of a picture is the number of the NAL unit in which it begins.
+    pub fn play(&mut self, stream: &[u8]) -> Result<()> {
+        self.play_from(Numbered { units: Units::new(stream), number: 0 })
     }
 
     /// As [`play`](Self::play), with slice data read by the engine where they are.
-    ///
-    /// # Panics
-    ///
-    /// If there is no surface although no frame is held.
     pub fn play_in_place(&mut self, stream: &Input) -> Result<()> {
-        let nals = split_annex_b(stream);
-        for (i, nal) in nals.clone().enumerate() {
-            let at = nals.offset_of(nal);
-            let (at, pts) = (at..at + nal.len(), Some(i as i64));
-            while self.decoder.send_nal_of(stream, at.clone(), pts)? == Sent::NoSurface {
-                let frame = self.decoder.receive().expect("no surface, and no frame to give back");
-                self.show(frame)?;
-            }
-            self.receive()?;
-        }
-        self.end()
+        self.play_from(Numbered { units: Units::of(stream), number: 0 })
     }
 
     /// All errors of pictures and NAL units, as text.
     pub fn errors(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.decoder.take_error()).map(|e| e.to_string()).collect()
+    }
+}
+
+fn show(downloader: &Downloader, frame: Frame) -> Result<Shown> {
+    let (number, poc, pts) = (frame.number(), frame.poc(), frame.pts());
+    let host = downloader.start(frame)?.wait()?;
+    let mut planes = Vec::new();
+    host.write_planar(&mut planes);
+    let mark = host.luma[..8].try_into().map(u64::from_le_bytes).expect("eight bytes");
+    let md5 = Md5::digest(&planes).iter().map(|b| format!("{b:02x}")).collect();
+    Ok(Shown { number, poc, pts, size: (host.width, host.height), mark, md5 })
+}
+
+/// Units whose presentation time is their number.
+#[derive(Debug)]
+struct Numbered<'a> {
+    units: Units<'a>,
+    number: i64,
+}
+
+impl Source for Numbered<'_> {
+    fn packet(&mut self) -> std::io::Result<Option<Packet<'_>>> {
+        let number = self.number;
+        Ok(self.units.packet()?.map(|packet| packet.with_pts(number)))
+    }
+
+    fn advance(&mut self) {
+        self.units.advance();
+        self.number += 1;
     }
 }
 

@@ -14,7 +14,10 @@ use std::sync::Arc;
 use hcq::Device;
 use hcq::kernel::emulated::{EmulatedKernel, GpuModel};
 use nvdec::{Context, Engines, Mode};
-use nvdec_tools::check::{Expected, Totals, check_stream, corpus};
+use nvdec_tools::check::Totals;
+use nvdec_tools::check::corpus::corpus;
+use nvdec_tools::check::expected::Expected;
+use nvdec_tools::check::stream::check_stream;
 use nvdec_tools::decode::{Consumer, Picture, Settings, decode};
 use nvdec_tools::{Exit, Failure};
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use hcq::Profiler;
 use nvdec::Context;
-use nvdec::session::Observer;
+use nvdec::Observer;
 use serde::Serialize;
 
 use crate::decode::{Consumer, Picture, Settings, decode};

@@ -11,11 +11,10 @@ use bitstream::{AnnexBReader, Rbsp};
 use hcq::EngineType;
 use hevc::nal::NalHeader;
 use hevc::picture_hash::PictureHash;
-use hevc::vui::ColourDescription;
-use hevc::{Crop, NalUnitType, Sps, Vps};
-use nvdec::session::{Observer, Statistics};
+use hevc::{NalUnitType, Sps, Vps};
 use nvdec::{
-    Context, DecoderOptions, Download, Downloader, Engines, Frame, HevcDecoder, HostFrame, Mode, Sent,
+    Codec, CodecInfo, Colour, Context, Decoder, DecoderOptions, Download, Downloader, Engines, Frame, Frames,
+    HostFrame, Mode, Next, Observer, Packet, Rect, Source, Statistics,
 };
 
 use crate::exit::Failure;
@@ -75,7 +74,7 @@ pub struct Picture {
     /// Picture order count.
     pub poc: i32,
     /// What the sample values mean.
-    pub colour: ColourDescription,
+    pub colour: Colour,
     /// The encoder's hash of it.
     pub hash: Option<PictureHash>,
     /// The whole picture; its window is the conformance window.
@@ -184,24 +183,23 @@ pub fn decode(
         surfaces: settings.surfaces,
         held_frames: Some(IN_FLIGHT + 2),
     };
+    let mut decoder = Decoder::new(context, Codec::Hevc, options)?;
+    if let Some(observer) = consumer.observer() {
+        decoder.observe(observer);
+    }
     let mut pipeline = Pipeline {
-        decoder: HevcDecoder::new(context, options)?,
+        frames: decoder.into_frames(Nals::new(name, source)),
         downloader: Downloader::new(context),
         due: VecDeque::new(),
         flight: VecDeque::new(),
         settings,
         received: 0,
-        vps: None,
         stream: None,
         start: Instant::now(),
         summary: Summary::default(),
         consumer,
     };
-    if let Some(observer) = pipeline.consumer.observer() {
-        pipeline.decoder.observe(observer);
-    }
-    let result = pipeline.feed(name, source).and_then(|()| pipeline.end());
-    match result {
+    match pipeline.run() {
         Ok(()) => {}
         Err(Failure::Decode(error)) => {
             pipeline.summary.stopped = Some(error);
@@ -212,107 +210,77 @@ pub fn decode(
         }
         Err(failure) => return Err(failure),
     }
-    pipeline.warnings();
+    pipeline.look_at_source();
     let mut summary = pipeline.summary;
-    summary.statistics = pipeline.decoder.statistics();
-    summary.budget = pipeline.decoder.price().map(|price| price.total());
+    let decoder = pipeline.frames.decoder();
+    summary.statistics = decoder.statistics();
+    summary.budget = decoder.price().map(|price| price.total());
     summary.elapsed = pipeline.start.elapsed();
     Ok(summary)
 }
 
-struct Pipeline<'a> {
-    decoder: HevcDecoder,
-    downloader: Downloader,
-    /// Frames to be copied, with their conformance windows.
-    due: VecDeque<(Frame, Crop)>,
-    flight: VecDeque<(Download, Crop)>,
-    settings: Settings,
-    /// Frames taken from the decoder.
-    received: u64,
+/// The NAL units of a byte stream, counted.
+struct Nals<'a> {
+    name: &'a str,
+    source: &'a mut dyn Read,
+    reader: AnnexBReader,
+    chunk: Vec<u8>,
+    /// The NAL unit that is to be sent.
+    next: Option<Vec<u8>>,
+    ended: bool,
+    bytes: u64,
+    count: u64,
+    /// The frame rate may be in the VPS, which the decoder does not keep.
     vps: Option<Vps>,
-    stream: Option<Arc<StreamInfo>>,
-    start: Instant,
-    summary: Summary,
-    consumer: &'a mut dyn Consumer,
+    /// NAL units that could not be read.
+    errors: Vec<nvdec::Error>,
+    /// Why the source could not be read.
+    failure: Option<Failure>,
 }
 
-impl Pipeline<'_> {
-    fn feed(&mut self, name: &str, source: &mut dyn Read) -> Result<(), Failure> {
-        let mut reader = AnnexBReader::new();
-        let mut chunk = vec![0; CHUNK];
-        loop {
-            let read = match source.read(&mut chunk) {
-                Ok(0) => break,
-                Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(source) => return Err(Failure::Input { path: name.to_owned(), source }),
-            };
-            if self.summary.bytes == 0
-                && let Some(found) = other_format(&chunk[..read])
-            {
-                return Err(Failure::NotAnnexB { path: name.to_owned(), found: found.to_owned() });
-            }
-            if let Err(error) = reader.feed(&chunk[..read]) {
-                let (offset, source) = (self.summary.bytes, error.into());
-                self.consumer.warning(nvdec::Error::Bitstream { offset, source });
-            }
-            self.summary.bytes += read as u64;
-            self.consumer.progress(self.summary.bytes);
-            self.send_all(&mut reader)?;
-            if self.is_satisfied() {
-                return Ok(());
-            }
+impl<'a> Nals<'a> {
+    fn new(name: &'a str, source: &'a mut dyn Read) -> Nals<'a> {
+        Nals {
+            name,
+            source,
+            reader: AnnexBReader::new(),
+            chunk: vec![0; CHUNK],
+            next: None,
+            ended: false,
+            bytes: 0,
+            count: 0,
+            vps: None,
+            errors: Vec::new(),
+            failure: None,
         }
-        reader.finish();
-        self.send_all(&mut reader)
     }
 
-    fn send_all(&mut self, reader: &mut AnnexBReader) -> Result<(), Failure> {
-        while !self.is_satisfied()
-            && let Some(nal) = reader.next_nal()
+    /// Reads on. `false` at the end.
+    fn read(&mut self) -> Result<bool, Failure> {
+        let read = loop {
+            match self.source.read(&mut self.chunk) {
+                Ok(read) => break read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(Failure::Input { path: self.name.to_owned(), source }),
+            }
+        };
+        let chunk = &self.chunk[..read];
+        if self.bytes == 0
+            && let Some(found) = other_format(chunk)
         {
-            self.summary.nal_units += 1;
-            self.note_vps(nal);
-            self.until_accepted(|decoder| decoder.send_nal(nal, None))?;
-            self.receive()?;
-            self.deliver_finished()?;
-            self.warnings();
+            return Err(Failure::NotAnnexB { path: self.name.to_owned(), found: found.to_owned() });
         }
-        Ok(())
+        if read == 0 {
+            self.reader.finish();
+        } else if let Err(source) = self.reader.feed(chunk) {
+            self.errors.push(nvdec::Error::Bitstream { offset: self.bytes, source: source.into() });
+        }
+        self.bytes += read as u64;
+        Ok(read > 0)
     }
 
-    /// Repeats `call` while the decoder has no surface, giving back those of finished copies.
-    fn until_accepted(
-        &mut self,
-        mut call: impl FnMut(&mut HevcDecoder) -> nvdec::Result<Sent>,
-    ) -> Result<(), Failure> {
-        loop {
-            match call(&mut self.decoder) {
-                Ok(Sent::Accepted) => return Ok(()),
-                Ok(Sent::NoSurface | Sent::NoMemory) => {}
-                // Later sequences of the stream may be within the limits of the hardware.
-                Err(error @ nvdec::Error::CannotDecode { .. }) => {
-                    self.receive()?;
-                    if self.summary.stopped.is_none() {
-                        self.consumer.refused(self.received);
-                        self.summary.stopped = Some(error);
-                    }
-                    return Ok(());
-                }
-                Err(error) => return Err(error.into()),
-            }
-            let before = self.received;
-            self.receive()?;
-            self.wait_for_oldest();
-            if !self.deliver_oldest()? && self.received == before {
-                return Err(Failure::Stuck(self.received));
-            }
-        }
-    }
-
-    /// The frame rate may be in the VPS, which the decoder does not keep.
-    fn note_vps(&mut self, nal: &[u8]) {
-        if self.stream.is_none()
+    fn note_vps(&mut self) {
+        if let Some(nal) = &self.next
             && let Ok(header) = NalHeader::parse(nal)
             && header.nal_unit_type == NalUnitType::VPS_NUT
             && header.nuh_layer_id == 0
@@ -321,51 +289,141 @@ impl Pipeline<'_> {
             self.vps = Some(vps);
         }
     }
+}
+
+impl Source for Nals<'_> {
+    fn packet(&mut self) -> io::Result<Option<Packet<'_>>> {
+        while self.next.is_none() {
+            match self.reader.next_nal() {
+                Some(nal) => {
+                    self.next = Some(nal.to_vec());
+                    self.count += 1;
+                    self.note_vps();
+                }
+                None if self.ended => return Ok(None),
+                None => match self.read() {
+                    Ok(more) => self.ended = !more,
+                    Err(failure) => {
+                        self.failure = Some(failure);
+                        return Err(io::Error::other("the input cannot be read"));
+                    }
+                },
+            }
+        }
+        Ok(self.next.as_deref().map(Packet::unit))
+    }
+
+    fn advance(&mut self) {
+        self.next = None;
+    }
+}
+
+struct Pipeline<'a> {
+    frames: Frames<Decoder, Nals<'a>>,
+    downloader: Downloader,
+    /// Frames to be copied.
+    due: VecDeque<Frame>,
+    flight: VecDeque<Download>,
+    settings: Settings,
+    /// Frames taken from the decoder.
+    received: u64,
+    stream: Option<Arc<StreamInfo>>,
+    start: Instant,
+    summary: Summary,
+    consumer: &'a mut dyn Consumer,
+}
+
+impl Pipeline<'_> {
+    /// Takes frames as they are due. Those that are not copied yet wait on the GPU, so that the decoder can look ahead
+    /// as far as its surfaces reach.
+    fn run(&mut self) -> Result<(), Failure> {
+        while !self.is_satisfied() {
+            let next = self.frames.try_next();
+            self.look_at_source();
+            match next {
+                Ok(Next::Frame(frame)) => {
+                    self.receive(frame)?;
+                    self.deliver_finished()?;
+                }
+                Ok(Next::Full) => {
+                    self.wait_for_oldest();
+                    if !self.deliver_oldest()? {
+                        return Err(Failure::Stuck(self.received));
+                    }
+                }
+                Ok(Next::End) => break,
+                // Later sequences of the stream may be within the limits of the hardware.
+                Err(error @ nvdec::Error::CannotDecode { .. }) => {
+                    if self.summary.stopped.is_none() {
+                        self.take_due()?;
+                        self.consumer.refused(self.received);
+                        self.summary.stopped = Some(error);
+                    }
+                }
+                Err(error) => return Err(self.frames.source().failure.take().unwrap_or(error.into())),
+            }
+        }
+        self.drain()?;
+        self.frames.decoder().finish()?;
+        Ok(())
+    }
+
+    /// Passes on what the source and the decoder found by now.
+    fn look_at_source(&mut self) {
+        let source = self.frames.source();
+        (self.summary.bytes, self.summary.nal_units) = (source.bytes, source.count);
+        source.errors.drain(..).for_each(|error| self.consumer.warning(error));
+        self.consumer.progress(self.summary.bytes);
+        while let Some(error) = self.frames.take_error() {
+            self.consumer.warning(error);
+        }
+    }
 
     fn is_satisfied(&self) -> bool {
         self.settings.frames.is_some_and(|limit| self.received >= limit)
     }
 
-    /// Takes the frames that are due. Those that are not copied yet wait on the GPU, so that the decoder can look ahead
-    /// as far as its surfaces reach.
-    fn receive(&mut self) -> Result<(), Failure> {
+    fn receive(&mut self, frame: Frame) -> Result<(), Failure> {
         if self.stream.is_none()
-            && let Some(sps) = self.decoder.sps()
+            && let CodecInfo::Hevc(info) = frame.codec()
         {
-            self.stream = Some(Arc::new(StreamInfo::of(sps, self.vps.as_ref())));
+            self.stream = Some(Arc::new(StreamInfo::of(&info.sps, self.frames.source().vps.as_ref())));
         }
-        while !self.is_satisfied()
-            && let Some(mut frame) = self.decoder.receive()
-        {
-            self.received += 1;
-            *self.summary.engines.entry(frame.engine()).or_insert(0) += 1;
-            if self.settings.discard {
-                self.discard(&frame)?;
-                continue;
-            }
-            // The whole picture is fetched: hashes are over samples that the window hides.
-            let window = frame.crop;
-            let geometry = frame.surface.geometry();
-            frame.crop = Crop { left: 0, top: 0, width: geometry.width, height: geometry.height };
-            self.due.push_back((frame, window));
+        self.received += 1;
+        *self.summary.engines.entry(frame.engine()).or_insert(0) += 1;
+        if self.settings.discard {
+            return self.discard(&frame);
         }
+        self.due.push_back(frame);
         self.copy()
+    }
+
+    /// Takes the frames that are due without sending any more.
+    fn take_due(&mut self) -> Result<(), Failure> {
+        while !self.is_satisfied()
+            && let Some(frame) = self.frames.decoder().receive()
+        {
+            self.receive(frame)?;
+        }
+        Ok(())
     }
 
     fn copy(&mut self) -> Result<(), Failure> {
         while self.flight.len() < IN_FLIGHT
-            && let Some((frame, window)) = self.due.pop_front()
+            && let Some(frame) = self.due.pop_front()
         {
-            let download = self.downloader.start(frame)?;
+            // The whole picture is fetched: hashes are over samples that the window hides.
+            let coded = frame.coded();
+            let download = self.downloader.start_window(frame, coded)?;
             self.consumer.copying(&download);
-            self.flight.push_back((download, window));
+            self.flight.push_back(download);
         }
         Ok(())
     }
 
     /// Waits for the oldest copy, since its surface is needed.
     fn wait_for_oldest(&mut self) {
-        if let Some((download, _)) = self.flight.front()
+        if let Some(download) = self.flight.front()
             && !download.is_finished()
         {
             let since = Instant::now();
@@ -377,7 +435,7 @@ impl Pipeline<'_> {
 
     /// Gives the consumer what is there already.
     fn deliver_finished(&mut self) -> Result<(), Failure> {
-        while self.flight.front().is_some_and(|(download, _)| download.is_finished()) {
+        while self.flight.front().is_some_and(Download::is_finished) {
             self.deliver_oldest()?;
         }
         Ok(())
@@ -385,7 +443,7 @@ impl Pipeline<'_> {
 
     fn discard(&mut self, frame: &Frame) -> Result<(), Failure> {
         if self.summary.pictures == 0 {
-            frame.ready.wait(PICTURE_TIMEOUT).map_err(nvdec::Error::from)?;
+            frame.ready().wait(PICTURE_TIMEOUT).map_err(nvdec::Error::from)?;
             self.summary.first_picture = Some(self.start.elapsed());
         }
         self.summary.pictures += 1;
@@ -394,17 +452,21 @@ impl Pipeline<'_> {
 
     /// Waits for the oldest copy and gives it to the consumer; `false` if there is none.
     fn deliver_oldest(&mut self) -> Result<bool, Failure> {
-        let Some((download, window)) = self.flight.pop_front() else { return Ok(false) };
+        let Some(download) = self.flight.pop_front() else { return Ok(false) };
         let mut host = download.wait()?;
         let frame = download.frame();
         let coded_size = (host.width, host.height);
-        (host.left, host.top, host.width, host.height) =
-            (window.left, window.top, window.width, window.height);
+        let Rect { left, top, width, height } = frame.crop();
+        (host.left, host.top, host.width, host.height) = (left, top, width, height);
+        let hash = match frame.codec() {
+            CodecInfo::Hevc(info) => info.hash.clone(),
+            _ => None,
+        };
         let mut picture = Picture {
             index: self.summary.pictures,
-            poc: frame.poc,
-            colour: frame.colour,
-            hash: frame.hash.clone(),
+            poc: frame.poc(),
+            colour: frame.colour(),
+            hash,
             host,
             coded_size,
             stream: self.stream.clone().unwrap_or_default(),
@@ -418,25 +480,10 @@ impl Pipeline<'_> {
         Ok(true)
     }
 
-    fn end(&mut self) -> Result<(), Failure> {
-        if !self.is_satisfied() {
-            self.until_accepted(HevcDecoder::flush)?;
-        }
-        self.drain()?;
-        self.decoder.finish()?;
-        Ok(())
-    }
-
     fn drain(&mut self) -> Result<(), Failure> {
-        self.receive()?;
+        self.take_due()?;
         while self.deliver_oldest()? {}
         Ok(())
-    }
-
-    fn warnings(&mut self) {
-        while let Some(error) = self.decoder.take_error() {
-            self.consumer.warning(error);
-        }
     }
 }
 
@@ -458,12 +505,9 @@ pub fn other_format(start: &[u8]) -> Option<&'static str> {
 /// Whether an error means that a picture is missing or wrong. SEI messages only describe pictures.
 pub fn costs_pictures(error: &nvdec::Error) -> bool {
     use hevc::error::Structure;
-    match error {
-        nvdec::Error::Bitstream { source, .. } => {
-            source.place().is_none_or(|place| place.structure != Structure::Sei)
-        }
-        _ => true,
-    }
+    let nvdec::Error::Bitstream { source, .. } = error else { return true };
+    let place = source.source.downcast_ref().and_then(hevc::Error::place);
+    place.is_none_or(|place| place.structure != Structure::Sei)
 }
 
 #[cfg(test)]

@@ -194,7 +194,8 @@ pub fn of_decoder(error: &nvdec::Error) -> Exit {
     match error {
         nvdec::Error::Gpu(error) => of_gpu(error),
         nvdec::Error::Unusable { source, .. } => of_decoder(source),
-        nvdec::Error::Bitstream { source: hevc::Error::Unsupported { .. }, .. } => Exit::Unavailable,
+        nvdec::Error::Bitstream { source, .. } if source.is_unsupported => Exit::Unavailable,
+        nvdec::Error::NotSound { .. } => Exit::Data,
         error if error.is_picture_error() => Exit::Data,
         _ => Exit::Fault,
     }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hcq::{Device, EngineType, Profiler, SyncPoint, Timeline};
-use nvdec::session::Observer;
+use nvdec::Observer;
 use nvdec::{Context, Download};
 
 use crate::exit::Failure;
@@ -118,6 +118,8 @@ pub struct Slice {
 pub struct CopySlice {
     /// The engine.
     pub engine: EngineType,
+    /// The queue, by the number of its timeline: one engine works for several.
+    pub queue: u64,
     /// When it began and ended.
     pub begin: u64,
     /// When it ended.
@@ -249,6 +251,7 @@ fn slices(
     let others = spans.iter().filter(|span| !numbers.contains_key(&key(&span.point)));
     let copies = others.map(|span| CopySlice {
         engine: span.point.timeline().engine(),
+        queue: span.point.timeline().id(),
         begin: span.begin,
         end: span.end,
         picture: copied.get(&key(&span.point)).copied(),

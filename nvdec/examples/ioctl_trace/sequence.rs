@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hcq::kernel::TracingKernel;
-use nvdec::{Context, DecoderOptions, Downloader, Engines, HevcDecoder, Sent};
+use nvdec::{Codec, Context, Decoder, DecoderOptions, Downloader, Engines, Packet, Sent};
 
 const PICTURES: u64 = 2;
 
@@ -20,13 +20,15 @@ pub(crate) fn decode(kernel: &Arc<TracingKernel>, data: &[u8]) -> nvdec::Result<
     let context = Context::new(device)?;
     // One engine, so that the calls and their order do not depend on how fast pictures are.
     let options = DecoderOptions { engines: Engines::LeastBusy, ..DecoderOptions::default() };
-    let mut decoder = HevcDecoder::new(&context, options)?;
+    let mut decoder = Decoder::new(&context, Codec::Hevc, options)?;
     let downloader = Downloader::new(&context);
     for nal in bitstream::split_annex_b(data) {
-        assert_eq!(decoder.send_nal(nal, None)?, Sent::Accepted, "no frame is held");
-        decoder.end_access_unit()?;
+        assert_eq!(decoder.send(Packet::unit(nal))?, Sent::Accepted, "no frame is held");
+        decoder.end_picture()?;
         while let Some(frame) = decoder.receive() {
             let number = frame.number();
+            // A copy that waits for no engine needs no channel of its own.
+            frame.status()?;
             downloader.start(frame)?.wait()?;
             if number + 1 >= PICTURES {
                 return decoder.finish();

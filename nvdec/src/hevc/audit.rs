@@ -5,13 +5,16 @@
 //! out what a descriptor needs, refusing by name whatever contradicts itself or the class; who submits the
 //! picture allocates what was worked out. What is left to a hostile author are wrong samples.
 
+pub(crate) mod finding;
+
 use nvkernel_sys::bits::Field;
 use nvkernel_sys::video::hevc_pic as pic;
 
 use crate::class::{Chroma, Codec, Shapes, VideoClass};
 use crate::hevc::scratch::{self, Scratch, Shape};
 use crate::hevc::tables::{self, TILE_TABLE_BYTES};
-use crate::surface::{SurfaceFormat, SurfaceGeometry};
+use crate::surface::format::{SurfaceFormat, SurfaceGeometry};
+pub use finding::Finding;
 
 /// Bytes of a descriptor: the public structure and what newer firmware reads past it.
 pub const DESCRIPTOR_BYTES: usize = super::descriptor::DESCRIPTOR_BYTES;
@@ -20,40 +23,16 @@ pub const TILE_SIZES_BYTES: usize = TILE_TABLE_BYTES;
 /// Bytes of the scaling lists.
 pub const SCALING_LIST_BYTES: usize = tables::SCALING_LIST_BYTES;
 /// Zero bytes that follow the slice data, for an engine that reads ahead.
-pub const BITSTREAM_SLACK: usize = super::slices::BITSTREAM_SLACK;
+pub const BITSTREAM_SLACK: usize = crate::memory::BITSTREAM_SLACK;
 /// Places of the picture table that lists can name.
-pub const PLACES: usize = crate::motion::PLACES;
+pub const PLACES: usize = crate::memory::motion::PLACES;
 /// Slots of motion vectors that the engine may look at: one more than lists can name.
 const COLLOCATED_SLOTS: u64 = PLACES as u64 + 1;
 
 /// Offset of the word behind the public structure that some classes need.
 const WORD_11C: usize = nvkernel_sys::video::HEVC_PIC_BLACKWELL_WORD;
 
-/// Why a descriptor is not given to an engine.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field} is {value}: {reason}")]
-pub struct Finding {
-    /// The field or table, in NVIDIA's spelling.
-    pub field: &'static str,
-    /// What it says.
-    pub value: i64,
-    /// What would be possible.
-    pub reason: String,
-    /// The picture is sound, but this class cannot decode it.
-    pub beyond_class: bool,
-}
-
 type Result<T> = std::result::Result<T, Finding>;
-
-impl Finding {
-    fn of(field: &'static str, value: impl Into<i64>, reason: impl Into<String>) -> Finding {
-        Finding { field, value: value.into(), reason: reason.into(), beyond_class: false }
-    }
-
-    fn beyond(field: &'static str, value: impl Into<i64>, reason: impl Into<String>) -> Finding {
-        Finding { beyond_class: true, ..Finding::of(field, value, reason) }
-    }
-}
 
 /// What a picture needs, worked out from its descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,7 +217,7 @@ pub fn audit(descriptor: &[u8], tile_table: &[u8], class: &VideoClass) -> Result
     let slots = slot.div_ceil(256) as i64;
     w.within(pic::colMvBuffersize, slots, slots, "a slot of motion vectors in units of 256 bytes")?;
     let stream_len = w.get(pic::stream_len);
-    if stream_len == 0 || stream_len as u64 > super::sequence::stream_limit(&geometry) {
+    if stream_len == 0 || stream_len as u64 > crate::surface::format::stream_limit(&geometry) {
         return Err(Finding::of(pic::stream_len.name, stream_len, "outside what a picture may take"));
     }
     let mut listed = 0;

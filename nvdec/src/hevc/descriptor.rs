@@ -12,7 +12,7 @@ use nvkernel_sys::video::hevc_pic as pic;
 use crate::class::VideoClass;
 use crate::hevc::scratch::{Scratch, collocated_slot_bytes};
 use crate::hevc::tables::Tables;
-use crate::surface::SurfaceGeometry;
+use crate::surface::format::SurfaceGeometry;
 
 /// Bytes uploaded: the public struct is 276 long, newer firmware reads past it.
 pub(crate) const DESCRIPTOR_BYTES: usize = 512;

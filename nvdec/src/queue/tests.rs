@@ -6,10 +6,10 @@ use hcq::{DeviceBuffer, Placement};
 
 use super::*;
 use crate::class::Chroma;
-use crate::context::Lane;
+use crate::engines::Priority;
 use crate::job::Operand;
-use crate::motion::MotionStore;
-use crate::pool::{Reuse, SurfacePool};
+use crate::memory::motion::MotionStore;
+use crate::surface::pool::{Reuse, SurfacePool};
 use crate::surface::{Surface, SurfaceFormat, SurfaceGeometry};
 use crate::testing::{Execution, Machine, pending_uses, pending_write, stream};
 
@@ -17,8 +17,12 @@ const LONG: Duration = Duration::from_secs(60);
 
 fn surfaces(machine: &Machine, count: usize) -> Vec<Surface> {
     let format = SurfaceFormat { chroma: Chroma::C420, bit_depth: 8 };
-    let pool =
-        SurfacePool::new(&machine.context, SurfaceGeometry::new(format, 208, 120), count, Reuse::First);
+    let pool = SurfacePool::new(
+        machine.context.memory(),
+        SurfaceGeometry::new(format, 208, 120),
+        count,
+        Reuse::First,
+    );
     (0..count).map(|_| pool.take().unwrap().unwrap()).collect()
 }
 
@@ -117,14 +121,14 @@ fn control_words_are_sent_again_only_where_the_engine_forgets() {
 #[test]
 fn a_change_of_control_is_sent() {
     let machine = Machine::h200();
-    let queue = machine.context.video_queue(machine.context.engines()[0], Lane::Bulk).unwrap();
+    let queue = machine.context.video_queue(machine.context.engines()[0], Priority::Bulk).unwrap();
     let surfaces = surfaces(&machine, 3);
     let (block, pictures) = (block(&machine), pictures(&surfaces));
     let buffers = operands(&block);
     let mut job = job(&buffers, &pictures);
     for params in [0x4_2057, 0x4_2057, 0x5_2057, 0x4_2057, 0x4_2057] {
         job.control_params = params;
-        queue.submit(&job).unwrap().point.wait(LONG).unwrap();
+        queue.submit(&job).unwrap().wait(LONG).unwrap();
     }
     let executions = machine.recorder.executions();
     let sent: Vec<_> = executions
@@ -195,7 +199,7 @@ fn places_in_use_are_named_and_no_others() {
 #[test]
 fn submissions_write_and_read_their_surfaces() {
     let machine = Machine::h200();
-    let queue = machine.context.video_queue(machine.context.engines()[0], Lane::Bulk).unwrap();
+    let queue = machine.context.video_queue(machine.context.engines()[0], Priority::Bulk).unwrap();
     let engine = queue.engine();
     let surfaces = surfaces(&machine, 3);
     for surface in &surfaces {
@@ -206,7 +210,7 @@ fn submissions_write_and_read_their_surfaces() {
     machine.kernel.faults().stall(0, engine);
     let block = block(&machine);
     let buffers = [operands(&block), vec![Operand::new(0x414, &block)]].concat();
-    let point = queue.submit(&job(&buffers, &pictures(&surfaces))).unwrap().point;
+    let point = queue.submit(&job(&buffers, &pictures(&surfaces))).unwrap();
     let value = |p: Option<SyncPoint>| p.map(|p| (p.timeline().engine(), p.value()));
     assert_eq!(value(pending_write(&surfaces[0])), Some((engine, point.value())));
     for reference in &surfaces[1..] {
@@ -223,11 +227,11 @@ fn jobs_depend_on_the_memory_that_they_touch() {
     let machine = Machine::h200();
     let engines = machine.context.engines();
     let queues: Vec<_> =
-        engines[..4].iter().map(|&e| machine.context.video_queue(e, Lane::Bulk).unwrap()).collect();
+        engines[..4].iter().map(|&e| machine.context.video_queue(e, Priority::Bulk).unwrap()).collect();
     let surfaces = surfaces(&machine, 5);
     surfaces.iter().flat_map(pending_uses).for_each(|point| point.wait(LONG).unwrap());
-    let mut store = MotionStore::new(&machine.context, 16, 256).unwrap();
-    let mut slot = || store.place(&machine.context, &[], false).unwrap().unwrap().target.0;
+    let mut store = MotionStore::new(machine.context.memory(), 16, 256).unwrap();
+    let mut slot = || store.place(machine.context.memory(), &[], false).unwrap().unwrap().target.0;
     let slots = [slot(), slot(), slot()];
     slots.iter().flat_map(|s| s.uses().before_write().cloned().collect::<Vec<_>>()).for_each(|point| {
         point.wait(LONG).unwrap();
@@ -250,14 +254,17 @@ fn jobs_depend_on_the_memory_that_they_touch() {
     let dependencies = |access: Access<'_>| {
         let mut named = Vec::new();
         with(access, &mut |job| {
-            named = job.dependencies().iter().map(|p| (p.timeline().engine(), p.value())).collect();
+            let mut waits = Latest::default();
+            job.add_uses(&mut waits);
+            waits.add_all(job.waits);
+            named = waits.as_slice().iter().map(|p| (p.timeline().engine(), p.value())).collect();
         });
         named.sort_unstable();
         named
     };
     let submit = |queue: usize, access: Access<'_>| {
         let mut point = None;
-        with(access, &mut |job| point = Some(queues[queue].submit(job).unwrap().point));
+        with(access, &mut |job| point = Some(queues[queue].submit(job).unwrap()));
         let point = point.expect("submitted");
         (point.timeline().engine(), point.value())
     };

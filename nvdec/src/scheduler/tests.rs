@@ -5,6 +5,7 @@ use hcq::EngineKind;
 use proptest::prelude::*;
 
 use super::*;
+use crate::scheduler::cost::CostModel;
 
 /// Values that engines have reached, by number.
 type Progress = Rc<RefCell<Vec<u64>>>;

@@ -4,22 +4,14 @@ use bitstream::split_annex_b;
 use nvkernel_sys::video;
 
 use crate::testing::{Machine, stream};
-use crate::{DecodeStatus, DecoderOptions, Error, Frame, HevcDecoder, PictureFault, Sent};
+use crate::{Codec, DecodeStatus, Decoder, DecoderOptions, Error, Frame, PictureFault, Units};
 
-/// Sends a stream, gives frames back only when that is needed, and returns the frames' statuses.
-fn run(decoder: &mut HevcDecoder, stream: &[u8]) -> Vec<(u64, Result<DecodeStatus, Error>)> {
+/// Decodes a stream and returns the frames' statuses.
+fn run(decoder: &mut Decoder, stream: &[u8]) -> Vec<(u64, Result<DecodeStatus, Error>)> {
     let mut statuses = Vec::new();
     let mut take = |frame: Frame| statuses.push((frame.number(), frame.status()));
-    for nal in split_annex_b(stream) {
-        while decoder.send_nal(nal, None).unwrap() == Sent::NoSurface {
-            take(decoder.receive().expect("a frame to give back"));
-        }
-    }
-    while decoder.flush().unwrap() == Sent::NoSurface {
-        take(decoder.receive().expect("a frame to give back"));
-    }
-    while let Some(frame) = decoder.receive() {
-        take(frame);
+    for frame in decoder.frames(Units::new(stream)) {
+        take(frame.unwrap());
     }
     decoder.finish().unwrap();
     statuses
@@ -46,7 +38,7 @@ fn errors_belong_to_their_pictures() {
         faulty(&[(0, 50)]),
     ];
     answers.iter().for_each(|&answer| machine.recorder.answer(answer));
-    let mut decoder = HevcDecoder::new(&machine.context, DecoderOptions::default()).unwrap();
+    let mut decoder = Decoder::new(&machine.context, Codec::Hevc, DecoderOptions::default()).unwrap();
     let statuses = run(&mut decoder, stream("h_ra_cra"));
     let faults = [
         (1, PictureFault::SliceHeader { code: 5, ctb: (2, 1) }),
@@ -129,7 +121,7 @@ fn more_pictures_than_status_memory() {
     let machine = Machine::h200();
     let engine = machine.context.engines()[2];
     let options = DecoderOptions { held_frames: Some(100), ..DecoderOptions::on(engine) };
-    let mut decoder = HevcDecoder::new(&machine.context, options).unwrap();
+    let mut decoder = Decoder::new(&machine.context, Codec::Hevc, options).unwrap();
     machine.kernel.faults().slow_down(0, engine, std::time::Duration::from_micros(200));
     let frames = run(&mut decoder, &stream("h_ra_cra").repeat(8));
     assert_eq!(frames.len(), 264);

@@ -1,13 +1,15 @@
-//! The driver against the emulated engine: `Context`, `HevcDecoder` and `Downloader` on an emulated H200.
+//! The driver against the emulated engine: `Context`, `Decoder` and `Downloader` on an emulated H200.
 
 #![cfg(feature = "emulated")]
 
 mod answers;
 mod contract;
 mod environment;
+mod limits;
 mod mutations;
 mod profile;
-mod recycle;
+mod pull;
 mod spread;
+mod store;
 mod streams;
 mod support;

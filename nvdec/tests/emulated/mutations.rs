@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hcq::Device;
-use nvdec::{Context, DecoderOptions, Lane, emulated};
+use nvdec::{Context, DecoderOptions, Priority, emulated};
 use nvkernel_sys::bits::Field;
 use nvkernel_sys::video::{self, hevc_pic as pic};
 
@@ -342,7 +342,7 @@ fn semaphore_waits() {
         let kernel = emulated::h200().unwrap();
         let context = Context::new(Device::open(Arc::new(kernel.clone()), 0).unwrap()).unwrap();
         for &engine in context.engines() {
-            context.video_queue(engine, Lane::Bulk).unwrap();
+            context.video_queue(engine, Priority::Bulk).unwrap();
             kernel.faults().slow_down(0, engine, Duration::from_millis(3));
         }
         let quick = context.engines()[0];

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hcq::{Device, EngineKind, EngineType};
-use nvdec::{Context, DecoderOptions, Lane, emulated};
+use nvdec::{Context, DecoderOptions, Priority, emulated};
 
 use crate::support::{decode_on, stream, sums};
 
@@ -15,7 +15,7 @@ fn profiled_pictures_have_their_times() {
     let kernel = emulated::h200().unwrap();
     let context = Context::new(Device::open(Arc::new(kernel.clone()), 0).unwrap()).unwrap();
     let (early, late) = context.engines().split_at(3);
-    let open = |engine: &EngineType| drop(context.video_queue(*engine, Lane::Bulk).unwrap());
+    let open = |engine: &EngineType| drop(context.video_queue(*engine, Priority::Bulk).unwrap());
     early.iter().for_each(open);
     let profiler = context.profile().clone();
     late.iter().for_each(open);
@@ -26,16 +26,21 @@ fn profiled_pictures_have_their_times() {
     assert!(kernel.log().is_empty(), "{:?}", kernel.log());
     let after = context.device().timestamp().unwrap();
 
-    let mut engines: BTreeMap<EngineType, Vec<(u64, u64)>> = BTreeMap::new();
+    let mut engines: BTreeMap<(EngineType, u64), Vec<(u64, u64)>> = BTreeMap::new();
     for span in profiler.take() {
-        engines.entry(span.point.timeline().engine()).or_default().push((span.begin, span.end));
+        let timeline = span.point.timeline();
+        engines.entry((timeline.engine(), timeline.id())).or_default().push((span.begin, span.end));
     }
     for spans in engines.values() {
         assert!(spans[0].0 >= before && spans.last().unwrap().1 <= after);
         assert!(spans.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{spans:?}");
     }
-    let count = |kind| engines.iter().filter(|(e, _)| e.kind() == kind).map(|(_, s)| s.len()).sum::<usize>();
+    let count =
+        |kind| engines.iter().filter(|((e, _), _)| e.kind() == kind).map(|(_, s)| s.len()).sum::<usize>();
     assert_eq!(count(EngineKind::Nvdec), expected.len());
     assert!(count(EngineKind::Copy) >= expected.len(), "each was copied to the host");
-    assert!(engines.keys().filter(|engine| engine.kind() == EngineKind::Nvdec).count() > 1, "{engines:?}");
+    assert!(
+        engines.keys().filter(|(engine, _)| engine.kind() == EngineKind::Nvdec).count() > 1,
+        "{engines:?}"
+    );
 }

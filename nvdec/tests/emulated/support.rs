@@ -8,7 +8,7 @@ use hcq::kernel::emulated::{AddressSpace, EmulatedKernel, Engine, EngineContext,
 use hcq::{Device, EngineKind, EngineType};
 use md5::{Digest, Md5};
 use nvdec::emulated::NvdecEngine;
-use nvdec::{Context, DecoderOptions, Download, Downloader, Error, HevcDecoder, Sent};
+use nvdec::{Codec, Context, Decoder, DecoderOptions, Download, Downloader, Error, Units};
 use nvkernel_sys::bits::Field;
 use nvkernel_sys::video::{self, hevc_pic};
 
@@ -69,31 +69,14 @@ fn run(
     held: usize,
     decoded: &mut Decoded,
 ) -> nvdec::Result<()> {
-    let mut decoder = HevcDecoder::new(context, options)?;
+    let mut decoder = Decoder::new(context, Codec::Hevc, options)?;
     let downloader = Downloader::new(context);
     let mut pending = VecDeque::new();
-    for nal in bitstream::split_annex_b(stream) {
-        while decoder.send_nal(nal, None)? == Sent::NoSurface {
-            while let Some(frame) = decoder.receive() {
-                pending.push_back(downloader.start(frame)?);
-            }
-            finish(&mut pending, decoded)?;
-        }
-        while let Some(frame) = decoder.receive() {
-            pending.push_back(downloader.start(frame)?);
-        }
+    for frame in decoder.frames(Units::new(stream)) {
+        pending.push_back(downloader.start(frame?)?);
         while pending.len() > held {
             finish(&mut pending, decoded)?;
         }
-    }
-    while decoder.flush()? == Sent::NoSurface {
-        while let Some(frame) = decoder.receive() {
-            pending.push_back(downloader.start(frame)?);
-        }
-        finish(&mut pending, decoded)?;
-    }
-    while let Some(frame) = decoder.receive() {
-        pending.push_back(downloader.start(frame)?);
     }
     while !pending.is_empty() {
         finish(&mut pending, decoded)?;
@@ -104,7 +87,7 @@ fn run(
 }
 
 fn finish(pending: &mut VecDeque<Download>, decoded: &mut Decoded) -> nvdec::Result<()> {
-    let download = pending.pop_front().expect("no surface is free although no frame is held");
+    let download = pending.pop_front().expect("one is on its way");
     let mut planes = Vec::new();
     download.wait()?.write_planar(&mut planes);
     decoded.sums.push(Md5::digest(&planes).iter().map(|b| format!("{b:02x}")).collect());

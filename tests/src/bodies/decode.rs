@@ -1,10 +1,12 @@
 //! Streams through an engine: order, time stamps, back-pressure, sharing, damage.
 
+use std::collections::VecDeque;
+
 use std::any::Any;
 
 use bitstream::split_annex_b;
 use hevc::NalHeader;
-use nvdec::{DecoderOptions, Downloader, Error, Frame, HevcDecoder, Lane, Sent};
+use nvdec::{Codec, Decoder, DecoderOptions, Downloader, Error, Frame, Next, Packet, Priority, Sent, Units};
 
 use super::pattern;
 use crate::Backend;
@@ -156,7 +158,7 @@ fn play_in_chunks(player: &mut Player, data: &[u8], seed: u32, largest: usize) -
         }
         let size = (usize::from(pair[0]) << 8 | usize::from(pair[1])) % largest + 1;
         let (chunk, left) = rest.split_at(size.min(rest.len()));
-        player.send(chunk)?;
+        player.send(Packet::byte_stream(chunk))?;
         rest = left;
     }
     player.end()
@@ -208,37 +210,33 @@ pub fn held_frames_hold_back(on: &Backend) {
     let all = numbers(&play(&context, stream.data).unwrap());
     for held in [0, 1, 5] {
         let options = DecoderOptions { held_frames: Some(held), ..DecoderOptions::on(context.engines()[0]) };
-        let mut decoder = HevcDecoder::new(&context, options).unwrap();
-        let mut kept: std::collections::VecDeque<Frame> = Default::default();
+        let mut decoder = Decoder::new(&context, Codec::Hevc, options).unwrap();
+        let mut kept: VecDeque<Frame> = VecDeque::new();
         let mut found = Vec::new();
         let mut refusals = 0;
         let mut most = 0;
-        let mut take = |decoder: &mut HevcDecoder, kept: &mut std::collections::VecDeque<Frame>| {
-            while let Some(frame) = decoder.receive() {
-                found.push(frame.number());
-                kept.push_back(frame);
-            }
-        };
-        for nal in split_annex_b(stream.data) {
-            while decoder.send_nal(nal, None).unwrap() == Sent::NoSurface {
-                take(&mut decoder, &mut kept);
-                // Asking again changes nothing, giving a frame back does.
-                if kept.len() > held {
-                    assert_eq!(decoder.send_nal(nal, None).unwrap(), Sent::NoSurface);
+        let mut frames = decoder.frames(Units::new(stream.data));
+        loop {
+            match frames.try_next().unwrap() {
+                Next::Frame(frame) => {
+                    found.push(frame.number());
+                    kept.push_back(frame);
                 }
-                assert!(!kept.is_empty(), "no surface, and no frame is held");
-                most = most.max(kept.len());
-                kept.pop_front();
-                refusals += 1;
+                Next::Full => {
+                    // Asking again changes nothing, giving a frame back does.
+                    assert!(matches!(frames.try_next().unwrap(), Next::Full));
+                    assert!(!kept.is_empty(), "no surface, and no frame is held");
+                    most = most.max(kept.len());
+                    kept.pop_front();
+                    refusals += 1;
+                }
+                Next::End => break,
             }
-            take(&mut decoder, &mut kept);
         }
-        assert_eq!(decoder.flush().unwrap(), Sent::Accepted);
-        take(&mut decoder, &mut kept);
         decoder.finish().unwrap();
         assert!(refusals > 0 && most >= held, "{refusals} refusals with {most} frames held of {held}");
         assert_eq!(found, all);
-        assert!(kept.iter().all(|frame| frame.ready.is_reached()));
+        assert!(kept.iter().all(|frame| frame.ready().is_reached()));
     }
 }
 
@@ -256,7 +254,7 @@ pub fn two_sessions_share_a_context(on: &Backend) {
             busy = false;
             for (player, nals) in players.iter_mut().zip(&mut nals) {
                 if let Some((i, nal)) = nals.next() {
-                    player.send_nal(nal, Some(i as i64)).unwrap();
+                    player.send(Packet::unit(nal).with_pts(i as i64)).unwrap();
                     busy = true;
                 }
             }
@@ -270,11 +268,11 @@ pub fn two_sessions_share_a_context(on: &Backend) {
 }
 
 /// Decodes the beginning of a stream and keeps all its frames.
-fn some_frames(on: &Backend) -> (HevcDecoder, Vec<Frame>) {
+fn some_frames(on: &Backend) -> (Decoder, Vec<Frame>) {
     let options = DecoderOptions { held_frames: Some(20), ..DecoderOptions::default() };
-    let mut decoder = HevcDecoder::new(&on.context(), options).unwrap();
+    let mut decoder = Decoder::new(&on.context(), Codec::Hevc, options).unwrap();
     for nal in split_annex_b(find("x_size_202x150").data) {
-        assert_eq!(decoder.send_nal(nal, None).unwrap(), Sent::Accepted);
+        assert_eq!(decoder.send(Packet::unit(nal)).unwrap(), Sent::Accepted);
     }
     assert_eq!(decoder.flush().unwrap(), Sent::Accepted);
     let frames: Vec<Frame> = std::iter::from_fn(|| decoder.receive()).collect();
@@ -291,13 +289,13 @@ pub fn frames_outlive_the_decoder(on: &Backend) {
         assert!(frame.status().unwrap().cycle_count > 0);
         if let Some(recorder) = &on.recorder {
             let mut mark = [0; 8];
-            frame.surface.buffer().view().unwrap().copy_out(0, &mut mark);
+            frame.surface().buffer().view().unwrap().copy_out(0, &mut mark);
             let expected = recorder.taken()[before + frame.number() as usize].mark;
             assert_eq!(u64::from_le_bytes(mark), expected);
         }
     }
     // A copy needs a context; the frame's own is gone with the decoder, another client's cannot reach it.
-    assert!(frames.iter().all(|frame| frame.ready.is_reached()));
+    assert!(frames.iter().all(|frame| frame.ready().is_reached()));
 }
 
 /// Decoder, context, frame, copy and queue let go in any order.
@@ -320,15 +318,15 @@ pub fn dropped_in_every_order(on: &Backend) {
     let step = if on.kernel.is_emulated() { 1 } else { 23 };
     for order in orders.into_iter().step_by(step) {
         let context = on.context();
-        let mut decoder = HevcDecoder::new(&context, DecoderOptions::default()).unwrap();
+        let mut decoder = Decoder::new(&context, Codec::Hevc, DecoderOptions::default()).unwrap();
         for nal in split_annex_b(find("x_size_202x150").data).take(8) {
-            assert_eq!(decoder.send_nal(nal, None).unwrap(), Sent::Accepted);
+            assert_eq!(decoder.send(Packet::unit(nal)).unwrap(), Sent::Accepted);
         }
         assert_eq!(decoder.flush().unwrap(), Sent::Accepted);
         let frame = decoder.receive().expect("a frame");
         let downloader = Downloader::new(&context);
         let download = downloader.start(frame.clone()).unwrap();
-        let queue = context.video_queue(context.engines()[0], Lane::Bulk).unwrap();
+        let queue = context.video_queue(context.engines()[0], Priority::Bulk).unwrap();
         let parts: [Box<dyn Any>; 5] = [
             Box::new(decoder),
             Box::new(context),
@@ -349,7 +347,7 @@ pub fn damaged_streams_end(on: &Backend) {
     for stream in DAMAGED {
         let mut player = Player::new(&context, DecoderOptions::default()).unwrap();
         for (i, nal) in split_annex_b(stream.data).enumerate() {
-            match player.send_nal(nal, Some(i as i64)) {
+            match player.send(Packet::unit(nal).with_pts(i as i64)) {
                 Ok(()) | Err(Error::CannotDecode { .. }) => {}
                 Err(error) if error.is_picture_error() => {}
                 Err(error) => panic!("{}: {error}", stream.name),
@@ -393,7 +391,7 @@ pub fn what_the_engine_cannot_do_is_named(on: &Backend) {
     let before = player.shown.len();
     let mut refusals = Vec::new();
     for nal in split_annex_b(grey) {
-        if let Err(error) = player.send_nal(nal, None) {
+        if let Err(error) = player.send(Packet::unit(nal)) {
             assert!(error.is_unsupported() && !error.is_picture_error());
             refusals.push(error.to_string());
         }

@@ -1,7 +1,7 @@
 //! GPUs, what they say of themselves, and what they have.
 
 use hcq::{Device, EngineKind, Error, enumerate};
-use nvdec::Lane;
+use nvdec::Priority;
 use nvdec::class::VIDEO_CLASSES;
 use nvkernel_sys::class;
 
@@ -61,7 +61,7 @@ pub fn what_is_not_there_is_refused(on: &Backend) {
         .filter_map(|i| hcq::EngineType::of(EngineKind::Nvdec, i))
         .find(|e| !context.engines().contains(e));
     if let Some(absent) = absent {
-        let error = context.video_queue(absent, Lane::Bulk).unwrap_err();
+        let error = context.video_queue(absent, Priority::Bulk).unwrap_err();
         assert!(error.is_unsupported());
         let text = error.to_string();
         assert!(

@@ -1,7 +1,7 @@
 //! Streams made to hurt: whatever the bytes, the engine is asked for nothing out of range and nothing is left behind.
 
 use bitstream::split_annex_b;
-use nvdec::{DecoderOptions, Engines, Error, Lane, Mode};
+use nvdec::{DecoderOptions, Engines, Error, Mode, Packet, Priority};
 use nvdec_tests::bodies::pattern;
 use nvdec_tests::player::Player;
 use nvdec_tests::streams::{CUT, DAMAGED, WHOLE};
@@ -95,7 +95,7 @@ proptest! {
         // Engines that are open are used, however small pictures are.
         let engines = &context.engines()[..engines];
         for &engine in engines {
-            context.video_queue(engine, Lane::Bulk).unwrap();
+            context.video_queue(engine, Priority::Bulk).unwrap();
         }
         let engines = Engines::Set(engines.iter().copied().collect());
         let options = DecoderOptions { engines, mode, surfaces, held_frames: Some(1) };
@@ -107,7 +107,7 @@ proptest! {
                 break;
             }
             let size = (usize::from(*size) * largest / 256 + 1).min(rest.len());
-            match player.send(&rest[..size]) {
+            match player.send(Packet::byte_stream(&rest[..size])) {
                 Ok(()) | Err(Error::CannotDecode { .. }) => {}
                 Err(error) => return Err(TestCaseError::fail(format!("{}: {error}", stream.name))),
             }

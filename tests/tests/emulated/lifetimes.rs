@@ -11,7 +11,7 @@ use bitstream::split_annex_b;
 use hcq::kernel::emulated::{EmulatedKernel, Usage};
 use hcq::kernel::{EventWait, KernelInterface, Node, UsermodeRegisters};
 use hcq::{CopyCommands, Device, Placement};
-use nvdec::{Context, DecoderOptions, Downloader, HevcDecoder, Sent};
+use nvdec::{Codec, Context, Decoder, DecoderOptions, Downloader, Packet, Sent};
 use nvdec_tests::bodies::LONG;
 use nvdec_tests::player::{Player, play};
 use nvdec_tests::streams::find;
@@ -82,12 +82,12 @@ fn a_killed_client_leaves_nothing() {
         let context = Context::new(Device::open(process.clone(), 0).unwrap()).unwrap();
         let engine = context.engines()[0];
         let options = DecoderOptions { held_frames: Some(20), ..DecoderOptions::on(engine) };
-        let mut decoder = HevcDecoder::new(&context, options).unwrap();
+        let mut decoder = Decoder::new(&context, Codec::Hevc, options).unwrap();
         if in_flight {
             machine.kernel.faults().stall(0, engine);
         }
         for nal in split_annex_b(find("x_size_202x150").data) {
-            assert_eq!(decoder.send_nal(nal, None).unwrap(), Sent::Accepted);
+            assert_eq!(decoder.send(Packet::unit(nal)).unwrap(), Sent::Accepted);
         }
         assert_eq!(decoder.flush().unwrap(), Sent::Accepted);
         let downloader = Downloader::new(&context);
@@ -97,7 +97,7 @@ fn a_killed_client_leaves_nothing() {
             downloads.iter().for_each(|d| drop(d.wait().unwrap()));
         }
         let used = machine.kernel.usage();
-        assert!(used.clients >= 1 && used.channels == 2 && used.vidmem > 0 && used.sysmem > 0, "{used:?}");
+        assert!(used.clients >= 1 && used.channels >= 2 && used.vidmem > 0 && used.sysmem > 0, "{used:?}");
         forget((decoder, context, downloads, downloader));
         process.kill();
         machine.kernel.faults().resume(0, hcq::EngineType::of(hcq::EngineKind::Nvdec, 1).unwrap());
@@ -128,7 +128,7 @@ fn another_client_is_not_disturbed() {
 }
 
 /// Sessions come and go on one context, and what they held is the context's to keep or to give back: channels, one for
-/// each engine that had a session, and memory, no more than the context says.
+/// each engine that had a session and one for its copies, and memory, no more than the context says.
 #[test]
 fn sessions_come_and_go() {
     let machine = machine();
@@ -147,7 +147,7 @@ fn sessions_come_and_go() {
     }
     let after = machine.kernel.usage();
     assert_eq!((after.clients, after.descriptors), (one.clients, one.descriptors));
-    assert!(after.channels <= 1 + context.engines().len());
+    assert!(after.channels <= 1 + 2 * context.engines().len());
     assert_eq!(after.vidmem, context.kept_memory(Placement::Vidmem), "pictures of sessions that are gone");
     assert!(after.vidmem > 0 && context.reserved_memory() == 0);
     context.release_memory();

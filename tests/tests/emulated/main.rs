@@ -8,6 +8,7 @@ mod exhaustion;
 mod faults;
 mod hostile;
 mod lifetimes;
+mod neighbours;
 mod recovery;
 
 fn machine() -> Machine {

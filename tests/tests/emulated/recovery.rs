@@ -6,7 +6,7 @@ use std::time::Duration;
 use bitstream::split_annex_b;
 use hcq::kernel::emulated::{Call, EmulatedKernel, Failure, GpuModel, LaunchFault, Usage};
 use hcq::{Device, EngineKind, EngineType};
-use nvdec::{Context, DecoderOptions, Error, Frame, HevcDecoder, Lane, Sent};
+use nvdec::{Codec, Context, Decoder, DecoderOptions, Error, Frame, Packet, Priority, Sent};
 use nvdec_tests::engine::Recorder;
 use nvdec_tests::player::{Player, Shown, play};
 use nvdec_tests::streams::find;
@@ -29,9 +29,9 @@ fn nals() -> Vec<&'static [u8]> {
 }
 
 /// Sends NAL units, of which none finds the pool empty, and returns the frames that are due at the end.
-fn decode(decoder: &mut HevcDecoder, nals: &[&[u8]]) -> Vec<Frame> {
+fn decode(decoder: &mut Decoder, nals: &[&[u8]]) -> Vec<Frame> {
     for nal in nals {
-        assert_eq!(decoder.send_nal(nal, None).unwrap(), Sent::Accepted);
+        assert_eq!(decoder.send(Packet::unit(nal)).unwrap(), Sent::Accepted);
     }
     assert_eq!(decoder.flush().unwrap(), Sent::Accepted);
     std::iter::from_fn(|| decoder.receive()).collect()
@@ -49,7 +49,7 @@ impl Half {
         let mut nals = nals();
         let rest = nals.split_off(nals.len() / 2);
         for nal in nals {
-            player.send_nal(nal, None).unwrap();
+            player.send(Packet::unit(nal)).unwrap();
         }
         Half { player, rest }
     }
@@ -57,7 +57,7 @@ impl Half {
     /// The rest of the stream comes out as if nothing had happened.
     fn finish(mut self, expected: &[Shown]) {
         for nal in self.rest {
-            self.player.send_nal(nal, None).unwrap();
+            self.player.send(Packet::unit(nal)).unwrap();
         }
         self.player.end().unwrap();
         let marks = |shown: &[Shown]| shown.iter().map(|s| (s.number, s.md5.clone())).collect::<Vec<_>>();
@@ -124,7 +124,7 @@ fn an_invalid_state_costs_one_session() {
 }
 
 fn assert_times_out(frame: &Frame, engine: EngineType) {
-    let error = frame.ready.wait(SHORT).expect_err("nothing moves the engine");
+    let error = frame.ready().wait(SHORT).expect_err("nothing moves the engine");
     assert!(matches!(error, hcq::Error::Timeout { .. }), "{error}");
     let text = error.to_string();
     assert!(text.starts_with(&format!("{engine} did not reach timeline point ")), "{text}");
@@ -138,7 +138,7 @@ fn a_lost_doorbell_holds_up_one_engine_until_the_next() {
     let (engine, other) = (context.engines()[0], context.engines()[1]);
     let expected = play(&context, find(STREAM).data).unwrap();
     // Memory is allocated and cleared in the first run, so that the second rings for pictures alone.
-    let mut decoder = HevcDecoder::new(&context, options(engine)).unwrap();
+    let mut decoder = Decoder::new(&context, Codec::Hevc, options(engine)).unwrap();
     assert_eq!(decode(&mut decoder, &nals()).len(), PICTURES);
     decoder.finish().unwrap();
     let beside = Half::start(&context, other);
@@ -168,7 +168,7 @@ fn a_stalled_engine_holds_up_its_own_sessions_only() {
     let faults = machine.kernel.faults();
     let beside = Half::start(&context, other);
     faults.stall(0, engine);
-    let mut decoder = HevcDecoder::new(&context, options(engine)).unwrap();
+    let mut decoder = Decoder::new(&context, Codec::Hevc, options(engine)).unwrap();
     let frames = decode(&mut decoder, &nals());
     assert_times_out(&frames[0], engine);
     beside.finish(&expected);
@@ -190,8 +190,8 @@ fn an_error_status_costs_one_picture() {
     let context = machine.context();
     let engine = context.engines()[0];
     let expected = play(&context, find(STREAM).data).unwrap();
-    let queue = context.video_queue(engine, Lane::Bulk).unwrap();
-    let mut decoder = HevcDecoder::new(&context, options(engine)).unwrap();
+    let queue = context.video_queue(engine, Priority::Bulk).unwrap();
+    let mut decoder = Decoder::new(&context, Codec::Hevc, options(engine)).unwrap();
     machine.kernel.faults().fault_launch(0, engine, 5, LaunchFault::Status(0x7104));
     let frames = decode(&mut decoder, &nals());
     decoder.finish().unwrap();
@@ -199,7 +199,7 @@ fn an_error_status_costs_one_picture() {
     for frame in &frames {
         match (frame.number(), frame.status()) {
             (5, Err(Error::Picture { number: 5, poc, fault })) => {
-                assert_eq!(poc, frame.poc);
+                assert_eq!(poc, frame.poc());
                 assert!(fault.to_string().starts_with("error 0x7104 in slice data"), "{fault}");
             }
             (number, verdict) => assert!(number != 5 && verdict.is_ok(), "picture {number}: {verdict:?}"),
@@ -213,7 +213,7 @@ fn an_error_status_costs_one_picture() {
     assert!(decode(&mut decoder, &nals()).iter().all(|frame| frame.status().is_ok()));
     assert_plays(&context, engine, &expected);
     assert!(queue.queue().fault().is_none());
-    assert!(Arc::ptr_eq(&queue, &context.video_queue(engine, Lane::Bulk).unwrap()));
+    assert!(Arc::ptr_eq(&queue, &context.video_queue(engine, Priority::Bulk).unwrap()));
     drop((decoder, frames, queue, context));
     machine.assert_content("error status");
     machine.assert_empty("error status");
@@ -237,7 +237,7 @@ fn a_lost_gpu_leaves_the_other_one() {
     let beside = Half::start(&whole, engine);
     let mut struck = Half::start(&lost, engine);
     kernel.faults().lose_gpu(0);
-    let error = struck.rest.iter().try_for_each(|nal| struck.player.send_nal(nal, None));
+    let error = struck.rest.iter().try_for_each(|nal| struck.player.send(Packet::unit(nal)));
     let error = error.and_then(|()| struck.player.end()).unwrap_err();
     let lost_gpu = match &error {
         Error::Gpu(hcq::Error::GpuLost) => true,

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use nvdec::{Context, DecoderOptions, HevcDecoder};
+use nvdec::{Codec, Context, Decoder, DecoderOptions};
 use serde::Serialize;
 
 use super::feed::{Feeder, Stream};
@@ -166,7 +166,7 @@ impl Graph {
 ///
 /// Those of the decoder; [`Failure::NoPicture`] for a stream without any.
 pub fn record(context: &Arc<Context>, name: &str, stream: &Stream) -> Result<Vec<SubmittedPicture>, Failure> {
-    let mut decoder = HevcDecoder::new(context, DecoderOptions::default())?;
+    let mut decoder = Decoder::new(context, Codec::Hevc, DecoderOptions::default())?;
     let submissions = Submissions::default();
     decoder.observe(submissions.observer());
     let mut feeder = Feeder::new(decoder, stream);

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hcq::{CopyCommands, PitchPlane, Placement, SyncPoint};
-use nvdec::pool::{Reuse, SurfacePool};
 use nvdec::{Context, SurfaceFormat, SurfaceGeometry};
 use serde::Serialize;
 
@@ -101,8 +100,7 @@ fn copy(
     pictures: u32,
     to: Placement,
 ) -> nvdec::Result<(f64, u64)> {
-    let pool = SurfacePool::new(context, geometry, 1, Reuse::First);
-    let surface = pool.take()?.expect("a pool of one has one");
+    let surface = context.surface(geometry)?;
     let (sub_width, sub_height) = geometry.format.subsampling();
     let sample = geometry.format.bytes_per_sample();
     let planes = [

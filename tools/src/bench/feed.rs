@@ -1,10 +1,11 @@
-//! [`Feeder`]: a decoder that is fed a stream from memory, a NAL unit at a time.
+//! [`Feeder`]: a decoder with a stream from memory.
 
+use std::io;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use bitstream::{AnnexB, split_annex_b};
-use nvdec::{Context, Frame, HevcDecoder, Input, Sent};
+use nvdec::{Context, Decoder, Frame, Frames, Input, Next, Packet, Source};
 
 use crate::exit::Failure;
 
@@ -100,23 +101,49 @@ impl Iterator for Nals<'_> {
     }
 }
 
+/// A stream's packets, from its beginning.
+#[derive(Debug)]
+struct Packets<'a> {
+    stream: &'a Stream,
+    nals: Nals<'a>,
+    next: Option<Range<usize>>,
+}
+
+impl<'a> Packets<'a> {
+    fn of(stream: &'a Stream) -> Packets<'a> {
+        let mut nals = Nals::of(stream);
+        let next = nals.next();
+        Packets { stream, nals, next }
+    }
+}
+
+impl Source for Packets<'_> {
+    fn packet(&mut self) -> io::Result<Option<Packet<'_>>> {
+        Ok(self.next.clone().map(|nal| match &self.stream.memory {
+            Memory::InPlace(input) => Packet::unit_of(input, nal),
+            Memory::Copied(bytes) => Packet::unit(&bytes[nal]),
+        }))
+    }
+
+    fn advance(&mut self) {
+        self.next = self.nals.next();
+    }
+}
+
 /// A decoder with the stream that it is given.
 #[derive(Debug)]
 pub struct Feeder<'a> {
-    decoder: HevcDecoder,
     stream: &'a Stream,
-    nals: Nals<'a>,
-    /// A NAL unit that was not taken.
-    waiting: Option<Range<usize>>,
-    frames: u64,
+    frames: Frames<Decoder, Packets<'a>>,
+    count: u64,
 }
 
 /// What came of a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Step {
-    /// Something was taken or came out.
-    Progress,
-    /// There is no surface, and no frame came out that could give one back.
+    /// A frame came out.
+    Frame(Frame),
+    /// There is no surface, and no frame is due that could give one back.
     NoSurface,
     /// There is no memory for the stream until another one ends.
     NoMemory,
@@ -126,64 +153,50 @@ pub enum Step {
 
 impl<'a> Feeder<'a> {
     /// A feeder of `stream`.
-    pub fn new(decoder: HevcDecoder, stream: &'a Stream) -> Feeder<'a> {
-        Feeder { decoder, stream, nals: Nals::of(stream), waiting: None, frames: 0 }
+    pub fn new(decoder: Decoder, stream: &'a Stream) -> Feeder<'a> {
+        Feeder { stream, frames: decoder.into_frames(Packets::of(stream)), count: 0 }
     }
 
     /// The decoder.
-    pub fn decoder(&mut self) -> &mut HevcDecoder {
-        &mut self.decoder
+    pub fn decoder(&mut self) -> &mut Decoder {
+        self.frames.decoder()
     }
 
     /// Frames that came out so far.
     pub fn frames(&self) -> u64 {
-        self.frames
+        self.count
     }
 
-    /// Sends the next NAL unit, or ends the stream, and gives `take` the frames that are due.
+    /// Goes on until a frame is due, or the stream has ended.
     ///
     /// # Errors
     ///
-    /// Those of the decoder and of `take`. A picture in error counts as an error: figures of a damaged stream say
-    /// nothing.
-    pub fn step(&mut self, take: &mut dyn FnMut(Frame) -> Result<(), Failure>) -> Result<Step, Failure> {
-        let nal = self.waiting.take().or_else(|| self.nals.next());
-        let sent = match (&nal, &self.stream.memory) {
-            (Some(nal), Memory::InPlace(input)) => self.decoder.send_nal_of(input, nal.clone(), None)?,
-            (Some(nal), Memory::Copied(bytes)) => self.decoder.send_nal(&bytes[nal.clone()], None)?,
-            (None, _) => self.decoder.flush()?,
-        };
-        let mut received = 0;
-        while let Some(frame) = self.decoder.receive() {
-            received += 1;
-            take(frame)?;
-        }
-        self.frames += received;
-        if let Some(error) = self.decoder.take_error() {
+    /// Those of the decoder. A picture in error counts as an error: figures of a damaged stream say nothing.
+    pub fn step(&mut self) -> Result<Step, Failure> {
+        let next = self.frames.try_next();
+        if let Some(error) = self.frames.take_error() {
             return Err(error.into());
         }
-        Ok(match (sent, nal) {
-            (Sent::Accepted, Some(_)) => Step::Progress,
-            (Sent::Accepted, None) => {
-                self.nals = Nals::of(self.stream);
+        Ok(match next {
+            Ok(Next::Frame(frame)) => {
+                self.count += 1;
+                Step::Frame(frame)
+            }
+            Ok(Next::Full) => Step::NoSurface,
+            Ok(Next::End) => {
+                self.frames.go_on_with(Packets::of(self.stream));
                 Step::End
             }
-            (refusal, nal) => {
-                self.waiting = nal;
-                match refusal {
-                    _ if received > 0 => Step::Progress,
-                    Sent::NoMemory => Step::NoMemory,
-                    _ => Step::NoSurface,
-                }
-            }
+            Err(nvdec::Error::NoMemoryNow { .. }) => Step::NoMemory,
+            Err(error) => return Err(error.into()),
         })
     }
 
-    /// Sends the whole stream `loops` times over and gives `take` all frames; whoever takes them holds none.
+    /// Decodes the whole stream `loops` times over and gives `take` all frames, which holds none.
     ///
     /// # Errors
     ///
-    /// As [`step`](Self::step); [`Failure::Stuck`] if the decoder goes on neither with frames given back nor without.
+    /// As [`step`](Self::step), and those of `take`; [`Failure::Stuck`] if the decoder cannot go on although no frame is held.
     pub fn run(
         &mut self,
         loops: u32,
@@ -191,10 +204,10 @@ impl<'a> Feeder<'a> {
     ) -> Result<(), Failure> {
         let mut left = loops;
         while left > 0 {
-            match self.step(take)? {
-                Step::Progress => {}
+            match self.step()? {
+                Step::Frame(frame) => take(frame)?,
                 Step::End => left -= 1,
-                Step::NoSurface | Step::NoMemory => return Err(Failure::Stuck(self.frames)),
+                Step::NoSurface | Step::NoMemory => return Err(Failure::Stuck(self.count)),
             }
         }
         Ok(())

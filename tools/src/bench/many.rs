@@ -1,7 +1,7 @@
 //! Many streams at once: how fast together, how fair to each, and whether all are right.
 //!
 //! A decoder works while it is called, so all of them have to be called. Here a thread takes turns among its streams, a
-//! NAL unit at a time, which is what a server does; as many threads as the machine has processors unless it is said
+//! picture at a time, which is what a server does; as many threads as the machine has processors unless it is said
 //! otherwise. With one thread, a stream that held the thread up would hold up all others, and show as an unfair rate.
 
 use std::collections::VecDeque;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use nvdec::{Context, DecoderOptions, Download, Downloader, Error, HevcDecoder, Mode};
+use nvdec::{Codec, Context, Decoder, DecoderOptions, Download, Downloader, Error, Mode};
 use serde::Serialize;
 
 use super::feed::{self, Feeder, Step};
@@ -189,7 +189,7 @@ impl<'a> Checker<'a> {
         let host = download.wait()?;
         self.buffer.clear();
         host.write_planar(&mut self.buffer);
-        self.comparison.picture(&self.buffer, download.frame().poc);
+        self.comparison.picture(&self.buffer, download.frame().poc());
         Ok(true)
     }
 
@@ -319,7 +319,7 @@ fn open<'a>(shared: &Shared<'a>, index: usize) -> Result<Stream<'a>, Error> {
     };
     Ok(Stream {
         index,
-        feeder: Feeder::new(HevcDecoder::new(shared.context, options)?, shared.stream),
+        feeder: Feeder::new(Decoder::new(shared.context, Codec::Hevc, options)?, shared.stream),
         left: *loops,
         begin: None,
         before: 0,
@@ -388,21 +388,18 @@ fn feed(shared: &Shared<'_>, mut streams: Vec<Stream<'_>>) -> Result<Vec<Outcome
 fn turn(shared: &Shared<'_>, stream: &mut Stream<'_>) -> Result<bool, Failure> {
     let Stream { feeder, checker, begin, .. } = stream;
     let mut compared = false;
-    let step = match checker {
-        None => feeder.step(&mut |_| Ok(()))?,
-        Some(checker) => {
-            // What waits for its copy stays on the GPU: a stream that has enough of that there takes no more.
-            compared = checker.compare(checker.flight.len() >= IN_FLIGHT)?;
-            feeder.step(&mut |frame| {
-                checker.flight.push_back(checker.downloader.start(frame)?);
-                Ok(())
-            })?
-        }
-    };
-    shared.progress[stream.index].store(feeder.frames() - stream.before, Ordering::Relaxed);
+    if let Some(checker) = checker {
+        // What waits for its copy stays on the GPU: a stream that has enough of that there takes no more.
+        compared = checker.compare(checker.flight.len() >= IN_FLIGHT)?;
+    }
+    let step = feeder.step()?;
+    let went_on = matches!(step, Step::Frame(_) | Step::End);
     match step {
-        Step::Progress => {
+        Step::Frame(frame) => {
             begin.get_or_insert_with(Instant::now);
+            if let Some(checker) = checker {
+                checker.flight.push_back(checker.downloader.start(frame)?);
+            }
         }
         Step::End => {
             if let Some(checker) = checker {
@@ -415,9 +412,15 @@ fn turn(shared: &Shared<'_>, stream: &mut Stream<'_>) -> Result<bool, Failure> {
             *begin = None;
             stream.waited_for_memory = true;
         }
-        Step::NoSurface => {}
+        // A frame that waits for its comparison gives one back.
+        Step::NoSurface => {
+            if let Some(checker) = checker {
+                compared |= checker.compare(true)?;
+            }
+        }
     }
-    Ok(compared || matches!(step, Step::Progress | Step::End))
+    shared.progress[stream.index].store(stream.feeder.frames() - stream.before, Ordering::Relaxed);
+    Ok(compared || went_on)
 }
 
 fn close(shared: &Shared<'_>, mut stream: Stream<'_>) -> Result<Outcome, Failure> {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bitstream::split_annex_b;
 use hevc::{Parser, Unit};
-use nvdec::{Context, DecoderOptions, Frame, HevcDecoder, Sent};
+use nvdec::{Codec, Context, Decoder, DecoderOptions, Frame, Packet};
 use serde::Serialize;
 
 use super::measure::{Spread, ms};
@@ -64,7 +64,7 @@ pub fn run(
         return Err(Failure::Usage(message));
     }
     // Channels are opened with the first picture.
-    let mut decoder = HevcDecoder::new(context, DecoderOptions::default())?;
+    let mut decoder = Decoder::new(context, Codec::Hevc, DecoderOptions::default())?;
     decode(&mut decoder, &starts[0])?;
     drop(decoder);
 
@@ -73,7 +73,7 @@ pub fn run(
     for round in 0..rounds as usize {
         let (old, new) = (&starts[round % 2], &starts[(round + 1) % 2]);
         let begin = Instant::now();
-        let mut decoder = HevcDecoder::new(context, DecoderOptions::default())?;
+        let mut decoder = Decoder::new(context, Codec::Hevc, DecoderOptions::default())?;
         create.push(ms(begin.elapsed()));
         submit.push(decode(&mut decoder, old)?.0);
         created.push(ms(begin.elapsed()));
@@ -120,18 +120,19 @@ fn start<'a>(name: &str, stream: &'a [u8]) -> Result<(Start<'a>, (u32, u32)), Fa
 }
 
 /// Decodes a picture: the ms until it is submitted, and until it is decoded.
-fn decode(decoder: &mut HevcDecoder, start: &Start<'_>) -> Result<(f64, f64), Failure> {
+fn decode(decoder: &mut Decoder, start: &Start<'_>) -> Result<(f64, f64), Failure> {
     let begin = Instant::now();
-    let stuck = |sent| match sent {
-        Sent::Accepted => Ok(()),
-        Sent::NoSurface | Sent::NoMemory => Err(Failure::Stuck(0)),
+    let mut frame = None;
+    let mut take = |due: Frame| -> Result<(), Failure> {
+        frame.get_or_insert(due);
+        Ok(())
     };
     for nal in &start.nals {
-        stuck(decoder.send_nal(nal, None)?)?;
+        decoder.push(Packet::unit(nal), &mut take)?;
     }
-    stuck(decoder.flush()?)?;
+    decoder.end(&mut take)?;
     let submitted = ms(begin.elapsed());
-    let frame: Frame = decoder.receive().ok_or_else(|| {
+    let frame = frame.ok_or_else(|| {
         let bytes = start.nals.iter().map(|nal| nal.len() as u64).sum();
         Failure::NoPicture { path: start.name.clone(), bytes, nal_units: start.nals.len() as u64 }
     })?;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use nvdec::{DecoderOptions, EngineSet, Engines, HevcDecoder, Mode};
+use nvdec::{Codec, Decoder, DecoderOptions, EngineSet, Engines, Mode};
 use serde::Serialize;
 
 use super::Machine;
@@ -105,7 +105,7 @@ fn schedule(
     let (context, set): (_, EngineSet) = engines::timed(options.scale, speeds)?;
     let settings = DecoderOptions { engines: Engines::Set(set), mode, surfaces, held_frames: None };
     let stream = Stream::new(&context, stream.clone(), options.means)?;
-    let mut feeder = Feeder::new(HevcDecoder::new(&context, settings)?, &stream);
+    let mut feeder = Feeder::new(Decoder::new(&context, Codec::Hevc, settings)?, &stream);
     // The model clears surfaces at its own pace, which is not that of hardware.
     feeder.run(1, &mut |_| Ok(()))?;
     feeder.decoder().finish()?;

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bitstream::split_annex_b;
 use hcq::Device;
-use nvdec::{Context, DecoderOptions, DeviceChoice, HevcDecoder, Sent};
+use nvdec::{Codec, Context, Decoder, DecoderOptions, DeviceChoice, Units};
 use serde::{Deserialize, Serialize};
 
 use super::measure::{Spread, ms};
@@ -78,31 +78,15 @@ pub fn once(choice: DeviceChoice, name: &str, stream: &[u8], start: Start) -> Re
     let device = step();
     let context: Arc<Context> = Context::new(opened).map_err(|error| device::explain(&error))?;
     let in_context = step();
-    let mut decoder = HevcDecoder::new(&context, DecoderOptions::default())?;
+    let mut decoder = Decoder::new(&context, Codec::Hevc, DecoderOptions::default())?;
     let in_decoder = step();
-    let mut frame = None;
-    let mut nals = split_annex_b(stream);
-    while frame.is_none() {
-        let sent = match nals.next() {
-            Some(nal) => decoder.send_nal(nal, None)?,
-            None => {
-                let sent = decoder.flush()?;
-                frame = decoder.receive();
-                let nal_units = split_annex_b(stream).count() as u64;
-                let bytes = stream.len() as u64;
-                if frame.is_none() {
-                    return Err(Failure::NoPicture { path: name.to_owned(), bytes, nal_units });
-                }
-                sent
-            }
-        };
-        if sent != Sent::Accepted {
-            return Err(Failure::Stuck(0));
-        }
-        frame = frame.or_else(|| decoder.receive());
-    }
+    let frame = decoder.frames(Units::new(stream)).next().transpose()?;
+    let frame = frame.ok_or_else(|| {
+        let nal_units = split_annex_b(stream).count() as u64;
+        Failure::NoPicture { path: name.to_owned(), bytes: stream.len() as u64, nal_units }
+    })?;
     let submit = step();
-    frame.expect("just received").status()?;
+    frame.status()?;
     let picture = step();
     let total = main + device + in_context + in_decoder + submit + picture;
     Ok(Steps { main, device, context: in_context, decoder: in_decoder, submit, picture, total })

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use nvdec::{Context, DecoderOptions, HevcDecoder, Mode};
+use nvdec::{Codec, Context, Decoder, DecoderOptions, Mode};
 use serde::Serialize;
 
 use super::bound::{self, Graph, Means};
@@ -208,7 +208,7 @@ fn round(
         held_frames: None,
     };
     let made = Instant::now();
-    let mut feeder = Feeder::new(HevcDecoder::new(context, options)?, stream);
+    let mut feeder = Feeder::new(Decoder::new(context, Codec::Hevc, options)?, stream);
     let mut first = None;
     let mut main_to_first = 0.0;
     let mut surface = 0;
@@ -217,7 +217,7 @@ fn round(
             frame.status()?;
             first = Some(made.elapsed());
             main_to_first = ms(start.elapsed());
-            surface = hcq::allocation_size(frame.surface.geometry().bytes(), hcq::Placement::Vidmem);
+            surface = hcq::allocation_size(frame.surface().geometry().bytes(), hcq::Placement::Vidmem);
         }
         Ok(())
     })?;

@@ -170,7 +170,9 @@ impl Consumer for Job<'_> {
 
     fn warning(&mut self, error: nvdec::Error) {
         self.errors += u64::from(costs_pictures(&error));
-        if let nvdec::Error::Bitstream { source: source @ hevc::Error::Unsupported { .. }, .. } = &error {
+        if let nvdec::Error::Bitstream { source, .. } = &error
+            && source.is_unsupported
+        {
             self.unsupported.get_or_insert_with(|| source.to_string());
         }
         self.first.get_or_insert_with(|| error.to_string());

@@ -73,7 +73,10 @@ fn a_feature_that_is_refused_by_the_parser_is_a_refusal() {
     let sums = expected(&[b"one"]);
     let mut job = job(&sums, &[]);
     let (place, feature) = (Place::with_id(Structure::Sps, 0), "palette_mode_enabled_flag");
-    job.warning(nvdec::Error::Bitstream { offset: 0, source: hevc::Error::Unsupported { place, feature } });
+    job.warning(nvdec::Error::Bitstream {
+        offset: 0,
+        source: hevc::Error::Unsupported { place, feature }.into(),
+    });
     let Verdict::Refused { reason } = job.verdict(None) else { panic!() };
     assert!(reason.contains("palette_mode_enabled_flag"), "{reason}");
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use nvdec::session::Observer;
+use nvdec::Observer;
 use nvdec::{Download, Mode, OpenOptions};
 
 use super::{Consumer, Picture, Settings, Summary, costs_pictures, decode};
@@ -250,7 +250,9 @@ impl Consumer for Job {
         let findings = &mut self.findings;
         findings.warnings += 1;
         findings.damage += u64::from(costs_pictures(&error));
-        if let nvdec::Error::Bitstream { source: source @ hevc::Error::Unsupported { .. }, .. } = &error {
+        if let nvdec::Error::Bitstream { source, .. } = &error
+            && source.is_unsupported
+        {
             findings.unsupported.get_or_insert_with(|| source.to_string());
         }
         if findings.warnings <= WARNINGS_SHOWN {
@@ -330,7 +332,7 @@ mod tests {
         let mut refused = job();
         let (place, feature) = (Place::with_id(Structure::Sps, 0), "palette_mode_enabled_flag");
         let source = hevc::Error::Unsupported { place, feature };
-        refused.warning(nvdec::Error::Bitstream { offset: 0, source });
+        refused.warning(nvdec::Error::Bitstream { offset: 0, source: source.into() });
         assert_eq!(exit(&options(), Summary::default(), refused), Exit::Unavailable);
         let stopped = |error| Summary { stopped: Some(error), ..some() };
         let refused = nvdec::Error::Hardware("no such engine".into());

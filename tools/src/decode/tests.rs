@@ -167,7 +167,7 @@ fn sei_errors_cost_no_picture() {
     let truncated = |structure| {
         let place = Place::new(structure);
         let source = SyntaxError::Truncated { place, element: "x", position: 0, size: 8 };
-        nvdec::Error::Bitstream { offset: 0, source: source.into() }
+        nvdec::Error::Bitstream { offset: 0, source: hevc::Error::from(source).into() }
     };
     assert!(!costs_pictures(&truncated(Structure::Sei)));
     assert!(costs_pictures(&truncated(Structure::SliceSegmentHeader)));

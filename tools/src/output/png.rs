@@ -172,9 +172,9 @@ fn rgb(picture: &Picture) -> Vec<[f32; 3]> {
         })
         .collect();
     let steps = f32::from(1u16 << (host.format.bit_depth - 8));
-    let full = picture.colour.video_full_range_flag;
+    let full = picture.colour.full_range;
     let peak = 256.0 * steps - 1.0;
-    let matrix = Matrix::of(picture.colour.matrix_coeffs, host.height);
+    let matrix = Matrix::of(picture.colour.matrix, host.height);
     let luma = |sample: f32| if full { sample / peak } else { (sample / steps - 16.0) / 219.0 };
     let chroma = |sample: f32| match (matrix, full) {
         (Matrix::Identity, _) => luma(sample),
@@ -210,8 +210,8 @@ mod tests {
 
     fn bytes_of(y: u16, cb: u16, cr: u16, matrix_coeffs: u8, full: bool) -> [u8; 3] {
         let mut picture = picture_of(Chroma::C444, 8, 1, 1, [&[y], &[cb], &[cr]]);
-        picture.colour.matrix_coeffs = matrix_coeffs;
-        picture.colour.video_full_range_flag = full;
+        picture.colour.matrix = matrix_coeffs;
+        picture.colour.full_range = full;
         rgb(&picture)[0].map(|v| (v * 255.0).round() as u8)
     }
 

@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
-use hevc::vui::ColourDescription;
 use nvdec::class::Chroma;
 use nvdec::{HostFrame, SurfaceFormat};
 
@@ -17,7 +16,7 @@ pub(crate) fn picture(index: u64) -> Picture {
     Picture {
         index,
         poc: index as i32,
-        colour: ColourDescription::default(),
+        colour: nvdec::Colour::default(),
         hash: None,
         host: HostFrame {
             format: SurfaceFormat { chroma: Chroma::C420, bit_depth: 8 },
@@ -58,7 +57,7 @@ pub(crate) fn picture_of(
     Picture {
         index: 0,
         poc: 0,
-        colour: ColourDescription::default(),
+        colour: nvdec::Colour::default(),
         hash: None,
         host: HostFrame {
             format,

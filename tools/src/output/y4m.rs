@@ -39,7 +39,7 @@ impl Sink for Y4m {
             chroma: host.format.chroma,
             bit_depth: host.format.bit_depth,
         };
-        if picture.colour.matrix_coeffs == 0 && shape.chroma == Chroma::C444 {
+        if picture.colour.matrix == 0 && shape.chroma == Chroma::C444 {
             let reason = "the planes are G, B, R (matrix_coeffs 0), for which y4m has no tag; use yuv or png";
             return Err(Failure::Format { picture: picture.index, reason: reason.to_owned() });
         }
@@ -80,7 +80,7 @@ fn header(picture: &Picture) -> String {
     let (sar_width, sar_height) = picture.stream.sample_aspect_ratio.unwrap_or((0, 0));
     // Which field of a pair a picture is, only the timing SEI messages say.
     let interlacing = if picture.stream.field_seq { '?' } else { 'p' };
-    let range = if picture.colour.video_full_range_flag { "FULL" } else { "LIMITED" };
+    let range = if picture.colour.full_range { "FULL" } else { "LIMITED" };
     format!(
         "YUV4MPEG2 W{} H{} F{rate}:{per} I{interlacing} A{sar_width}:{sar_height} {} XCOLORRANGE={range}\n",
         picture.host.width,
@@ -100,7 +100,7 @@ fn colour_space(picture: &Picture) -> String {
         _ => "444",
     };
     let siting = match (base, depth) {
-        ("420", 8) if picture.colour.video_full_range_flag => "jpeg",
+        ("420", 8) if picture.colour.full_range => "jpeg",
         ("420", 8) => match picture.stream.chroma_sample_loc_type.unwrap_or(0) {
             0 => "mpeg2",
             2 => "paldv",
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn headers_are_ffmpegs() {
         let mut full = picture(0);
-        full.colour.video_full_range_flag = true;
+        full.colour.full_range = true;
         full.stream = Arc::new(StreamInfo { sample_aspect_ratio: Some((16, 11)), ..StreamInfo::default() });
         assert!(header(&full).ends_with(" A16:11 C420jpeg XYSCSS=420JPEG XCOLORRANGE=FULL\n"));
         let mut sited = picture(0);
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn rgb_is_refused() {
         let mut rgb = picture_of(Chroma::C444, 8, 1, 1, [&[1], &[2], &[3]]);
-        rgb.colour.matrix_coeffs = 0;
+        rgb.colour.matrix = 0;
         let failure = Y4m::new(Shared::default().output()).picture(&rgb).unwrap_err();
         assert!(failure.to_string().contains("matrix_coeffs 0"), "{failure}");
     }

@@ -240,7 +240,7 @@ fn describe(kernel: &Arc<dyn KernelInterface>, report: &mut GpuReport) -> nvdec:
     let context = Context::new(device)?;
     report.video = Some(video(&context));
     // An engine that a decoder can be made on is one that can be used.
-    nvdec::HevcDecoder::new(&context, nvdec::DecoderOptions::default())?;
+    nvdec::Decoder::new(&context, Codec::Hevc, nvdec::DecoderOptions::default())?;
     report.usable = true;
     Ok(())
 }

@@ -4,7 +4,7 @@ use hcq::EngineKind;
 use hcq::kernel::emulated::{
     Call, EmulatedKernel, Engine, EngineContext, EngineFault, Failure as CallFailure, LaunchFault,
 };
-use nvdec::{DecoderOptions, EngineSet, Engines, HevcDecoder};
+use nvdec::{Codec, Decoder, DecoderOptions, EngineSet, Engines};
 use nvkernel_sys::status::RmStatus;
 use nvkernel_sys::{class, video};
 
@@ -29,7 +29,7 @@ fn the_engine_of_a_decoder_is_busy() {
             let engines = Engines::Set(EngineSet::default().with(used));
             let options = DecoderOptions { engines, ..DecoderOptions::default() };
             let stream = Stream::copied(STREAM);
-            let mut feeder = Feeder::new(HevcDecoder::new(&context, options).unwrap(), &stream);
+            let mut feeder = Feeder::new(Decoder::new(&context, Codec::Hevc, options).unwrap(), &stream);
             while !stop.load(Ordering::Relaxed) {
                 feeder.run(1, &mut |_| Ok(())).unwrap();
             }

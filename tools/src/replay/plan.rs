@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, HashMap};
 use hcq::{EngineKind, EngineType};
 use nvdec::SurfaceGeometry;
 use nvdec::class::VideoClass;
-use nvdec::hevc::audit::{self, Finding, PictureNeeds, ScratchPlan};
+use nvdec::hevc::audit::{self, Finding, PictureNeeds};
+use nvdec::replay::AuditedPicture;
 use nvkernel_sys::video::{self, set_control_params as control};
 
 use super::capture::{Capture, MotionCopy, Picture, Pointee, SurfaceShape, Wait};
@@ -22,22 +23,10 @@ use crate::exit::{Exit, Failure};
 /// fewer.
 const MAX_LIVE: usize = 128;
 
-/// The control word as every driver sends it: timers on, so that no slice data keep an engine for ever.
-const CONTROL: u32 = control::GPTIMER_ON.of(1)
-    | control::MBTIMER_ON.of(1)
-    | control::TESTRUN_ENV.of(control::TESTRUN_ENV_PROD_RUN);
-/// Bits that may be set or not: what becomes of errors, and the trace behind the status, for which there is
-/// room.
-const CONTROL_FREE: u32 =
-    control::RET_ERROR.of(1) | control::ERR_CONCEAL_ON.of(1) | control::EVENT_TRACE_LOGGING_ON.of(1);
-
 /// A picture that can be submitted.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    pub(crate) needs: PictureNeeds,
-    /// As the engine will get it.
-    pub(crate) descriptor: Vec<u8>,
-    pub(crate) scratch: ScratchPlan,
+    pub(crate) picture: AuditedPicture,
     /// The motion vectors: which memory, and where in it.
     pub(crate) collocated: (u32, u64),
     pub(crate) engine: EngineType,
@@ -55,9 +44,10 @@ pub(crate) struct Plan {
 impl Plan {
     /// Luma samples to decode, slice data to read, and bytes of motion vectors to move for it.
     fn work(&self) -> u64 {
-        let samples = u64::from(self.needs.geometry.width) * u64::from(self.needs.geometry.height);
-        let moved = self.motion.len() as u64 * self.needs.collocated_slot;
-        samples + u64::from(self.needs.stream_len) + moved
+        let samples =
+            u64::from(self.picture.needs().geometry.width) * u64::from(self.picture.needs().geometry.height);
+        let moved = self.motion.len() as u64 * self.picture.needs().collocated_slot;
+        samples + u64::from(self.picture.needs().stream_len) + moved
     }
 }
 
@@ -131,9 +121,6 @@ fn look(
         let (id, title) = (picture.application_id, codec.title);
         return Err(wrong(format!("SET_APPLICATION_ID is {id}, codec {codec_type}: not {title}")));
     }
-    if picture.control_params & !CONTROL_FREE != CONTROL | control::CODEC_TYPE.of(codec.codec_type) {
-        return Err(wrong(format!("SET_CONTROL_PARAMS is {:#x}", picture.control_params)));
-    }
     match codec.codec {
         Codec::Hevc => look_hevc(capture, (index, picture), class, codec, rebased),
     }
@@ -148,19 +135,13 @@ fn look_hevc(
     rebased: &mut usize,
 ) -> Result<Plan, Failure> {
     let wrong = |what: String| capture.wrong(index, what);
-    let mut descriptor =
-        data(capture, index, picture, video::SET_DRV_PIC_SETUP_OFFSET, audit::DESCRIPTOR_BYTES)?;
+    let descriptor = data(capture, index, picture, video::SET_DRV_PIC_SETUP_OFFSET, audit::DESCRIPTOR_BYTES)?;
     let tiles = data(capture, index, picture, video::HEVC_SET_TILE_SIZES_OFFSET, audit::TILE_SIZES_BYTES)?;
-    let finding = |finding: Finding| refuse(capture, index, &finding);
-    // Areas for the filters belong to a class as addresses belong to a run.
-    if capture.head().class != class.class
-        && (audit::audit(&descriptor, &tiles, class).is_err() || audit::scratch(&descriptor, class).is_err())
-    {
-        audit::rebase(&mut descriptor, class).map_err(finding)?;
-        *rebased += 1;
-    }
-    let needs = audit::audit(&descriptor, &tiles, class).map_err(finding)?;
-    let scratch = audit::scratch(&descriptor, class).map_err(finding)?;
+    let is_foreign = capture.head().class != class.class;
+    let audited = AuditedPicture::hevc(picture.control_params, &descriptor, &tiles, class, is_foreign);
+    let audited = audited.map_err(|finding| refuse(capture, index, &finding))?;
+    *rebased += usize::from(audited.is_rebased());
+    let needs = *audited.needs();
     methods(codec, picture, &needs).map_err(wrong)?;
     let length = needs.stream_len as usize + audit::BITSTREAM_SLACK;
     match picture.pointee(video::SET_IN_BUF_BASE_OFFSET) {
@@ -189,9 +170,7 @@ fn look_hevc(
     let engine = number.and_then(|n| EngineType::of(EngineKind::Nvdec, n));
     let Some(engine) = engine else { return Err(wrong(format!("{:?} is no engine", picture.engine))) };
     Ok(Plan {
-        needs,
-        descriptor,
-        scratch,
+        picture: audited,
         collocated,
         engine,
         waits: Vec::new(),
@@ -285,7 +264,7 @@ impl Slots {
 
     /// What picture `index` has to wait for before it reads and writes its slots.
     fn waits(&mut self, index: u32, plan: &Plan, collocated: Option<&[u8]>) -> Vec<u32> {
-        let ((memory, offset), needs) = (plan.collocated, &plan.needs);
+        let ((memory, offset), needs) = (plan.collocated, plan.picture.needs());
         let slot = |place: u8| (memory, offset + u64::from(place) * needs.collocated_slot);
         let listed = if needs.inter { needs.listed } else { 0 };
         let read =
@@ -318,9 +297,9 @@ fn lifetimes(capture: &Capture, plans: &mut Plans, limits: &Limits) -> Result<()
         let (id, offset) = plan.collocated;
         memory.insert(id, index);
         let size = sizes.entry(id).or_insert(0);
-        *size = (*size).max(offset + plan.needs.collocated);
+        *size = (*size).max(offset + plan.picture.needs().collocated);
         for copy in &plan.motion {
-            *size = (*size).max(copy.to.max(copy.from.unwrap_or(0)) + plan.needs.collocated_slot);
+            *size = (*size).max(copy.to.max(copy.from.unwrap_or(0)) + plan.picture.needs().collocated_slot);
         }
     }
     for (surface, index) in &surfaces {
@@ -335,8 +314,8 @@ fn lifetimes(capture: &Capture, plans: &mut Plans, limits: &Limits) -> Result<()
     let mut scratch: HashMap<EngineType, u64> = HashMap::new();
     for (index, (picture, plan)) in pictures.iter().zip(plans.iter()).enumerate() {
         for (_, surface) in &picture.places {
-            let known = live.entry(*surface).or_insert(plan.needs.geometry);
-            if *known != plan.needs.geometry {
+            let known = live.entry(*surface).or_insert(plan.picture.needs().geometry);
+            if *known != plan.picture.needs().geometry {
                 return Err(
                     capture.wrong(index, format!("surface {surface} had another format or size before"))
                 );
@@ -348,8 +327,8 @@ fn lifetimes(capture: &Capture, plans: &mut Plans, limits: &Limits) -> Result<()
             live.values().map(SurfaceGeometry::bytes).sum::<u64>() + live_memory.values().sum::<u64>();
         scratch
             .entry(plan.engine)
-            .and_modify(|most| *most = plan.scratch.size.max(*most))
-            .or_insert(plan.scratch.size);
+            .and_modify(|most| *most = plan.picture.scratch_bytes().max(*most))
+            .or_insert(plan.picture.scratch_bytes());
         let bytes = bytes + scratch.values().sum::<u64>();
         let what = format!("{} surfaces and {bytes} bytes are in use at once", live.len());
         if live.len() + live_memory.len() > MAX_LIVE {

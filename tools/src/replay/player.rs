@@ -3,15 +3,10 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use hcq::{CopyCommands, DeviceBuffer, EngineType, Placement, SyncPoint};
-use nvdec::hevc::audit;
-use nvdec::job::{Operand, PictureJob};
-use nvdec::pool::{Reuse, SurfacePool};
-use nvdec::queue::VideoQueue;
-use nvdec::status::STATUS_BYTES;
-use nvdec::{Context, EngineSet, Lane, Surface};
-use nvkernel_sys::bits::Field;
-use nvkernel_sys::video::{self, nvdec_status as field};
+use hcq::{EngineType, SyncPoint};
+use nvdec::replay::{Buffers, MotionMemory, Replay, Resubmitted};
+use nvdec::{Context, EngineSet, Surface};
+use nvkernel_sys::video;
 
 use super::capture::{Capture, Picture, Status};
 use super::fetch::Fetcher;
@@ -23,7 +18,6 @@ use crate::exit::Failure;
 /// Pictures on their way, and bytes uploaded for them.
 const IN_FLIGHT: usize = 32;
 const IN_FLIGHT_BYTES: u64 = 256 << 20;
-const ALIGNMENT: u64 = 256;
 
 /// Which engine gets which picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,45 +49,27 @@ pub struct Player<'a> {
     context: &'a Arc<Context>,
     capture: &'a Capture,
     plans: Plans,
-    queues: BTreeMap<EngineType, Engine>,
+    replay: Replay,
     surfaces: HashMap<u32, Surface>,
-    memory: HashMap<u32, (DeviceBuffer, SyncPoint)>,
-    /// Status of the pictures on their way, in turn.
-    status: Option<DeviceBuffer>,
+    motion: HashMap<u32, MotionMemory>,
     /// Points of the pictures submitted.
     points: Vec<SyncPoint>,
     flights: VecDeque<Flight>,
     uploaded: u64,
-    free: Vec<DeviceBuffer>,
     results: HashMap<usize, Result<PlaneHashes, String>>,
     fetcher: Fetcher,
-}
-
-/// An engine with its scratch: pictures of one engine never overlap, those of two may.
-struct Engine {
-    queue: Arc<VideoQueue>,
-    scratch: Option<(DeviceBuffer, SyncPoint)>,
 }
 
 struct Flight {
     index: usize,
     engine: EngineType,
-    status: DeviceBuffer,
-    upload: DeviceBuffer,
+    submitted: Resubmitted,
 }
 
 impl std::fmt::Debug for Player<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "player of {:?}", self.capture)
     }
-}
-
-/// Memory filled with zeros, and when it is.
-fn zeroed(context: &Context, size: u64) -> nvdec::Result<(DeviceBuffer, SyncPoint)> {
-    let memory = context.device().allocate(size.next_multiple_of(ALIGNMENT), Placement::Vidmem)?;
-    let mut commands = CopyCommands::new();
-    commands.fill(&memory, 0)?;
-    Ok((memory, context.copy_queue()?.submit(&[], commands)?))
 }
 
 impl<'a> Player<'a> {
@@ -116,14 +92,12 @@ impl<'a> Player<'a> {
             context,
             capture,
             plans,
-            queues: BTreeMap::new(),
+            replay: Replay::new(context),
             surfaces: HashMap::new(),
-            memory: HashMap::new(),
-            status: None,
+            motion: HashMap::new(),
             points: Vec::new(),
             flights: VecDeque::new(),
             uploaded: 0,
-            free: Vec::new(),
             results: HashMap::new(),
             fetcher: Fetcher::new(context),
         })
@@ -136,7 +110,7 @@ impl<'a> Player<'a> {
 
     /// Blocks of 16x16 that a picture has.
     pub fn blocks(&self, index: usize) -> u32 {
-        self.plans.pictures[index].needs.blocks
+        self.plans.pictures[index].picture.needs().blocks
     }
 
     /// Submits all pictures and gives each one to `done` as it is finished, in order. `done` says whether to
@@ -194,146 +168,59 @@ impl<'a> Player<'a> {
             let fetched = self.fetcher.take();
             self.results.insert(fetched.index, fetched.result);
         };
-        self.uploaded -= flight.upload.size();
+        self.uploaded -= flight.submitted.bytes();
         let status = match &hashes {
-            Ok(_) => Some(read_status(&flight.status)?),
+            Ok(_) => flight.submitted.status()?.map(Status::from),
             Err(_) => None,
         };
-        if hashes.is_ok() {
-            self.free.push(flight.upload);
-        }
+        self.replay.take_back(flight.submitted);
         done(Replayed { index: flight.index, engine: flight.engine, status, hashes })
     }
 
     fn submit(&mut self, index: usize, picture: &Picture, engine: EngineType) -> Result<(), Failure> {
         let plan = self.plans.pictures[index].clone();
-        let upload = self.upload(picture, &plan)?;
-        let status = self.status(index)?;
-        let mut waits: Vec<SyncPoint> = plan.waits.iter().map(|&i| self.points[i as usize].clone()).collect();
+        let needs = *plan.picture.needs();
+        let points = |numbers: &[u32]| numbers.iter().map(|&i| self.points[i as usize].clone()).collect();
+        let (mut waits, moved): (Vec<SyncPoint>, Vec<SyncPoint>) =
+            (points(&plan.waits), points(&plan.motion_waits));
         let (id, offset) = plan.collocated;
-        let (collocated, cleared) = match self.memory.get(&id) {
+        let motion = match self.motion.get(&id) {
             Some(known) => known.clone(),
             None => {
-                let made = zeroed(self.context, self.plans.memory[&id])?;
-                self.memory.insert(id, made.clone());
+                let made = self.replay.motion_memory(self.plans.memory[&id])?;
+                self.motion.insert(id, made.clone());
                 made
             }
         };
-        waits.push(cleared.clone());
-        waits.extend(self.move_motion(&plan, &collocated, cleared)?);
-        let queue = self.engine(engine, plan.scratch.size, &mut waits)?;
-        let (scratch, _) = self.queues[&engine].scratch.clone().expect("made above");
-        let [lists_at, tiles_at, stream_at] = PARTS;
-        let class = self.context.class();
-        let mut buffers = Vec::with_capacity(picture.methods.len() + 2);
-        for method in &picture.methods {
-            let (buffer, at) = match method.method {
-                video::SET_DRV_PIC_SETUP_OFFSET => (&upload, 0),
-                video::HEVC_SET_SCALING_LIST_OFFSET => (&upload, lists_at),
-                video::HEVC_SET_TILE_SIZES_OFFSET => (&upload, tiles_at),
-                video::SET_IN_BUF_BASE_OFFSET => (&upload, stream_at),
-                video::SET_COLOC_DATA_OFFSET => (&collocated, offset),
-                video::SET_NVDEC_STATUS_OFFSET => (&status, 0),
-                video::HEVC_SET_FILTER_BUFFER_OFFSET => (&scratch, 0),
-                // What only some classes have goes by the class at hand.
-                _ => continue,
-            };
-            buffers.push(Operand::new(method.method, buffer).at(at));
-        }
-        if class.hevc.intra_top {
-            buffers.push(Operand::new(video::SET_INTRA_TOP_BUF_OFFSET, &scratch).at(plan.scratch.intra_top));
-        }
-        if class.hevc.scratch_4dc > 0 {
-            buffers
-                .push(Operand::new(video::UNNAMED_SCRATCH_OFFSET_4DC, &scratch).at(plan.scratch.unnamed_4dc));
-        }
+        let moves = plan.motion.iter().map(|copy| (copy.from, copy.to));
+        waits.extend(self.replay.move_motion(&motion, needs.collocated_slot, moves, &moved)?);
         let mut surfaces = Vec::with_capacity(picture.places.len());
         for &(place, id) in &picture.places {
             surfaces.push((place, self.surface(id, &plan)?));
         }
-        let pictures: Vec<_> = surfaces.iter().map(|(place, surface)| (*place, surface)).collect();
+        let places: Vec<_> = surfaces.iter().map(|(place, surface)| (*place, surface)).collect();
         let target = self.surface(picture.target, &plan)?;
-        let job = PictureJob {
-            application_id: picture.application_id,
-            control_params: picture.control_params,
-            buffers: &buffers,
+        let lists = self.capture.data(picture, video::HEVC_SET_SCALING_LIST_OFFSET)?;
+        let slices = self.capture.data(picture, video::SET_IN_BUF_BASE_OFFSET)?.expect("looked at before");
+        let buffers = Buffers {
+            scaling_lists: lists.as_deref(),
+            slices: &slices,
             target: &target,
-            pictures: &pictures,
-            // The plan knows who reads and writes which slot.
-            motion: None,
-            collocated: &[],
-            waits: &waits,
+            places: &places,
+            motion: (&motion, offset),
         };
-        let submission = queue.submit(&job)?;
-        self.fetcher.fetch(index, &target, &submission.point)?;
-        self.points.push(submission.point);
-        self.uploaded += upload.size();
-        self.flights.push_back(Flight { index, engine, status, upload });
+        let submitted = self.replay.submit(engine, &plan.picture, &buffers, &waits)?;
+        self.fetcher.fetch(index, &target, submitted.point())?;
+        self.points.push(submitted.point().clone());
+        self.uploaded += submitted.bytes();
+        self.flights.push_back(Flight { index, engine, submitted });
         for id in &plan.last_surfaces {
             self.surfaces.remove(id);
         }
         if plan.last_memory {
-            self.memory.remove(&id);
+            self.motion.remove(&id);
         }
         Ok(())
-    }
-
-    /// Moves motion vectors to where the picture looks for them.
-    fn move_motion(
-        &self,
-        plan: &Plan,
-        memory: &DeviceBuffer,
-        cleared: SyncPoint,
-    ) -> Result<Option<SyncPoint>, Failure> {
-        let slot = |at: u64| memory.slice(at, plan.needs.collocated_slot);
-        let mut waits = vec![cleared];
-        waits.extend(plan.motion_waits.iter().map(|&index| self.points[index as usize].clone()));
-        let mut done = None;
-        // One submission each: copies of one batch run in any order.
-        for copy in &plan.motion {
-            let mut commands = CopyCommands::new();
-            match copy.from {
-                Some(from) => commands.copy(&slot(from), &slot(copy.to)).map_err(nvdec::Error::from)?,
-                None => commands.fill(&slot(copy.to), 0).map_err(nvdec::Error::from)?,
-            };
-            let point = self.context.copy_queue()?.submit(&waits, commands).map_err(nvdec::Error::from)?;
-            done = Some(point);
-        }
-        Ok(done)
-    }
-
-    /// Clear status memory. The picture that had it before has landed.
-    fn status(&mut self, index: usize) -> Result<DeviceBuffer, Failure> {
-        let ring = match &self.status {
-            Some(ring) => ring,
-            None => {
-                let bytes = IN_FLIGHT as u64 * STATUS_BYTES;
-                let ring = self.context.device().allocate(bytes, Placement::Vidmem);
-                self.status.insert(ring.map_err(nvdec::Error::from)?)
-            }
-        };
-        let status = ring.slice((index % IN_FLIGHT) as u64 * STATUS_BYTES, STATUS_BYTES);
-        status.view().map_err(nvdec::Error::from)?.fill(0, STATUS_BYTES as usize, 0);
-        Ok(status)
-    }
-
-    /// The engine's queue, with enough scratch.
-    fn engine(
-        &mut self,
-        engine: EngineType,
-        scratch: u64,
-        waits: &mut Vec<SyncPoint>,
-    ) -> Result<Arc<VideoQueue>, Failure> {
-        if !self.queues.contains_key(&engine) {
-            let queue = self.context.video_queue(engine, Lane::Bulk)?;
-            self.queues.insert(engine, Engine { queue, scratch: None });
-        }
-        let entry = self.queues.get_mut(&engine).expect("just made");
-        if entry.scratch.as_ref().is_none_or(|(memory, _)| memory.size() < scratch) {
-            entry.scratch = Some(zeroed(self.context, scratch)?);
-        }
-        waits.extend(entry.scratch.iter().map(|(_, cleared)| cleared.clone()));
-        Ok(entry.queue.clone())
     }
 
     /// A surface of the capture: mid-grey when it appears, as the decoder's are, and never lent to another.
@@ -341,46 +228,11 @@ impl<'a> Player<'a> {
         if let Some(surface) = self.surfaces.get(&id) {
             return Ok(surface.clone());
         }
-        let pool = SurfacePool::new(self.context, plan.needs.geometry, 1, Reuse::First);
-        let surface = pool.take()?.expect("a new pool has a surface");
+        let surface = self.context.surface(plan.picture.needs().geometry)?;
         self.surfaces.insert(id, surface.clone());
         Ok(surface)
     }
-
-    /// Descriptor, tables and slice data in host memory.
-    fn upload(&mut self, picture: &Picture, plan: &Plan) -> Result<DeviceBuffer, Failure> {
-        let [lists_at, tiles_at, stream_at] = PARTS.map(|at| at as usize);
-        let stream = self.capture.data(picture, video::SET_IN_BUF_BASE_OFFSET)?.expect("looked at before");
-        let size = (stream_at + stream.len()) as u64;
-        // What is much too large is kept from larger pictures to come.
-        let fits = |buffer: &DeviceBuffer| buffer.size() >= size && buffer.size() / 4 <= size.max(1 << 20);
-        let buffer = match self.free.iter().position(fits) {
-            Some(at) => self.free.swap_remove(at),
-            None => {
-                // Rounded up, so that the next picture fits as well.
-                let size = size.next_power_of_two().max(1 << 18);
-                self.free.clear();
-                self.context.device().allocate(size, Placement::Sysmem).map_err(nvdec::Error::from)?
-            }
-        };
-        let view = buffer.view().map_err(nvdec::Error::from)?;
-        view.copy_in(0, &plan.descriptor);
-        if let Some(lists) = self.capture.data(picture, video::HEVC_SET_SCALING_LIST_OFFSET)? {
-            view.copy_in(lists_at, &lists);
-        }
-        let tiles = self.capture.data(picture, video::HEVC_SET_TILE_SIZES_OFFSET)?.expect("looked at before");
-        view.copy_in(tiles_at, &tiles);
-        view.copy_in(stream_at, &stream);
-        Ok(buffer)
-    }
 }
-
-/// Where scaling lists, tile table and slice data lie behind the descriptor.
-const PARTS: [u64; 3] = {
-    let lists = audit::DESCRIPTOR_BYTES as u64;
-    let tiles = (lists + audit::SCALING_LIST_BYTES as u64).next_multiple_of(ALIGNMENT);
-    [lists, tiles, tiles + audit::TILE_SIZES_BYTES as u64]
-};
 
 /// An engine for each picture.
 fn assign(context: &Context, plans: &[Plan], assignment: Assignment) -> Vec<EngineType> {
@@ -402,19 +254,4 @@ fn assign(context: &Context, plans: &[Plan], assignment: Assignment) -> Vec<Engi
             plans.iter().map(|plan| stands_for[&plan.engine]).collect()
         }
     }
-}
-
-fn read_status(memory: &DeviceBuffer) -> Result<Status, Failure> {
-    let mut bytes = [0; field::SIZE];
-    memory.view().map_err(nvdec::Error::from)?.copy_out(0, &mut bytes);
-    let word = |f: Field| f.read(&bytes, 0).expect("the table describes these bytes") as u32;
-    Ok(Status {
-        mbs_correctly_decoded: word(field::mbs_correctly_decoded),
-        mbs_in_error: word(field::mbs_in_error),
-        cycle_count: word(field::cycle_count),
-        error_status: word(field::error_status),
-        error_ctb_pos_x: word(field::error_ctb_pos_x) as u16,
-        error_ctb_pos_y: word(field::error_ctb_pos_y) as u16,
-        slice_header_error_code: word(field::slice_header_error_code),
-    })
 }

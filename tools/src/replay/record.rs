@@ -11,10 +11,10 @@ use hcq::{DeviceBuffer, Placement, SyncPoint, Timeline};
 use hevc::NalUnitType;
 use hevc::nal::NalHeader;
 use nvdec::hevc::audit;
-use nvdec::job::{Operand, PictureJob};
-use nvdec::queue::Submission;
-use nvdec::session::{Observer, PictureRecord};
-use nvdec::{Context, DecoderOptions, HevcDecoder, OpenOptions, Sent, SurfaceGeometry};
+use nvdec::{
+    Codec, Context, Decoder, DecoderOptions, EngineMemory, Frame, Observer, OpenOptions, Packet,
+    PictureRecord, Submitted, SurfaceGeometry,
+};
 use nvkernel_sys::video::{self, hevc_pic};
 
 use super::capture::{
@@ -162,7 +162,8 @@ pub fn record<W: Write + Send + 'static>(
     frames: Option<u64>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(Recorded, W), Failure> {
-    let mut decoder = HevcDecoder::new(context, options)?;
+    let drop_frame = |_: Frame| -> nvdec::Result<()> { Ok(()) };
+    let mut decoder = Decoder::new(context, Codec::Hevc, options)?;
     decoder.observe(Box::new(recorder.clone()));
     recorder.lock().limit = frames.unwrap_or(u64::MAX);
     let mut recorded = Recorded::default();
@@ -184,9 +185,9 @@ pub fn record<W: Write + Send + 'static>(
             match read {
                 0 => reader.finish(),
                 _ => {
-                    if let Err(error) = reader.feed(&chunk[..read]) {
-                        let (offset, source) = (recorded.bytes, error.into());
-                        recorded.warn(&nvdec::Error::Bitstream { offset, source });
+                    if let Err(source) = reader.feed(&chunk[..read]) {
+                        recorded
+                            .warn(&nvdec::Error::Bitstream { offset: recorded.bytes, source: source.into() });
                     }
                 }
             }
@@ -194,7 +195,7 @@ pub fn record<W: Write + Send + 'static>(
                 && let Some(nal) = reader.next_nal()
             {
                 recorded.nal_units += 1;
-                accept(&mut decoder, &mut recorded, |decoder| decoder.send_nal(nal, None))?;
+                accept(decoder.push(Packet::unit(nal), drop_frame), &mut recorded)?;
                 recorder.note(nal);
                 while let Some(error) = decoder.take_error() {
                     recorded.warn(&error);
@@ -206,7 +207,7 @@ pub fn record<W: Write + Send + 'static>(
             }
         }
         if !recorder.is_full() {
-            accept(&mut decoder, &mut recorded, HevcDecoder::flush)?;
+            accept(decoder.end(drop_frame), &mut recorded)?;
         }
         Ok(decoder.finish()?)
     })();
@@ -225,30 +226,14 @@ pub fn record<W: Write + Send + 'static>(
     Ok((recorded, out))
 }
 
-/// Repeats a call until the decoder takes what it is given. What the hardware cannot decode is left out.
-fn accept(
-    decoder: &mut HevcDecoder,
-    recorded: &mut Recorded,
-    mut call: impl FnMut(&mut HevcDecoder) -> nvdec::Result<Sent>,
-) -> Result<(), Failure> {
-    loop {
-        let sent = call(decoder);
-        let mut received = 0;
-        while decoder.receive().is_some() {
-            received += 1;
+/// What the hardware cannot decode is left out.
+fn accept(result: nvdec::Result<()>, recorded: &mut Recorded) -> Result<(), Failure> {
+    match result {
+        Err(error @ nvdec::Error::CannotDecode { .. }) => {
+            recorded.stopped.get_or_insert(error);
+            Ok(())
         }
-        match sent {
-            Ok(Sent::Accepted) => return Ok(()),
-            Ok(Sent::NoSurface) if received == 0 => return Err(Failure::Stuck(recorded.nal_units)),
-            Ok(Sent::NoSurface) => {}
-            // The memory of this context has no limit.
-            Ok(Sent::NoMemory) => return Err(Failure::Stuck(recorded.nal_units)),
-            Err(error @ nvdec::Error::CannotDecode { .. }) => {
-                recorded.stopped.get_or_insert(error);
-                return Ok(());
-            }
-            Err(error) => return Err(error.into()),
-        }
+        result => Ok(result?),
     }
 }
 
@@ -314,7 +299,7 @@ struct MemoryNames {
     surfaces: BTreeMap<u64, (u32, DeviceBuffer)>,
     surface_count: u32,
     /// Allocations, parts of which the engine works in.
-    others: BTreeMap<u64, (u32, DeviceBuffer)>,
+    others: BTreeMap<u64, (u32, EngineMemory)>,
     other_count: u32,
 }
 
@@ -338,7 +323,7 @@ impl MemoryNames {
         *id
     }
 
-    fn other(&mut self, buffer: &DeviceBuffer) -> Pointee {
+    fn other(&mut self, buffer: &EngineMemory) -> Pointee {
         let offset = buffer.offset_in_allocation();
         let (id, _) = self.others.entry(buffer.gpu_address() - offset).or_insert_with(|| {
             self.other_count += 1;
@@ -452,12 +437,12 @@ fn writing(source: io::Error) -> Failure {
 }
 
 impl<W: Write + Send> Observer for CaptureRecorder<W> {
-    fn submitted(&mut self, job: &PictureJob<'_>, submission: &Submission, record: &Arc<PictureRecord>) {
+    fn submitted(&mut self, picture: &Submitted<'_>) {
         let mut state = self.lock();
         if state.failed.is_some() || state.begun_pictures >= state.limit {
             return;
         }
-        if let Err(failure) = state.submitted(job, submission, record) {
+        if let Err(failure) = state.submitted(picture) {
             state.failed = Some(failure);
         }
     }
@@ -475,50 +460,46 @@ impl<W: Write> State<W> {
         }
     }
 
-    fn submitted(
-        &mut self,
-        job: &PictureJob<'_>,
-        submission: &Submission,
-        record: &Arc<PictureRecord>,
-    ) -> Result<(), Failure> {
-        let Some(codec) = CodecRow::of_application(job.application_id) else {
-            let what = format!("application id {} is of no codec that can be recorded", job.application_id);
+    fn submitted(&mut self, submitted: &Submitted<'_>) -> Result<(), Failure> {
+        let Some(codec) = CodecRow::of_application(submitted.application_id()) else {
+            let what =
+                format!("application id {} is of no codec that can be recorded", submitted.application_id());
             return Err(nvdec::Error::Hardware(what).into());
         };
         let index = self.written + self.pending.len();
-        let geometry = *job.target.geometry();
+        let (record, target) = (submitted.record(), submitted.target());
+        let geometry = *target.geometry();
         // First of all, so that nothing of what follows is waited for by an engine.
-        self.fetcher.fetch(index, job.target, &submission.point)?;
+        self.fetcher.fetch(index, target, submitted.point())?;
         self.begun_pictures += 1;
         self.memory.begin(&geometry);
-        let mut methods = Vec::with_capacity(job.buffers.len());
+        let mut methods = Vec::new();
         let mut bitstream = Vec::new();
-        for operand in job.buffers {
-            let (method, buffer) = (operand.method, &operand.memory());
-            let to = if is_input(codec, method, buffer) {
-                let data = self.host_data(codec, method, buffer, job)?;
+        for (method, memory) in submitted.operands() {
+            let to = if is_input(codec, method, &memory) {
+                let data = host_data(codec, method, &memory, submitted)?;
                 if method == video::SET_IN_BUF_BASE_OFFSET {
                     bitstream.clone_from(&data);
                 }
                 let Some(to) = self.write(|writer| writer.data(&data)) else { return Ok(()) };
                 to
             } else {
-                self.memory.other(buffer)
+                self.memory.other(&memory)
             };
             methods.push(MethodRecord { method, to });
         }
-        let point = &submission.point;
-        let target = self.memory.surface(job.target);
-        let places: Vec<_> = job.pictures.iter().map(|(p, s)| (*p, self.memory.surface(s))).collect();
-        let (collocated, motion) = self.moved(index as u32, job, &methods, target, &places);
+        let point = submitted.point();
+        let target = self.memory.surface(target);
+        let places: Vec<_> = submitted.pictures().iter().map(|(p, s)| (*p, self.memory.surface(s))).collect();
+        let (collocated, motion) = self.moved(index as u32, submitted, &methods, target, &places);
         let picture = Picture {
             number: record.number,
             poc: record.poc,
             engine: point.timeline().engine().to_string(),
             point: point.value(),
             codec: codec.name.to_owned(),
-            application_id: job.application_id,
-            control_params: job.control_params,
+            application_id: submitted.application_id(),
+            control_params: submitted.control_params(),
             nal_units: self.nal_units_before(&bitstream),
             surface: SurfaceShape::of(&geometry),
             methods,
@@ -526,7 +507,7 @@ impl<W: Write> State<W> {
             places,
             collocated,
             motion,
-            waits: submission.waits.iter().map(|wait| self.wait(wait)).collect(),
+            waits: submitted.waits().iter().map(|wait| self.wait(wait)).collect(),
             status: None,
             hashes: None,
             error: None,
@@ -544,49 +525,27 @@ impl<W: Write> State<W> {
     fn moved(
         &mut self,
         index: u32,
-        job: &PictureJob<'_>,
+        submitted: &Submitted<'_>,
         methods: &[MethodRecord],
         target: u32,
         places: &[(u8, u32)],
     ) -> (Option<Vec<u8>>, Vec<MotionCopy>) {
         let found = methods.iter().find(|m| m.method == video::SET_COLOC_DATA_OFFSET).map(|m| &m.to);
-        let setup = job.operand(video::SET_DRV_PIC_SETUP_OFFSET).map(Operand::memory);
-        let slot = setup.and_then(|setup| read(&setup, hevc_pic::SIZE as u64).ok()).and_then(|bytes| {
+        let setup = submitted.operand(video::SET_DRV_PIC_SETUP_OFFSET);
+        let slot = setup.and_then(|setup| setup.read(hevc_pic::SIZE as u64).ok()).and_then(|bytes| {
             let blocks = hevc_pic::colMvBuffersize.read(&bytes, 0).ok()?;
             u64::try_from(blocks * 256).ok()
         });
-        let own = job.pictures.iter().find(|(_, surface)| surface.same(job.target));
+        let own = submitted.pictures().iter().find(|(_, surface)| surface.same(submitted.target()));
         let (Some(&Pointee::Memory { id, offset, .. }), Some(slot), Some((place, _)), Some(_)) =
-            (found, slot, own, &job.motion)
+            (found, slot, own, submitted.motion())
         else {
             return (None, Vec::new());
         };
-        let sources: Vec<u64> = job.collocated.iter().map(|source| source.index() as u64 * slot).collect();
+        let sources: Vec<u64> = submitted.collocated().map(|source| source as u64 * slot).collect();
         let motion = Motion { window: (id, offset), slot, place: *place, target, places, sources: &sources };
         let (collocated, copies) = self.motion.picture(index, &motion);
         (Some(collocated), copies)
-    }
-
-    /// What the engine reads of a buffer in host memory.
-    fn host_data(
-        &self,
-        codec: &CodecRow,
-        method: u32,
-        buffer: &DeviceBuffer,
-        job: &PictureJob<'_>,
-    ) -> Result<Vec<u8>, Failure> {
-        let bytes = match codec.holds(method) {
-            Some(Holds::Data(bytes)) => bytes as u64,
-            Some(Holds::Slices) => {
-                let table = &codec.descriptor;
-                let setup = job.operand(video::SET_DRV_PIC_SETUP_OFFSET).map(Operand::memory);
-                let descriptor = setup.map(|setup| read(&setup, table.size as u64)).transpose()?;
-                let length = descriptor.and_then(|bytes| table.stream_len.read(&bytes, 0).ok());
-                length.unwrap_or(0) as u64 + audit::BITSTREAM_SLACK as u64
-            }
-            Some(Holds::Memory) | None => UNKNOWN_BYTES,
-        };
-        read(buffer, bytes)
     }
 
     /// How many NAL units came before the picture that these slice data begin.
@@ -641,15 +600,29 @@ impl<W: Write> State<W> {
     }
 }
 
-/// Whether a method points at what the engine reads, rather than at what it works in.
-fn is_input(codec: &CodecRow, method: u32, buffer: &DeviceBuffer) -> bool {
-    // What is uploaded is host memory.
-    codec.holds(method).map_or(buffer.placement() == Placement::Sysmem, |holds| holds != Holds::Memory)
+/// What the engine reads of host memory.
+fn host_data(
+    codec: &CodecRow,
+    method: u32,
+    memory: &EngineMemory,
+    submitted: &Submitted<'_>,
+) -> Result<Vec<u8>, Failure> {
+    let bytes = match codec.holds(method) {
+        Some(Holds::Data(bytes)) => bytes as u64,
+        Some(Holds::Slices) => {
+            let table = &codec.descriptor;
+            let setup = submitted.operand(video::SET_DRV_PIC_SETUP_OFFSET);
+            let descriptor = setup.map(|setup| setup.read(table.size as u64)).transpose()?;
+            let length = descriptor.and_then(|bytes| table.stream_len.read(&bytes, 0).ok());
+            length.unwrap_or(0) as u64 + audit::BITSTREAM_SLACK as u64
+        }
+        Some(Holds::Memory) | None => UNKNOWN_BYTES,
+    };
+    Ok(memory.read(bytes)?)
 }
 
-/// The first `bytes` of a buffer, fewer if it is shorter.
-fn read(buffer: &DeviceBuffer, bytes: u64) -> Result<Vec<u8>, Failure> {
-    let mut data = vec![0; bytes.min(buffer.size()) as usize];
-    buffer.view().map_err(nvdec::Error::from)?.copy_out(0, &mut data);
-    Ok(data)
+/// Whether a method points at what the engine reads, rather than at what it works in.
+fn is_input(codec: &CodecRow, method: u32, buffer: &EngineMemory) -> bool {
+    // What is uploaded is host memory.
+    codec.holds(method).map_or(buffer.placement() == Placement::Sysmem, |holds| holds != Holds::Memory)
 }

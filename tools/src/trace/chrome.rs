@@ -63,10 +63,13 @@ pub(super) fn document(recording: &Recording) -> Document {
     let begins = pictures.iter().flat_map(|p| [p.begin, p.submitted]).chain(copies.iter().map(|c| c.begin));
     let zero = begins.chain(stalls.iter().map(|stall| stall.0)).min().unwrap_or(0);
     let time = |at: u64| at.saturating_sub(zero) as f64 / 1e3;
-    let engines: BTreeSet<EngineType> =
-        pictures.iter().map(|p| p.engine).chain(copies.iter().map(|c| c.engine)).collect();
+    let engines: BTreeSet<EngineType> = pictures.iter().map(|p| p.engine).collect();
     let threads: HashMap<EngineType, u32> = engines.iter().copied().zip(1..).collect();
     let thread = |engine: EngineType| (GPU, threads[&engine]);
+    // What copies works for its queues in turns, so that their slices overlap.
+    let queues: BTreeSet<(EngineType, u64)> = copies.iter().map(|c| (c.engine, c.queue)).collect();
+    let copiers: HashMap<(EngineType, u64), u32> =
+        queues.iter().copied().zip(threads.len() as u32 + 1..).collect();
 
     let mut events = Vec::new();
     let mut named = |what: &str, name: &str, place| {
@@ -77,6 +80,9 @@ pub(super) fn document(recording: &Recording) -> Document {
     named("process_name", "host", (HOST, 0));
     for engine in &engines {
         named("thread_name", &engine.to_string(), thread(*engine));
+    }
+    for (engine, queue) in &queues {
+        named("thread_name", &format!("{engine}, queue {queue}"), (GPU, copiers[&(*engine, *queue)]));
     }
     named("thread_name", "decoder", (HOST, DECODER));
 
@@ -118,7 +124,7 @@ pub(super) fn document(recording: &Recording) -> Document {
     }
     for copy in copies {
         let name = copy.picture.map_or("clear or move".to_owned(), |number| format!("copy #{number}"));
-        events.push(slice(name, thread(copy.engine), "copy", copy.begin, copy.end));
+        events.push(slice(name, (GPU, copiers[&(copy.engine, copy.queue)]), "copy", copy.begin, copy.end));
     }
     for &(begin, end) in stalls {
         events.push(slice("no surface free".to_owned(), (HOST, DECODER), "wait", begin, end));

@@ -5,14 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use hcq::{EngineType, SyncPoint};
-use nvdec::SurfaceGeometry;
-use nvdec::job::PictureJob;
-use nvdec::queue::Submission;
-use nvdec::session::{Observer, PictureRecord};
+use nvdec::{Observer, PictureRecord, Submitted, SurfaceGeometry};
 use nvkernel_sys::video::{self, hevc_pic};
 
 /// Bytes of the descriptor that are looked at.
-const DESCRIPTOR_BYTES: usize = 0x60;
+const DESCRIPTOR_BYTES: u64 = 0x60;
 
 /// A picture as it was submitted.
 #[derive(Clone, Debug)]
@@ -81,26 +78,27 @@ impl Submissions {
 }
 
 impl Observer for Submissions {
-    fn submitted(&mut self, job: &PictureJob<'_>, submission: &Submission, record: &Arc<PictureRecord>) {
+    fn submitted(&mut self, picture: &Submitted<'_>) {
         let at = Instant::now();
         let mut state = self.lock();
         let state = &mut *state;
-        let (bytes, blocks) = size(job);
-        let geometry = *job.target.geometry();
+        let (bytes, blocks) = size(picture);
+        let record = picture.record();
+        let geometry = *picture.target().geometry();
         if state.geometry.replace(geometry).is_some_and(|before| before != geometry) {
             state.written.clear();
         }
-        let known = job.references().filter_map(|surface| state.written.get(&surface.luma_address()));
+        let known = picture.references().filter_map(|surface| state.written.get(&surface.luma_address()));
         let mut references: Vec<u64> = known.copied().collect();
         references.sort_unstable();
         references.dedup();
-        let surface = job.target.luma_address();
+        let surface = picture.target().luma_address();
         state.written.insert(surface, record.number);
         state.pictures.push(SubmittedPicture {
             number: record.number,
             poc: record.poc,
-            point: submission.point.clone(),
-            waits: submission.waits.clone(),
+            point: picture.point().clone(),
+            waits: picture.waits().to_vec(),
             at,
             bytes,
             blocks,
@@ -111,12 +109,10 @@ impl Observer for Submissions {
     }
 }
 
-/// Bytes of slice data and blocks of 16x16, from the descriptor, which lies in host memory.
-fn size(job: &PictureJob<'_>) -> (u64, u64) {
-    let Some(setup) = job.operand(video::SET_DRV_PIC_SETUP_OFFSET) else { return (0, 0) };
-    let Ok(view) = setup.buffer.view() else { return (0, 0) };
-    let mut descriptor = [0; DESCRIPTOR_BYTES];
-    view.copy_out(setup.offset as usize, &mut descriptor);
+/// Bytes of slice data and blocks of 16x16, from the descriptor.
+fn size(picture: &Submitted<'_>) -> (u64, u64) {
+    let setup = picture.operand(video::SET_DRV_PIC_SETUP_OFFSET);
+    let Some(descriptor) = setup.and_then(|setup| setup.read(DESCRIPTOR_BYTES).ok()) else { return (0, 0) };
     let field = |field: nvkernel_sys::bits::Field| field.read(&descriptor, 0).unwrap_or(0) as u64;
     let blocks = field(hevc_pic::pic_width_in_luma_samples).div_ceil(16)
         * field(hevc_pic::pic_height_in_luma_samples).div_ceil(16);

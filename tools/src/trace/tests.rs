@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hcq::EngineKind;
-use nvdec::{DeviceChoice, Engines, Lane, Mode};
+use nvdec::{DeviceChoice, Engines, Mode, Priority};
 use serde_json::Value;
 
 use super::*;
@@ -131,7 +131,7 @@ fn a_trace_of_a_stream() {
     let context = device::open(DeviceChoice::Emulated).unwrap();
     // For pictures as small as these, opening another engine would not pay.
     for &engine in context.engines() {
-        context.video_queue(engine, Lane::Bulk).unwrap();
+        context.video_queue(engine, Priority::Bulk).unwrap();
     }
     let path = std::env::temp_dir().join(format!("nvdec-trace-{}.json", std::process::id()));
     let mut watch = Watch(Tracer::begin(&path, &Sources::default(), &context).unwrap());
@@ -168,16 +168,13 @@ fn a_trace_of_a_stream() {
         let name = format!("copy #{number}");
         assert_eq!(copies.iter().filter(|e| e["name"] == name.as_str()).count(), 1, "{name}");
     }
-    // Slices of one engine, and of the copy engine, are one behind the other.
+    // Slices of one engine, and of one queue of the copy engine, are one behind the other.
     let mut threads: HashMap<u64, Vec<(u64, u64)>> = HashMap::new();
     for event in pictures.iter().chain(&copies) {
         let begin = time(event, "ts");
         threads.entry(event["tid"].as_u64().unwrap()).or_default().push((begin, begin + time(event, "dur")));
     }
-    assert!(
-        verdict.busy.len() > 1 && threads.len() == verdict.busy.len() + 1,
-        "engines, and one that copies"
-    );
+    assert!(verdict.busy.len() > 1 && threads.len() > verdict.busy.len(), "engines, and one that copies");
     for slices in threads.values_mut() {
         slices.sort_unstable();
         assert!(slices.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{slices:?}");

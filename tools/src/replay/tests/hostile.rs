@@ -69,8 +69,8 @@ fn what_makes_an_engine_leave_its_memory_is_refused_by_name() {
     refused("tile table", name, |d| d.data(video::HEVC_SET_TILE_SIZES_OFFSET)[0] += 1);
     refused("its codec is \"av1\"; known are hevc", name, |d| d.picture.codec = "av1".to_owned());
     refused("SET_APPLICATION_ID is 9", name, |d| d.picture.application_id = 9);
-    refused("SET_CONTROL_PARAMS is 0x10042057", name, |d| d.picture.control_params |= 1 << 28);
-    refused("SET_CONTROL_PARAMS is 0x42047", name, |d| d.picture.control_params ^= 1 << 4);
+    refused("0x10042057 is not what HEVC is decoded with", name, |d| d.picture.control_params |= 1 << 28);
+    refused("0x42047 is not what HEVC is decoded with", name, |d| d.picture.control_params ^= 1 << 4);
     refused("method SET_HISTOGRAM_OFFSET is none", name, |d| {
         let record = MethodRecord { method: video::SET_HISTOGRAM_OFFSET, to: memory(4096) };
         d.picture.methods.push(record);

@@ -1,7 +1,7 @@
 //! Recording and playing on the emulated GPU.
 
 use nvdec::class::ScratchSizes;
-use nvdec::{EngineSet, Lane};
+use nvdec::{EngineSet, Priority};
 use nvkernel_sys::video::hevc_pic as pic;
 
 use super::*;
@@ -447,14 +447,14 @@ impl<F: FnMut()> std::io::Read for Parts<'_, F> {
 }
 
 #[test]
-fn a_recording_that_ends_in_a_fault_is_a_capture_of_it() {
+fn a_recording_of_a_fault_is_a_capture_of_it() {
     use hcq::kernel::emulated::LaunchFault;
     let stream = stream("h_ra_cra");
     let (kernel, context) = machine();
     let recorder = CaptureRecorder::new(&context, Vec::new(), "x.hevc").unwrap();
     let between = || {
         // The pictures so far come out.
-        let queue = context.video_queue(engine(1), Lane::Bulk).unwrap();
+        let queue = context.video_queue(engine(1), Priority::Bulk).unwrap();
         queue.queue().last_point().wait(std::time::Duration::from_secs(60)).unwrap();
         kernel.faults().fault_next_launch(0, engine(1), LaunchFault::Mmu { address: 0x1000 });
     };
@@ -462,23 +462,27 @@ fn a_recording_that_ends_in_a_fault_is_a_capture_of_it() {
     let options = DecoderOptions::on(engine(1));
     let (recorded, bytes) =
         record(&context, options, &recorder, "x.hevc", &mut source, None, &mut |_, _| ()).unwrap();
-    assert!(recorded.stopped.is_some() && recorded.pictures > 2, "{recorded:?}");
+    assert!(recorded.stopped.is_none() && recorded.pictures > 2, "{recorded:?}");
     let capture = open(bytes);
-    let ended_by = capture.done().ended_by.clone().unwrap();
-    assert!(ended_by.contains("NVDEC1"), "{ended_by}");
+    assert_eq!(capture.done().ended_by, None, "the decoder goes on");
     let failed: Vec<usize> =
         (0..capture.pictures().len()).filter(|&i| capture.pictures()[i].error.is_some()).collect();
     let first = *failed.first().expect("a picture was not finished");
     assert!(first > 0 && capture.pictures()[first].status.is_none());
     // On a sound machine it comes out, which is not what was recorded.
     let outcome = play(&capture, Assignment::Captured).unwrap().outcome;
-    let divergence = outcome.first_divergence.unwrap();
-    assert_eq!((divergence.picture, outcome.different), (first, failed.len()));
+    let divergence = outcome.first_divergence.clone().unwrap();
+    // So do those that are predicted from it.
+    assert_eq!(divergence.picture, first);
+    assert!(
+        (failed.len()..=recorded.damage as usize).contains(&outcome.different),
+        "{outcome:?} {recorded:?}"
+    );
     assert!(
         divergence.to_string().contains("it is finished, where recording it ended with: "),
         "{divergence}"
     );
-    // On one that fails in the same place it is the same; what would follow is not submitted.
+    // On one that fails in another place that differs; a new channel decodes what follows.
     let (kernel, context) = machine();
     kernel.faults().slow_down(0, engine(1), std::time::Duration::from_millis(2));
     let player = crate::replay::player::Player::new(&context, &capture, false, &mut |_| ()).unwrap();
@@ -487,8 +491,8 @@ fn a_recording_that_ends_in_a_fault_is_a_capture_of_it() {
     kernel.faults().fault_next_launch(0, engine(1), LaunchFault::Mmu { address: 0x1000 });
     player
         .run(Assignment::Captured, &mut |replayed| {
+            assert!(seen > 0 || replayed.hashes.is_err());
             seen += 1;
-            assert!(replayed.hashes.is_err());
             comparison.take(&replayed, 104).map(|()| true)
         })
         .unwrap();

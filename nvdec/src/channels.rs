@@ -1,0 +1,244 @@
+//! [`Channels`]: the queues of a context. They are made when first needed, taken down when they stall, and replaced when they
+//! are dead: a channel is lost then, its engine is not.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use hcq::{CopyCommands, CopyQueue, Device, EngineKind, EngineType, Patience, Profiler, Queue, SyncPoint};
+
+use crate::class::VideoClass;
+use crate::engines::Priority;
+use crate::error::{Error, Result};
+use crate::queue::VideoQueue;
+
+/// How long an engine may stand still before a picture: so long, and so much longer for each of its blocks of 16x16. The
+/// engine's own timer ends a picture after 10,000 cycles a block, which are 29 µs at the lowest clock that was seen, 345 MHz.
+const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE_PER_BLOCK: Duration = Duration::from_micros(40);
+/// How much longer an engine in software may take.
+const EMULATED: u32 = 8;
+/// How often work that finds its channel dead is tried on a new one.
+const TRIES: usize = 3;
+
+/// Which copy queue serves a copy. A copy that waits for an engine keeps those behind it waiting, so only copies that wait for
+/// the same engine stand in one queue, and none stands in front of copies that wait for nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum CopyLane {
+    /// For copies and fills that wait for no engine.
+    Free,
+    /// For copies of what this engine decodes.
+    Behind(EngineType),
+}
+
+impl CopyLane {
+    /// That of copies which wait for `waits`.
+    pub(crate) fn of(waits: &[SyncPoint]) -> CopyLane {
+        let engines = waits.iter().filter(|wait| !wait.is_reached()).map(|wait| wait.timeline().engine());
+        engines
+            .filter(|engine| engine.kind() == EngineKind::Nvdec)
+            .min()
+            .map_or(CopyLane::Free, CopyLane::Behind)
+    }
+}
+
+/// The queues of a context.
+#[derive(Debug)]
+pub(crate) struct Channels {
+    device: Device,
+    class: VideoClass,
+    /// Declared before those it waits for: what they signal with is freed with them then.
+    copy: Mutex<BTreeMap<CopyLane, CopyQueue>>,
+    video: Mutex<BTreeMap<(EngineType, Priority), Arc<VideoQueue>>>,
+    profiler: OnceLock<Arc<Profiler>>,
+    /// Blocks of the largest picture that was decoded so far.
+    largest: AtomicU32,
+    /// Milliseconds of [`PATIENCE`], or what the caller wants instead.
+    stall_ms: AtomicU64,
+}
+
+impl Channels {
+    pub(crate) fn new(device: Device, class: VideoClass) -> Arc<Channels> {
+        let software = if device.is_emulated() { EMULATED } else { 1 };
+        Arc::new(Channels {
+            device,
+            class,
+            video: Mutex::default(),
+            copy: Mutex::default(),
+            profiler: OnceLock::new(),
+            largest: AtomicU32::new(0),
+            stall_ms: AtomicU64::new((PATIENCE * software).as_millis() as u64),
+        })
+    }
+
+    /// The GPU.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn video(&self) -> MutexGuard<'_, BTreeMap<(EngineType, Priority), Arc<VideoQueue>>> {
+        self.video.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn copy(&self) -> MutexGuard<'_, BTreeMap<CopyLane, CopyQueue>> {
+        self.copy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All queues that there are.
+    fn queues(&self) -> Vec<Arc<Queue>> {
+        let mut queues: Vec<_> = self.video().values().map(|queue| queue.queue().clone()).collect();
+        queues.extend(self.copy().values().map(|queue| queue.queue().clone()));
+        queues
+    }
+
+    /// The queue of `engine`, and whether it is new.
+    pub(crate) fn video_queue(
+        &self,
+        engine: EngineType,
+        priority: Priority,
+    ) -> Result<(Arc<VideoQueue>, bool)> {
+        let mut queues = self.video();
+        if let Some(queue) = queues.get(&(engine, priority)).filter(|queue| queue.queue().check().is_ok()) {
+            return Ok((queue.clone(), false));
+        }
+        let queue = Arc::new(VideoQueue::new(&self.device, engine, self.class)?);
+        queue.queue().profile(self.profiler.get().cloned())?;
+        let dead = queues.insert((engine, priority), queue.clone());
+        drop(queues);
+        // Not under the lock: the last to have it waits for the engine.
+        drop(dead);
+        Ok((queue, true))
+    }
+
+    /// The copy queue of `lane`.
+    pub(crate) fn copy_queue(&self, lane: CopyLane) -> Result<CopyQueue> {
+        let mut queues = self.copy();
+        if let Some(queue) = queues.get(&lane).filter(|queue| queue.queue().check().is_ok()) {
+            return Ok(queue.clone());
+        }
+        let queue = CopyQueue::new(&self.device, None)?;
+        queue.queue().profile(self.profiler.get().cloned())?;
+        let dead = queues.insert(lane, queue.clone());
+        drop(queues);
+        // As above.
+        drop(dead);
+        Ok(queue)
+    }
+
+    /// Submits copies behind `waits`, on the queue that belongs to them; again on a new one should the channel die of others.
+    pub(crate) fn submit_copies(&self, waits: &[SyncPoint], commands: &CopyCommands) -> Result<SyncPoint> {
+        let lane = CopyLane::of(waits);
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.copy_queue(lane)?.submit(waits, commands.clone()) {
+                Err(error) if tries < TRIES && self.can_be_mended(&error) => {}
+                outcome => return Ok(outcome?),
+            }
+        }
+    }
+
+    /// Whether an error of a queue is over with another queue, or once a stalled one is taken down, which this does.
+    pub(crate) fn can_be_mended(&self, error: &hcq::Error) -> bool {
+        match error {
+            hcq::Error::ChannelFault { .. } => true,
+            hcq::Error::Stalled { timeline, .. } => self.reset(*timeline, error),
+            _ => false,
+        }
+    }
+
+    /// Takes down the queue that moves a timeline. `false`: it is none of this context, or cannot be taken down.
+    fn reset(&self, timeline: u64, why: &hcq::Error) -> bool {
+        let Some(queue) = self.queues().into_iter().find(|queue| queue.timeline().id() == timeline) else {
+            return false;
+        };
+        log::warn!("{why}; its channel is taken down");
+        match Queue::reset(&queue) {
+            Ok(()) => true,
+            Err(error) => {
+                log::warn!("{error}");
+                false
+            }
+        }
+    }
+
+    /// Notes that pictures of so many blocks of 16x16 are decoded from now on.
+    pub(crate) fn note_picture(&self, blocks: u32) {
+        self.largest.fetch_max(blocks, Ordering::Relaxed);
+    }
+
+    /// How long an engine may stand still before it counts as stalled: longer than the largest picture takes.
+    fn standing(&self) -> Duration {
+        let software = if self.device.is_emulated() { EMULATED } else { 1 };
+        let blocks = PATIENCE_PER_BLOCK * self.largest.load(Ordering::Relaxed) * software;
+        Duration::from_millis(self.stall_ms.load(Ordering::Relaxed)) + blocks
+    }
+
+    /// Patience for as long as no engine stands still for so long.
+    pub(crate) fn patience(&self) -> Patience {
+        Patience::WithoutProgress(self.standing())
+    }
+
+    /// Sets what of that does not depend on the size of pictures.
+    pub(crate) fn set_stall_timeout(&self, time: Duration) {
+        self.stall_ms.store(time.as_millis().min(1 << 40) as u64, Ordering::Relaxed);
+    }
+
+    /// Waits for `point` as long as there is progress. An engine that makes none has its channel taken down, so that
+    /// callers that wait for it learn that their work is lost, and the others go on.
+    pub(crate) fn wait(&self, point: &SyncPoint) -> hcq::Result<()> {
+        self.mended(|patience| point.wait(patience))
+    }
+
+    /// Waits, likewise, until some memory that has no owner any more can be freed. `false`, and at once, if there is
+    /// none.
+    pub(crate) fn wait_to_reclaim(&self) -> Result<bool> {
+        match self.device.wait_to_reclaim(self.standing()) {
+            // What is lost is over: the next look at the memory finds it out of use.
+            Err(hcq::Error::ChannelFault { .. }) => Ok(true),
+            Err(error @ hcq::Error::Stalled { .. }) if self.can_be_mended(&error) => Ok(true),
+            outcome => Ok(outcome?),
+        }
+    }
+
+    /// As [`wait`](Self::wait), where work that is lost is over as well.
+    pub(crate) fn wait_until_over(&self, point: &SyncPoint) -> Result<()> {
+        over(self.wait(point))
+    }
+
+    /// As [`wait_until_over`](Self::wait_until_over), with sleeps as of [`SyncPoint::wait_near`].
+    pub(crate) fn wait_until_nearly_over(&self, point: &SyncPoint, slack: u64, nap: Duration) -> Result<()> {
+        over(self.mended(|patience| point.wait_near(slack, nap, patience)))
+    }
+
+    /// Waits, and once more should what it waited for have stalled and been taken down.
+    fn mended(&self, wait: impl Fn(Patience) -> hcq::Result<()>) -> hcq::Result<()> {
+        match wait(self.patience()) {
+            Err(error @ hcq::Error::Stalled { .. }) if self.can_be_mended(&error) => wait(self.patience()),
+            outcome => outcome,
+        }
+    }
+
+    /// Has the times collected at which engines work. All callers get the same profiler.
+    pub(crate) fn profile(&self) -> &Arc<Profiler> {
+        let profiler = self.profiler.get_or_init(|| Profiler::new(&self.device));
+        for queue in self.queues() {
+            queue.profile(Some(profiler.clone())).expect("profiler and queues are of one device");
+        }
+        profiler
+    }
+}
+
+fn over(waited: hcq::Result<()>) -> Result<()> {
+    match waited {
+        Ok(()) | Err(hcq::Error::ChannelFault { .. }) => Ok(()),
+        Err(error) => Err(Error::Gpu(error)),
+    }
+}
+
+/// Whether work is lost: its channel died, or was taken down, before it was done. For points that are reached.
+pub(crate) fn is_lost(point: &SyncPoint) -> bool {
+    // This does not wait for a point that is reached: it says whether its timeline died before.
+    point.wait(Duration::ZERO).is_err()
+}

@@ -1,0 +1,220 @@
+//! [`HevcPicture`]: how a picture of HEVC describes itself to the engine.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arrayvec::ArrayVec;
+use hcq::DeviceBuffer;
+use hevc::dpb::ResolvedRps;
+use hevc::picture_hash::PictureHash;
+use hevc::slice::SliceHeader;
+use hevc::{Picture, Pps, Sps};
+use nvkernel_sys::video;
+
+use super::descriptor::{DESCRIPTOR_BYTES, PlacedReference, References, Template};
+use super::info::HevcPictureInfo;
+use super::tables::{SCALING_LIST_BYTES, TILE_TABLE_BYTES};
+use crate::class::VideoClass;
+use crate::error::Result;
+use crate::job::Operand;
+use crate::memory::motion::{MAX_COLLOCATED, PLACES};
+use crate::memory::store::{Lease, Purpose};
+use crate::memory::{AtLimit, Memory};
+use crate::pictures::coded::{CodedPicture, Operands, Placed};
+use crate::pictures::held::Held;
+use crate::pictures::info::{CodecInfo, Colour, Shows, Times};
+use crate::surface::format::{Rect, SurfaceGeometry};
+
+/// Offsets within a picture's chunk of host memory. The tables are there for the first pictures of their
+/// parameter sets alone.
+const SCALING_LIST_AT: u64 = DESCRIPTOR_BYTES as u64;
+const TILE_TABLE_AT: u64 = (SCALING_LIST_AT + SCALING_LIST_BYTES as u64).next_multiple_of(256);
+pub(super) const BITSTREAM_AT: u64 = TILE_TABLE_AT + TILE_TABLE_BYTES as u64;
+/// Offsets within the memory that holds the tables of a pair of parameter sets.
+const SHARED_SCALING_LIST_AT: u64 = 0;
+const SHARED_TILE_TABLE_AT: u64 = (SCALING_LIST_BYTES as u64).next_multiple_of(256);
+const SHARED_TABLES_BYTES: u64 = SHARED_TILE_TABLE_AT + TILE_TABLE_BYTES as u64;
+
+/// Parameter sets whose tables are kept: some encoders change between a few picture parameter sets all the time.
+const MAX_TEMPLATES: usize = 8;
+/// Pictures that bring their tables along, 4 KiB to be copied each, before these are given memory of their own. That takes
+/// several calls of the driver, which a short stream does not repay, nor one that never comes back to its parameter sets.
+const COPIED_TABLES: u32 = 100;
+
+/// What the pictures of a pair of parameter sets share.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    template: Template,
+    /// The tables in memory of their own.
+    memory: OnceLock<Lease>,
+    /// Pictures that brought the tables along.
+    pictures: AtomicU32,
+}
+
+impl Prepared {
+    /// Memory with the tables, at [`SHARED_SCALING_LIST_AT`] and [`SHARED_TILE_TABLE_AT`]. `None` for the first pictures,
+    /// which bring them along.
+    fn tables(&self, from: &Memory) -> Result<Option<&DeviceBuffer>> {
+        if let Some(memory) = self.memory.get() {
+            return Ok(Some(memory.buffer()));
+        }
+        let pictures = self.pictures.load(Ordering::Relaxed);
+        if pictures < COPIED_TABLES {
+            self.pictures.store(pictures + 1, Ordering::Relaxed);
+            return Ok(None);
+        }
+        let mut memory = from.allocate(SHARED_TABLES_BYTES, Purpose::Upload, AtLimit::Wait)?;
+        memory.written_to(SHARED_TABLES_BYTES);
+        self.template.tables().write(&memory.view()?, SHARED_SCALING_LIST_AT, SHARED_TILE_TABLE_AT);
+        Ok(Some(self.memory.get_or_init(|| memory).buffer()))
+    }
+}
+
+/// The parameter sets that were used last, first.
+#[derive(Debug, Default)]
+pub(super) struct Templates(ArrayVec<Arc<Prepared>, MAX_TEMPLATES>);
+
+impl Templates {
+    /// What is the same for all pictures with these parameter sets.
+    pub(super) fn get(
+        &mut self,
+        sps: &Arc<Sps>,
+        pps: &Arc<Pps>,
+        class: &VideoClass,
+        geometry: &SurfaceGeometry,
+    ) -> Arc<Prepared> {
+        match self.0.iter().position(|known| known.template.is_for(sps, pps)) {
+            Some(at) => self.0[..=at].rotate_right(1),
+            None => {
+                self.0.truncate(MAX_TEMPLATES - 1);
+                let template = Template::new(sps, pps, class, geometry);
+                let (memory, pictures) = (OnceLock::new(), AtomicU32::new(0));
+                self.0.insert(0, Arc::new(Prepared { template, memory, pictures }));
+            }
+        }
+        self.0[0].clone()
+    }
+}
+
+/// A picture of HEVC, from its first slice segment on.
+#[derive(Debug)]
+pub(super) struct HevcPicture {
+    picture: Arc<Picture>,
+    prepared: Arc<Prepared>,
+    times: Times,
+    rps: ResolvedRps,
+    /// The pictures that it names, in the order of initial list 0; `None` if missing. As many as there are places, of
+    /// which the picture itself needs one, are too many.
+    references: ArrayVec<Option<Arc<Held>>, PLACES>,
+    /// Which of these slices take motion from: one, in a stream that conforms. One more than can be decoded.
+    collocated: ArrayVec<usize, { MAX_COLLOCATED + 1 }>,
+    hash: Option<PictureHash>,
+}
+
+impl HevcPicture {
+    pub(super) fn new(
+        picture: Arc<Picture>,
+        prepared: Arc<Prepared>,
+        times: Times,
+        rps: ResolvedRps,
+        references: ArrayVec<Option<Arc<Held>>, PLACES>,
+    ) -> Self {
+        HevcPicture { picture, prepared, times, rps, references, collocated: ArrayVec::new(), hash: None }
+    }
+
+    /// The parsed picture.
+    pub(super) fn picture(&self) -> &Arc<Picture> {
+        &self.picture
+    }
+
+    /// Notes where a slice takes motion from.
+    pub(super) fn add_collocated(&mut self, header: &SliceHeader) {
+        if let Some(collocated) = self.rps.collocated(header)
+            && !self.collocated.contains(&collocated)
+            && !self.collocated.is_full()
+        {
+            self.collocated.push(collocated);
+        }
+    }
+
+    /// Notes the hash of its samples. Where sub-layers were removed, hashes of theirs may follow the picture's own.
+    pub(super) fn set_hash(&mut self, hash: PictureHash) {
+        self.hash.get_or_insert(hash);
+    }
+}
+
+impl CodedPicture for HevcPicture {
+    fn poc(&self) -> i32 {
+        self.picture.pic_order_cnt_val
+    }
+
+    fn references(&self) -> &[Option<Arc<Held>>] {
+        &self.references
+    }
+
+    fn collocated(&self) -> &[usize] {
+        &self.collocated
+    }
+
+    fn is_random_access(&self) -> bool {
+        self.picture.is_irap()
+    }
+
+    fn scratch(&self) -> u64 {
+        self.prepared.template.scratch().size
+    }
+
+    fn describe<'a>(&'a self, placed: &Placed<'a>, operands: &mut Operands<'a>) -> Result<()> {
+        let Placed { class, memory, target, references: places, stream_len, chunk, scratch } = *placed;
+        let (rps, template) = (&self.rps, &self.prepared.template);
+        let entries = rps.initial_list0().zip(places).map(|(entry, &place)| PlacedReference {
+            place,
+            poc: entry.poc,
+            long_term: entry.long_term,
+        });
+        let counts = [rps.st_curr_before().len(), rps.st_curr_after().len(), rps.lt_curr().len()];
+        let references = References::new(counts, entries);
+        let view = chunk.view()?;
+        view.copy_in(0, &template.picture(&self.picture, target, &references, stream_len as u32));
+        let (tables, scaling_lists_at, tiles_at) = match self.prepared.tables(memory)? {
+            Some(tables) => (tables, SHARED_SCALING_LIST_AT, SHARED_TILE_TABLE_AT),
+            None => {
+                template.tables().write(&view, SCALING_LIST_AT, TILE_TABLE_AT);
+                (chunk, SCALING_LIST_AT, TILE_TABLE_AT)
+            }
+        };
+        let part = |method, offset| Operand::new(method, scratch).at(offset);
+        operands.push(Operand::new(video::HEVC_SET_TILE_SIZES_OFFSET, tables).at(tiles_at));
+        operands.push(part(video::HEVC_SET_FILTER_BUFFER_OFFSET, 0));
+        if self.picture.sps.scaling_list_enabled_flag {
+            operands.push(Operand::new(video::HEVC_SET_SCALING_LIST_OFFSET, tables).at(scaling_lists_at));
+        }
+        let areas = template.scratch();
+        if class.hevc.intra_top {
+            operands.push(part(video::SET_INTRA_TOP_BUF_OFFSET, areas.intra_top));
+        }
+        if class.hevc.scratch_4dc > 0 {
+            operands.push(part(video::UNNAMED_SCRATCH_OFFSET_4DC, areas.unnamed_4dc));
+        }
+        Ok(())
+    }
+
+    fn shows(&self) -> Shows {
+        let sps = &self.picture.sps;
+        let (crop, colour) = (sps.crop(), sps.colour());
+        let vui = sps.vui.as_ref();
+        Shows {
+            crop: Rect { left: crop.left, top: crop.top, width: crop.width, height: crop.height },
+            times: self.times,
+            is_key: self.picture.is_irap(),
+            colour: Colour {
+                primaries: colour.colour_primaries,
+                transfer: colour.transfer_characteristics,
+                matrix: colour.matrix_coeffs,
+                full_range: colour.video_full_range_flag,
+                chroma_location: vui.and_then(|vui| vui.chroma_sample_loc_type).map(|(top, _)| top as u8),
+            },
+            codec: CodecInfo::Hevc(HevcPictureInfo { sps: sps.clone(), hash: self.hash.clone() }),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! [`CodedPicture`]: what a codec knows of a picture that is to be decoded, and [`Format`]: what pictures of its sequence need.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+use hcq::DeviceBuffer;
+
+use super::held::Held;
+use super::info::Shows;
+use crate::class::VideoClass;
+use crate::error::Result;
+use crate::job::Operand;
+use crate::memory::Memory;
+use crate::surface::format::SurfaceGeometry;
+
+/// Most methods with addresses that a codec adds to those that all have.
+pub(crate) const MAX_OPERANDS: usize = 8;
+
+/// The methods with addresses of one picture that are its codec's alone.
+pub(crate) type Operands<'a> = ArrayVec<Operand<'a>, MAX_OPERANDS>;
+
+/// How the engine is told which codec it is to decode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Application {
+    /// Value of `SET_APPLICATION_ID`.
+    pub(crate) id: u32,
+    /// Value of `SET_CONTROL_PARAMS`.
+    pub(crate) control_params: u32,
+}
+
+/// What the pictures of a sequence need, whatever the codec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Format {
+    /// Layout of the surfaces.
+    pub(crate) geometry: SurfaceGeometry,
+    /// Pictures that the decoded picture buffer holds, the current one among them.
+    pub(crate) dpb: usize,
+    /// 16x16 blocks that the engine counts in a picture.
+    pub(crate) blocks: u32,
+    /// Bytes of the motion vectors that a picture leaves, a multiple of 256; 0 for a codec without any.
+    pub(crate) motion: u64,
+    /// Bytes that an engine works in for the length of a picture. Single pictures may need more.
+    pub(crate) scratch: u64,
+    /// Bytes of a picture's chunk of host memory that are the codec's: descriptor and tables. A multiple of 256; slice data
+    /// follow.
+    pub(crate) bitstream_at: u64,
+    /// The first of these bytes, which are written for every picture.
+    pub(crate) descriptor: usize,
+}
+
+impl Format {
+    /// Whether pictures of `other` can use what was allocated for this format.
+    pub(crate) fn fits(&self, other: &Format) -> bool {
+        let Format { geometry, dpb, blocks, motion, scratch: _, bitstream_at, descriptor } = *self;
+        (geometry, blocks, motion, bitstream_at, descriptor)
+            == (other.geometry, other.blocks, other.motion, other.bitstream_at, other.descriptor)
+            && other.dpb <= dpb
+    }
+}
+
+/// A picture between its front end and the engine.
+///
+/// A front end makes it when the picture begins, and hands it over when its slices are complete. Everything is asked once a
+/// picture or twice, so that a call by table costs nothing that could be measured.
+pub(crate) trait CodedPicture: fmt::Debug + Send {
+    /// Picture order count, or what else messages call it by.
+    fn poc(&self) -> i32;
+
+    /// The pictures that it refers to, in an order of the codec's own; `None` for one that does not exist. One that is
+    /// named twice stands there twice. All are of the picture's own [`Format`].
+    fn references(&self) -> &[Option<Arc<Held>>];
+
+    /// Which of these it takes motion vectors from: each once.
+    fn collocated(&self) -> &[usize];
+
+    /// Whether pictures that follow this one in decoding and output order take no motion from pictures before it.
+    fn is_random_access(&self) -> bool;
+
+    /// Bytes of scratch.
+    fn scratch(&self) -> u64;
+
+    /// Writes what the engine is told of the picture to its chunk of host memory, and adds the methods that point there and at
+    /// scratch.
+    fn describe<'a>(&'a self, placed: &Placed<'a>, operands: &mut Operands<'a>) -> Result<()>;
+
+    /// What is said of the picture when it is shown. Called once.
+    fn shows(&self) -> Shows;
+}
+
+/// Where a picture, its references and its memory have their places.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placed<'a> {
+    /// Row of the engine's class.
+    pub(crate) class: &'a VideoClass,
+    /// For tables that are to stay.
+    pub(crate) memory: &'a Memory,
+    /// The picture's place in the engine's picture table.
+    pub(crate) target: u8,
+    /// Those of its references, in their order.
+    pub(crate) references: &'a [u8],
+    /// Bytes of slice data.
+    pub(crate) stream_len: u64,
+    /// The picture's chunk of host memory. The first [`Format::bitstream_at`] bytes are the codec's.
+    pub(crate) chunk: &'a DeviceBuffer,
+    /// Scratch of as many bytes as the picture needs, at least.
+    pub(crate) scratch: &'a DeviceBuffer,
+}
