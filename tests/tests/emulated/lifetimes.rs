@@ -146,7 +146,9 @@ fn sessions_come_and_go() {
         streams.iter().for_each(|stream| session(stream));
     }
     let after = machine.kernel.usage();
-    assert_eq!((after.clients, after.descriptors), (one.clients, one.descriptors));
+    assert_eq!(after.clients, one.clients);
+    // A queue has an event, and so a descriptor, from the first wait that sleeps.
+    assert!(after.descriptors <= one.descriptors + after.channels, "{} descriptors", after.descriptors);
     assert!(after.channels <= 1 + 2 * context.engines().len());
     assert_eq!(after.vidmem, context.kept_memory(Placement::Vidmem), "pictures of sessions that are gone");
     assert!(after.vidmem > 0 && context.reserved_memory() == 0);
