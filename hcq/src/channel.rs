@@ -35,7 +35,7 @@ pub(crate) struct ChannelMemory {
 /// A channel bound to one engine, scheduled and ready for work.
 #[derive(Debug)]
 pub(crate) struct Channel {
-    // Field order is drop order: the engine object, the channel, its memory.
+    // Field order is drop order: the engine object, the channel, its memory. A queue closes the channel before that.
     object: Arc<RmObject>,
     channel: Arc<RmObject>,
     memory: ChannelMemory,
@@ -147,10 +147,7 @@ impl Channel {
     ///
     /// What the resource manager says if it does not free the channel: then the engine may still be at work in it.
     pub(crate) fn close(&self) -> Result<()> {
-        // The engine object goes with its channel, should it not go before.
-        if let Err(error) = self.object.free() {
-            log::warn!("{error}");
-        }
+        // The engine object goes with it, and not before: an engine at work would miss it, and one that hangs lets no object go.
         self.channel.free()?;
         self.object.went_with_parent();
         Ok(())

@@ -1,13 +1,15 @@
 //! [`Channels`]: the queues of a context. They are made when first needed, taken down when they stall, and replaced when they
 //! are dead: a channel is lost then, its engine is not.
 
-use std::collections::BTreeMap;
+mod lanes;
+
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hcq::{CopyCommands, CopyQueue, Device, EngineKind, EngineType, Patience, Profiler, Queue, SyncPoint};
 
+use self::lanes::Lanes;
 use crate::class::VideoClass;
 use crate::engines::Priority;
 use crate::error::{Error, Result};
@@ -21,6 +23,9 @@ const PATIENCE_PER_BLOCK: Duration = Duration::from_micros(40);
 const EMULATED: u32 = 8;
 /// How often work that finds its channel dead is tried on a new one.
 const TRIES: usize = 3;
+
+/// So many copy engines, the first ones, share their work with graphics.
+const WITH_GRAPHICS: usize = 2;
 
 /// Which copy queue serves a copy. A copy that waits for an engine keeps those behind it waiting, so only copies that wait for
 /// the same engine stand in one queue, and none stands in front of copies that wait for nothing.
@@ -49,8 +54,10 @@ pub(crate) struct Channels {
     device: Device,
     class: VideoClass,
     /// Declared before those it waits for: what they signal with is freed with them then.
-    copy: Mutex<BTreeMap<CopyLane, CopyQueue>>,
-    video: Mutex<BTreeMap<(EngineType, Priority), Arc<VideoQueue>>>,
+    copy: Lanes<CopyLane, CopyQueue>,
+    video: Lanes<(EngineType, Priority), Arc<VideoQueue>>,
+    /// The copy engines that the copy lanes take in turn.
+    copy_engines: Vec<EngineType>,
     profiler: OnceLock<Arc<Profiler>>,
     /// Blocks of the largest picture that was decoded so far.
     largest: AtomicU32,
@@ -59,17 +66,26 @@ pub(crate) struct Channels {
 }
 
 impl Channels {
-    pub(crate) fn new(device: Device, class: VideoClass) -> Arc<Channels> {
+    /// Those for the NVDEC `engines` of `device`; none is made yet.
+    pub(crate) fn new(device: Device, class: VideoClass, engines: &[EngineType]) -> Result<Arc<Channels>> {
         let software = if device.is_emulated() { EMULATED } else { 1 };
-        Arc::new(Channels {
+        let mut copy_engines = device.engines_of(EngineKind::Copy)?;
+        if copy_engines.len() > WITH_GRAPHICS {
+            copy_engines.drain(..WITH_GRAPHICS);
+        }
+        copy_engines.reverse();
+        let behind = engines.iter().map(|&engine| CopyLane::Behind(engine));
+        let priorities = |&engine| [Priority::Bulk, Priority::Prompt].map(|priority| (engine, priority));
+        Ok(Arc::new(Channels {
             device,
             class,
-            video: Mutex::default(),
-            copy: Mutex::default(),
+            video: Lanes::new(engines.iter().flat_map(priorities)),
+            copy: Lanes::new([CopyLane::Free].into_iter().chain(behind)),
+            copy_engines,
             profiler: OnceLock::new(),
             largest: AtomicU32::new(0),
             stall_ms: AtomicU64::new((PATIENCE * software).as_millis() as u64),
-        })
+        }))
     }
 
     /// The GPU.
@@ -77,19 +93,10 @@ impl Channels {
         &self.device
     }
 
-    fn video(&self) -> MutexGuard<'_, BTreeMap<(EngineType, Priority), Arc<VideoQueue>>> {
-        self.video.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn copy(&self) -> MutexGuard<'_, BTreeMap<CopyLane, CopyQueue>> {
-        self.copy.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// All queues that there are.
     fn queues(&self) -> Vec<Arc<Queue>> {
-        let mut queues: Vec<_> = self.video().values().map(|queue| queue.queue().clone()).collect();
-        queues.extend(self.copy().values().map(|queue| queue.queue().clone()));
-        queues
+        let video = self.video.all().map(|queue| queue.queue().clone());
+        video.chain(self.copy.all().map(|queue| queue.queue().clone())).collect()
     }
 
     /// The queue of `engine`, and whether it is new.
@@ -98,32 +105,32 @@ impl Channels {
         engine: EngineType,
         priority: Priority,
     ) -> Result<(Arc<VideoQueue>, bool)> {
-        let mut queues = self.video();
-        if let Some(queue) = queues.get(&(engine, priority)).filter(|queue| queue.queue().check().is_ok()) {
-            return Ok((queue.clone(), false));
-        }
-        let queue = Arc::new(VideoQueue::new(&self.device, engine, self.class)?);
-        queue.queue().profile(self.profiler.get().cloned())?;
-        let dead = queues.insert((engine, priority), queue.clone());
-        drop(queues);
-        // Not under the lock: the last to have it waits for the engine.
-        drop(dead);
-        Ok((queue, true))
+        self.video.get(
+            (engine, priority),
+            |queue| queue.queue(),
+            || {
+                let queue = Arc::new(VideoQueue::new(&self.device, engine, self.class)?);
+                queue.queue().profile(self.profiler.get().cloned())?;
+                Ok(queue)
+            },
+        )
     }
 
     /// The copy queue of `lane`.
     pub(crate) fn copy_queue(&self, lane: CopyLane) -> Result<CopyQueue> {
-        let mut queues = self.copy();
-        if let Some(queue) = queues.get(&lane).filter(|queue| queue.queue().check().is_ok()) {
-            return Ok(queue.clone());
-        }
-        let queue = CopyQueue::new(&self.device, None)?;
-        queue.queue().profile(self.profiler.get().cloned())?;
-        let dead = queues.insert(lane, queue.clone());
-        drop(queues);
-        // As above.
-        drop(dead);
-        Ok(queue)
+        let made = self.copy.get(
+            lane,
+            |queue| queue.queue(),
+            || {
+                let engines = &self.copy_engines;
+                let engine =
+                    engines.get(self.copy.position(lane).unwrap_or(0) % engines.len().max(1)).copied();
+                let queue = CopyQueue::new(&self.device, engine)?;
+                queue.queue().profile(self.profiler.get().cloned())?;
+                Ok(queue)
+            },
+        );
+        Ok(made?.0)
     }
 
     /// Submits copies behind `waits`, on the queue that belongs to them; again on a new one should the channel die of others.
@@ -212,12 +219,19 @@ impl Channels {
         over(self.mended(|patience| point.wait_near(slack, nap, patience)))
     }
 
-    /// Waits, and once more should what it waited for have stalled and been taken down.
+    /// Waits, and again whenever what it waited for has stalled and was taken down: once for each queue at most, since what is
+    /// waited for was submitted before, and a queue is taken down once.
     fn mended(&self, wait: impl Fn(Patience) -> hcq::Result<()>) -> hcq::Result<()> {
-        match wait(self.patience()) {
-            Err(error @ hcq::Error::Stalled { .. }) if self.can_be_mended(&error) => wait(self.patience()),
-            outcome => outcome,
+        let mut outcome = wait(self.patience());
+        for _ in 0..self.video.len() + self.copy.len() {
+            match outcome {
+                Err(error @ hcq::Error::Stalled { .. }) if self.can_be_mended(&error) => {
+                    outcome = wait(self.patience())
+                }
+                outcome => return outcome,
+            }
         }
+        outcome
     }
 
     /// Has the times collected at which engines work. All callers get the same profiler.

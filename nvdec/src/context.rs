@@ -51,7 +51,7 @@ impl Context {
         let limits = device.client().kernel().engine_limits(EngineKind::Nvdec);
         let limits = limits.and_then(|limits| limits.downcast_ref::<EngineLimits>()).copied();
         let class = limits.map_or(*class, |limits| limits.shaped(class));
-        let channels = Channels::new(device, class);
+        let channels = Channels::new(device, class, &engines)?;
         Ok(Arc::new(Context {
             memory: Memory::new(&channels),
             channels,
