@@ -75,6 +75,11 @@ impl EngineSet {
         self.iter().skip(from).take((to - from).max(1)).collect()
     }
 
+    /// The first `count` of them.
+    pub(crate) fn first(self, count: usize) -> EngineSet {
+        if self.len() <= count { self } else { self.iter().take(count).collect() }
+    }
+
     /// Whether there is none.
     pub fn is_empty(self) -> bool {
         self.0 == 0

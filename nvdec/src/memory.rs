@@ -8,6 +8,7 @@ use crate::channels::Channels;
 use crate::error::{Error, Result};
 
 pub(crate) mod motion;
+pub(crate) mod scratch;
 pub(crate) mod status;
 pub(crate) mod store;
 pub(crate) mod upload;

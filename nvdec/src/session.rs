@@ -19,7 +19,7 @@ use crate::pictures::record::{Identity, PictureRecord};
 use crate::queue::VideoQueue;
 use crate::scheduler::Plan;
 use crate::scheduler::cost::{CostModel, Time};
-use crate::scheduler::share::EngineStay;
+use crate::scheduler::share::{EngineStay, Member};
 use crate::status::{self, PictureFault};
 use crate::uses::Latest;
 
@@ -46,7 +46,7 @@ const SHORT_NAP: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct Session {
     context: Arc<Context>,
-    number: u64,
+    member: Member,
     engines: EngineSet,
     _stay: Option<EngineStay>,
     priority: Priority,
@@ -121,7 +121,7 @@ impl Session {
         };
         Ok(Session {
             context: context.clone(),
-            number: context.share().number_session(),
+            member: context.share().join(),
             engines,
             _stay: stay,
             priority,
@@ -150,8 +150,13 @@ impl Session {
     pub(crate) fn share(&self) -> (EngineSet, usize) {
         match self.engines.len() {
             1 => (self.engines, 1),
-            _ => self.context.share().part(self.number, self.engines),
+            _ => self.member.part(self.engines),
         }
+    }
+
+    /// How many engines the session takes memory for: fewer, the more sessions there are.
+    pub(crate) fn part_size(&self) -> usize {
+        self.context.share().part_size(self.engines)
     }
 
     /// Which of the queues is that of `engine`, opened if need be.
@@ -271,7 +276,7 @@ impl Session {
             observer.submitted(&Submitted { job, waits: self.waits.as_slice(), record: &record });
         }
         if self.inflight.is_empty() {
-            self.context.share().set_busy(self.number, true);
+            self.member.set_busy(true);
         }
         self.inflight.push_back(InFlight { slot, record: record.clone(), bytes });
         self.finished.bitstream_bytes += bytes;
@@ -355,7 +360,7 @@ impl Session {
             }
             self.status.give_back(settled.iter().map(|picture| picture.slot));
             if self.inflight.is_empty() {
-                self.context.share().set_busy(self.number, false);
+                self.member.set_busy(false);
             }
         }
     }
@@ -399,9 +404,6 @@ impl Drop for Session {
     /// The queues outlive the session; what it had on them does not.
     fn drop(&mut self) {
         self.context.device().reclaim();
-        if !self.inflight.is_empty() {
-            self.context.share().set_busy(self.number, false);
-        }
     }
 }
 

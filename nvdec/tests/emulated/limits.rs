@@ -1,14 +1,15 @@
 //! What a stream may take, however it is made: GPU memory at every moment, and the size of its pictures.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use hcq::Device;
 use hcq::kernel::emulated::EmulatedKernel;
-use nvdec::{Codec, Context, Decoder, DecoderOptions, Error, Units, emulated};
+use nvdec::{Codec, Context, Decoder, DecoderOptions, Downloader, Engines, Error, Mode, Units, emulated};
 
-use crate::support::{decode_on, stream, sums};
+use crate::support::{decode_on, stream, sum, sums};
 
 fn open(kernel: &EmulatedKernel) -> Arc<Context> {
     Context::new(Device::open(Arc::new(kernel.clone()), 0).unwrap()).unwrap()
@@ -99,4 +100,72 @@ fn frames_that_are_held_count() {
     held.clear();
     assert_eq!(frames.by_ref().map(Result::unwrap).count(), sums("h_ra_cra").len());
     assert!(frames.take_error().is_none());
+}
+
+/// With more streams than engines, each takes what it would on an engine of its own.
+#[test]
+fn many_streams_take_what_they_would_on_an_engine_each() {
+    const STREAMS: usize = 14;
+    let data = stream("x_wpp");
+    let taken = |options: DecoderOptions| {
+        let context = open(&emulated::h200().unwrap());
+        let decoder = || Decoder::new(&context, Codec::Hevc, options).unwrap();
+        let mut decoders: Vec<_> = (0..STREAMS).map(|_| decoder()).collect();
+        let mut streams: Vec<_> =
+            decoders.iter_mut().map(|decoder| decoder.frames(Units::new(&data))).collect();
+        let (mut most, mut frames) = (0, 0);
+        loop {
+            let before = frames;
+            for stream in &mut streams {
+                frames += stream.next().map(Result::unwrap).iter().count();
+                most = context.allocated_memory().max(most);
+            }
+            if frames == before {
+                break;
+            }
+        }
+        assert_eq!(frames, STREAMS * sums("x_wpp").len());
+        let price = |stream: &mut nvdec::Frames<_, _>| stream.decoder().price().unwrap().total();
+        (most, streams.iter_mut().map(price).sum::<u64>())
+    };
+    let each = taken(DecoderOptions { engines: Engines::LeastBusy, ..DecoderOptions::default() });
+    let all = taken(DecoderOptions::default());
+    assert_eq!(all.1, each.1, "promised");
+    assert!(all.0 <= each.0 + each.0 / 10, "{all:?} of all engines, {each:?} of one each");
+}
+
+/// The memory of a stream is for as many engines as it has a part of, while others come and go; its pictures are the same.
+#[test]
+fn memory_follows_the_number_of_streams() {
+    let context = open(&emulated::h200().unwrap());
+    let names = ["h_tmvp2_o", "s_lt_rplm", "h_tmvp2_o", "h_ra_cra", "h_ra_cra", "h_tmvp2_o"];
+    let data: Vec<u8> = names.iter().flat_map(|name| stream(name)).collect();
+    let expected: Vec<String> = names.iter().flat_map(|name| sums(name)).collect();
+    let downloader = Downloader::new(&context);
+    for mode in [Mode::Balanced, Mode::LowLatency] {
+        let new = || {
+            let options = DecoderOptions { mode, ..DecoderOptions::default() };
+            Decoder::new(&context, Codec::Hevc, options).unwrap()
+        };
+        let mut decoder = new();
+        let mut others = Vec::new();
+        let mut frames = decoder.frames(Units::new(&data));
+        let (mut shown, mut prices) = (Vec::new(), BTreeSet::new());
+        while let Some(frame) = frames.next() {
+            shown.push(sum(&downloader, frame.unwrap()).unwrap());
+            prices.insert(frames.decoder().price().unwrap().motion);
+            match shown.len() % 24 {
+                8 => others.extend((0..13).map(|_| new())),
+                12 => others.truncate(2),
+                16 => others.clear(),
+                _ => {}
+            }
+        }
+        assert!(frames.take_error().is_none());
+        assert_eq!(shown, expected, "{mode:?}");
+        assert!(prices.len() > 2, "{prices:?}");
+        drop(frames);
+        decoder.finish().unwrap();
+        assert_eq!(context.reserved_memory(), decoder.price().unwrap().total());
+    }
 }

@@ -14,7 +14,7 @@ use nvdec::{
 };
 use proptest::prelude::*;
 
-use crate::support::{decode_on, stream, sums};
+use crate::support::{decode_on, stream, sum, sums};
 
 /// Streams that differ in what ties their pictures together: hierarchical B pictures with and without leading ones,
 /// low delay, temporal layers, long-term references, motion from pictures far back; and in format.
@@ -88,12 +88,6 @@ fn groups_of_pictures_spread() {
 }
 
 /// MD5 of a frame's samples.
-fn sum(downloader: &Downloader, frame: Frame) -> nvdec::Result<String> {
-    let mut planes = Vec::new();
-    downloader.start(frame)?.wait()?.write_planar(&mut planes);
-    Ok(Md5::digest(&planes).iter().map(|b| format!("{b:02x}")).collect())
-}
-
 fn decoder(context: &Arc<Context>, options: DecoderOptions) -> Decoder {
     Decoder::new(context, Codec::Hevc, options).unwrap()
 }
