@@ -7,7 +7,7 @@ use hcq::{EngineKind, EngineType};
 /// Which engines decode a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Engines {
-    /// All that the GPU has; while other sessions decode as well, an equal part of them.
+    /// All that the GPU has; while there are other sessions, an equal part of them.
     #[default]
     All,
     /// The one with the least to do when the session begins.

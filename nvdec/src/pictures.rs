@@ -133,6 +133,20 @@ impl Pictures {
         self.session.statistics()
     }
 
+    /// Whether pictures may be so large, by what the caller said.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManySamples`]
+    pub(crate) fn check_size(&self, (width, height): (u32, u32)) -> Result<()> {
+        match self.options.max_luma_samples {
+            Some(limit) if u64::from(width) * u64::from(height) > limit => {
+                Err(Error::TooManySamples { width, height, limit })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What pictures of `format` will cost.
     pub(crate) fn price_of(&self, format: &Format) -> Price {
         format_memory::price(format, &self.options, self.session.part_size())
