@@ -167,9 +167,8 @@ fn memory_follows_the_number_of_streams() {
         assert!(frames.take_error().is_none());
         assert_eq!(shown, expected, "{mode:?}");
         assert!(prices.len() > 2, "{prices:?}");
-        drop(frames);
-        decoder.finish().unwrap();
-        assert_eq!(context.reserved_memory(), decoder.price().unwrap().total());
+        frames.decoder().finish().unwrap();
+        assert_eq!(context.reserved_memory(), frames.decoder().price().unwrap().total());
     }
 }
 
