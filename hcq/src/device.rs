@@ -157,8 +157,8 @@ impl Device {
         Ok(u64::from(self.inner.client.free_memory(self.inner.subdevice.handle())?) << 10)
     }
 
-    /// Asks the driver to raise the clocks until the value is dropped, which nothing here does by itself. It concerns all
-    /// programs on the GPU. Never run on hardware.
+    /// Asks the driver to raise the clocks until the value is dropped, which nothing here does by itself. It concerns
+    /// all programs on the GPU. Never run on hardware.
     ///
     /// # Errors
     ///

@@ -163,9 +163,9 @@ impl Context {
         self.channels.set_stall_timeout(time);
     }
 
-    /// Limits the GPU memory, in bytes, of all decoders and surfaces of the context together; none with `None`. To begin with
-    /// it is what [`MemoryLimit`](crate::MemoryLimit) says. It bounds what is allocated at every moment, memory included that
-    /// has no owner any more and that engines are still at work in.
+    /// Limits the GPU memory, in bytes, of all decoders and surfaces of the context together; none with `None`. To
+    /// begin with it is what [`MemoryLimit`](crate::MemoryLimit) says. It bounds what is allocated at every moment,
+    /// memory included that has no owner any more and that engines are still at work in.
     ///
     /// A sequence that would exceed it by its [`Price`](crate::Price) is not begun: its decoder answers
     /// [`Sent::NoMemory`](crate::Sent::NoMemory) until others have ended. What was begun goes on.
@@ -205,8 +205,8 @@ impl Context {
         self.memory.release();
     }
 
-    /// Asks the driver to raise the clocks of the GPU until the context ends, which it never does by itself. It concerns all
-    /// programs on the GPU, which share its clocks and its power. Never run on hardware.
+    /// Asks the driver to raise the clocks of the GPU until the context ends, which it never does by itself. It
+    /// concerns all programs on the GPU, which share its clocks and its power. Never run on hardware.
     ///
     /// # Errors
     ///

@@ -91,9 +91,9 @@ impl Decoder {
         self.pictures.statistics()
     }
 
-    /// What the present sequence costs at most, once its first picture told: less, the more decoders of the context there are, and
-    /// changed by the first picture behind one that comes or goes. Single pictures with more tiles than the first may
-    /// make scratch memory grow beyond it.
+    /// What the present sequence costs at most, once its first picture told: less, the more decoders of the context
+    /// there are, and changed by the first picture behind one that comes or goes. Single pictures with more tiles than
+    /// the first may make scratch memory grow beyond it.
     pub fn price(&self) -> Option<Price> {
         self.pictures.price()
     }

@@ -17,8 +17,8 @@ const TRIES: usize = 3;
 /// Copies frames to the host. Copies run on the GPU behind the decode; the host waits only for the frame that
 /// it wants to look at.
 ///
-/// The host memory that they are copied to is bounded: 256 MiB to begin with ([`with_limit`](Self::with_limit)), and one frame
-/// in any case.
+/// The host memory that they are copied to is bounded: 256 MiB to begin with ([`with_limit`](Self::with_limit)), and
+/// one frame in any case.
 #[derive(Debug)]
 pub struct Downloader {
     context: Arc<Context>,
@@ -185,8 +185,8 @@ impl Downloader {
     /// Most bytes of host memory to begin with: 256 MiB, 85 frames of 1920x1080 at 8 bits.
     pub const DEFAULT_LIMIT: u64 = 256 << 20;
 
-    /// With another limit for the host memory that frames are copied to, in bytes; without one if `None`. What was started before
-    /// does not count.
+    /// With another limit for the host memory that frames are copied to, in bytes; without one if `None`. What was
+    /// started before does not count.
     #[must_use]
     pub fn with_limit(self, bytes: impl Into<Option<u64>>) -> Self {
         Downloader { staging: Staging::new(bytes.into()), ..self }
@@ -196,8 +196,8 @@ impl Downloader {
     ///
     /// # Errors
     ///
-    /// [`Error::DownloadsHeld`] if downloads that are not dropped hold all the host memory that may be taken; [`Error::Gpu`] if the
-    /// frame is another device's, if there is no memory, or if the copy engine's channel is dead.
+    /// [`Error::DownloadsHeld`] if downloads that are not dropped hold all the host memory that may be taken;
+    /// [`Error::Gpu`] if the frame is another device's, if there is no memory, or if the copy engine's channel is dead.
     pub fn start(&self, frame: Frame) -> Result<Download> {
         let window = frame.crop();
         self.start_window(frame, window)

@@ -78,9 +78,9 @@ pub struct DecoderOptions {
     /// Frames that the caller may hold while decoding goes on, beyond what the stream itself needs.
     /// [`DecoderOptions::DEFAULT_HELD_FRAMES`] if `None`.
     pub held_frames: Option<usize>,
-    /// Largest pictures, in luma samples: a stream of a few bytes may say that its pictures are as large as the engine decodes,
-    /// and that takes gigabytes. [`DecoderOptions::DEFAULT_MAX_LUMA_SAMPLES`] to begin with; with `None`, whatever the engine
-    /// decodes. Beyond it there is an [`Error::TooManySamples`](crate::Error::TooManySamples).
+    /// Largest pictures, in luma samples: a stream of a few bytes may say that its pictures are as large as the engine
+    /// decodes, and that takes gigabytes. [`DecoderOptions::DEFAULT_MAX_LUMA_SAMPLES`] to begin with; with `None`,
+    /// whatever the engine decodes. Beyond it there is an [`Error::TooManySamples`](crate::Error::TooManySamples).
     pub max_luma_samples: Option<u64>,
 }
 
@@ -160,8 +160,8 @@ pub struct ContextOptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MemoryLimit {
-    /// Three quarters of the GPU memory that is free when the context is made, so that something is left for others on the GPU.
-    /// None where the driver does not say how much that is, as in some sandboxes.
+    /// Three quarters of the GPU memory that is free when the context is made, so that something is left for others on
+    /// the GPU. None where the driver does not say how much that is, as in some sandboxes.
     #[default]
     MostOfFree,
     /// None: as much as there is.

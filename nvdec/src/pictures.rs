@@ -52,8 +52,8 @@ pub(crate) struct Pictures {
     application: Application,
     session: Session,
     memory: Option<FormatMemory>,
-    /// The format that the reservation has room for while that is not begun.
-    admitted: Option<Format>,
+    /// The format that the reservation has room for while that is not begun, on so many engines.
+    admitted: Option<(Format, usize)>,
     /// Pictures that are not submitted yet.
     lookahead: Lookahead<Waiting>,
     /// Pictures handed over so far, and the bytes of their slices.
@@ -149,7 +149,7 @@ impl Pictures {
 
     /// What pictures of `format` will cost.
     pub(crate) fn price_of(&self, format: &Format) -> Price {
-        format_memory::price(format, &self.options, self.session.part_size())
+        format_memory::price(format, &self.options, self.affordable(format))
     }
 
     /// What those of the present format cost.
@@ -250,21 +250,29 @@ impl Pictures {
     /// Whether the budget has room for pictures of a format that is not the present one.
     fn is_admitted(&mut self, format: &Format) -> Result<bool> {
         let Some(limit) = self.context.memory_limit() else { return Ok(true) };
-        if self.admitted.is_some_and(|admitted| admitted == *format) {
+        if self.admitted.is_some_and(|(admitted, _)| admitted == *format) {
             return Ok(true);
         }
-        let price = self.price_of(format).total();
+        let (engines, price) = (self.affordable(format), self.price_of(format).total());
         if price > limit {
             return Err(Error::TooExpensive { price, limit });
         }
         // What the present one has stays promised until it is given back.
         let admitted = price <= self.reservation.bytes() || self.reservation.resize(price);
-        self.admitted = admitted.then_some(*format);
+        self.admitted = admitted.then_some((*format, engines));
         Ok(admitted)
     }
 
-    /// Has the memory be for as many engines as the session has a part of, now that sessions came or went. `false`: pictures are
-    /// to be submitted before, and there is no surface.
+    /// For how many engines pictures of `format` get memory: for the session's part of them, or for a single one where
+    /// the limit has no room for more even if all of it is free.
+    fn affordable(&self, format: &Format) -> usize {
+        let engines = self.session.part_size();
+        let is_too_much = |limit| format_memory::price(format, &self.options, engines).total() > limit;
+        if self.context.memory_limit().is_some_and(is_too_much) { 1 } else { engines }
+    }
+
+    /// Has the memory be for as many engines as the session has a part of, now that sessions came or went. `false`:
+    /// pictures are to be submitted before, and there is no surface.
     #[inline]
     fn follow_share(&mut self) -> Result<bool> {
         let engines = self.session.part_size();
@@ -303,6 +311,7 @@ impl Pictures {
         }
         self.lookahead.set_limits(self.options.mode.lookahead(engines, memory.pool.capacity()));
         self.session.upload.set_enough(memory.uploads);
+        self.session.set_most(engines);
         self.reservation.resize(resized);
         Ok(true)
     }
@@ -312,7 +321,8 @@ impl Pictures {
         if self.memory.as_ref().is_some_and(|memory| memory.format().fits(format)) {
             return Ok(());
         }
-        let engines = self.session.part_size();
+        let admitted = self.admitted.filter(|(admitted, _)| admitted == format);
+        let engines = admitted.map_or_else(|| self.affordable(format), |(_, engines)| engines);
         // Only when the first slice was lost: `make_room_for` did not see a picture begin.
         self.submit_all_beyond_capacity()?;
         self.spare = None;
@@ -323,8 +333,10 @@ impl Pictures {
             // Its first picture was not seen to begin, or there was no limit yet.
             log::debug!("a sequence that takes {price} bytes exceeds the memory limit");
         }
-        let memory = FormatMemory::new(self.context.memory(), format, &self.options, engines)?;
+        let mut memory = FormatMemory::new(self.context.memory(), format, &self.options, engines)?;
         self.lookahead.set_limits(self.options.mode.lookahead(engines, memory.pool.capacity()));
+        memory.wanted = self.session.part_size();
+        self.session.set_most(engines);
         self.session.upload.set_enough(memory.uploads);
         self.context.channels().note_picture(format.blocks);
         self.memory = Some(memory);

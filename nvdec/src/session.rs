@@ -48,6 +48,8 @@ pub(crate) struct Session {
     context: Arc<Context>,
     member: Member,
     engines: EngineSet,
+    /// Most engines at a time.
+    most: usize,
     _stay: Option<EngineStay>,
     priority: Priority,
     /// Opened when a picture is first planned on the engine.
@@ -122,6 +124,7 @@ impl Session {
         Ok(Session {
             context: context.clone(),
             member: context.share().join(),
+            most: usize::MAX,
             engines,
             _stay: stay,
             priority,
@@ -150,8 +153,16 @@ impl Session {
     pub(crate) fn share(&self) -> (EngineSet, usize) {
         match self.engines.len() {
             1 => (self.engines, 1),
-            _ => self.member.part(self.engines),
+            _ => {
+                let (engines, sessions) = self.member.part(self.engines);
+                (engines.first(self.most), sessions)
+            }
         }
+    }
+
+    /// Has pictures go to no more engines at a time: those that there is memory for.
+    pub(crate) fn set_most(&mut self, engines: usize) {
+        self.most = engines;
     }
 
     /// How many engines the session takes memory for: fewer, the more sessions there are.

@@ -11,9 +11,9 @@ use crate::error::Result;
 use crate::scheduler::cost::Time;
 use crate::uses::Uses;
 
-/// The scratch memory of one session, one buffer an engine, as long as there may be so many. Then a buffer goes from one
-/// engine to the next behind the work that it was used for. Not shared with other sessions: a damaged stream may make an engine
-/// read what it did not write.
+/// The scratch memory of one session, one buffer an engine, as long as there may be so many. Then a buffer goes from
+/// one engine to the next behind the work that it was used for. Not shared with other sessions: a damaged stream may
+/// make an engine read what it did not write.
 #[derive(Debug)]
 pub(crate) struct ScratchStore {
     source: Arc<Memory>,
@@ -59,7 +59,8 @@ impl ScratchStore {
         self.buffers.truncate(self.most);
     }
 
-    /// The number of a buffer of at least `size` bytes for a picture on `engine`, which has to wait for `waits` as well.
+    /// The number of a buffer of at least `size` bytes for a picture on `engine`, which has to wait for `waits` as
+    /// well.
     pub(crate) fn take(
         &mut self,
         engine: EngineType,

@@ -98,8 +98,8 @@ impl Share {
         Member { share: self.clone(), number: self.sessions.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// How many of `engines` a session has when all sessions that are there have pictures in flight; at most, if the parts
-    /// are not equal. What a session takes memory for, so that many of them take no more than they use.
+    /// How many of `engines` a session has when all sessions that are there have pictures in flight; at most, if the
+    /// parts are not equal. What a session takes memory for, so that many of them take no more than they use.
     pub(crate) fn part_size(&self, engines: EngineSet) -> usize {
         engines.len().div_ceil(self.alive.load(Ordering::Relaxed).max(1)).max(1)
     }
@@ -120,8 +120,7 @@ impl Share {
     }
 
     /// Those of `engines` that session `number` uses, and by how many sessions all are shared: its part of them, of as
-    /// many as there are sessions with pictures in flight, and no more than it has memory for
-    /// ([`part_size`](Self::part_size)). A picture that waits for a reference on another engine keeps
+    /// many as there are sessions with pictures in flight. A picture that waits for a reference on another engine keeps
     /// all that stands behind it there waiting, the pictures of other sessions too: seven streams that all use all
     /// engines were not two thirds as fast on an H200 as seven with one each.
     fn part(&self, number: u64, engines: EngineSet) -> (EngineSet, usize) {
@@ -129,7 +128,7 @@ impl Share {
         let rank = sessions.iter().position(|&known| known == number);
         let (rank, count) = rank.map_or((sessions.len(), sessions.len() + 1), |rank| (rank, sessions.len()));
         drop(sessions);
-        (engines.part(rank, count).first(self.part_size(engines)), count)
+        (engines.part(rank, count), count)
     }
 
     /// The engine with the least to do for this process, for as long as the second value lives.

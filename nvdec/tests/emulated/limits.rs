@@ -140,7 +140,8 @@ fn many_streams_take_what_they_would_on_an_engine_each() {
     assert!(all.0 <= each.0 + each.0 / 10, "{all:?} of all engines, {each:?} of one each");
 }
 
-/// The memory of a stream is for as many engines as it has a part of, while others come and go; its pictures are the same.
+/// The memory of a stream is for as many engines as it has a part of, while others come and go; its pictures are the
+/// same.
 #[test]
 fn memory_follows_the_number_of_streams() {
     let context = open(&emulated::h200().unwrap());
@@ -314,10 +315,8 @@ fn downloads_are_bounded() {
     let taken = kernel.usage().sysmem;
     assert_eq!(taken - before, 3 * one);
     let error = start(&downloader, 3).unwrap_err();
-    assert!(
-        matches!(error, Error::DownloadsHeld { downloads: 3, held, limit, .. } if held == 3 * one && limit == 3 * one + one / 2),
-        "{error}"
-    );
+    let Error::DownloadsHeld { downloads, held: taken_by, limit, .. } = error else { panic!("{error}") };
+    assert_eq!((downloads, taken_by, limit), (3, 3 * one, 3 * one + one / 2));
     for number in 3..8 {
         held.remove(0).wait().unwrap();
         held.push(start(&downloader, number).unwrap());

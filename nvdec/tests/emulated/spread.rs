@@ -230,8 +230,15 @@ fn a_limit_holds_sequences_back() {
     drop(first);
     assert_eq!(feed(&mut second), Sent::Accepted);
     assert_eq!(second.flush().unwrap(), Sent::Accepted);
-    context.set_memory_limit(Some(price - 1));
     drop(second);
+    // What does not get memory for all engines goes to one.
+    context.set_memory_limit(Some(price - 1));
+    let mut third = decoder(&context, options);
+    assert_eq!(third.frames(Units::new(&data)).map(Result::unwrap).count(), 33);
+    let price = third.price().unwrap().total();
+    assert!(price < context.memory_limit().unwrap());
+    drop(third);
+    context.set_memory_limit(Some(price - 1));
     let mut third = decoder(&context, options);
     let error = third.frames(Units::new(&data)).find_map(Result::err).unwrap();
     assert!(

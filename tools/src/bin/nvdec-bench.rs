@@ -38,7 +38,8 @@ struct Arguments {
     #[command(flatten)]
     device: DeviceArgs,
 
-    /// Have the driver raise the GPU's clocks while the program runs, for all programs on the GPU; never tried on hardware
+    /// Have the driver raise the GPU's clocks while the program runs, for all programs on the GPU; never tried on
+    /// hardware
     #[arg(long, global = true)]
     boost: bool,
 

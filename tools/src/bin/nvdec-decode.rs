@@ -62,7 +62,8 @@ struct Args {
     #[arg(long, value_name = "N", conflicts_with = "parse")]
     max_luma_samples: Option<u64>,
 
-    /// Have the driver raise the GPU's clocks while the program runs, for all programs on the GPU; never tried on hardware
+    /// Have the driver raise the GPU's clocks while the program runs, for all programs on the GPU; never tried on
+    /// hardware
     #[arg(long, conflicts_with = "parse")]
     boost: bool,
 
