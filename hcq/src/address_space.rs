@@ -61,6 +61,8 @@ pub(crate) struct DeviceInner {
     parked: Mutex<Vec<Parked>>,
     /// Held by those who take memory out of `parked` to see what can be freed, so that none of it is missed meanwhile.
     reclaiming: Mutex<()>,
+    /// Boosts that last.
+    boosts: Mutex<usize>,
     classes: OnceLock<Vec<u32>>,
     pub(crate) engines: OnceLock<Vec<EngineType>>,
 }
@@ -158,6 +160,7 @@ impl DeviceInner {
             slots: Slots::default(),
             parked: Mutex::default(),
             reclaiming: Mutex::default(),
+            boosts: Mutex::default(),
             classes: OnceLock::new(),
             engines: OnceLock::new(),
         })
@@ -225,6 +228,10 @@ impl DeviceInner {
 
     fn parked(&self) -> MutexGuard<'_, Vec<Parked>> {
         self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn boosts(&self) -> MutexGuard<'_, usize> {
+        self.boosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn take_address(&self, size: u64, alignment: u64) -> Result<u64> {

@@ -10,6 +10,7 @@ use nvkernel_sys::layout::DriverVersion;
 use zerocopy::FromZeros;
 
 use crate::address_space::{DeviceInner, Placement};
+use crate::boost::Boost;
 use crate::error::Result;
 use crate::gpu::{Chip, GpuInfo};
 use crate::kernel::KernelInterface;
@@ -154,6 +155,16 @@ impl Device {
     /// Bytes of GPU memory that are free, by the driver's account; all programs on the GPU take of them.
     pub fn free_memory(&self) -> Result<u64> {
         Ok(u64::from(self.inner.client.free_memory(self.inner.subdevice.handle())?) << 10)
+    }
+
+    /// Asks the driver to raise the clocks until the value is dropped, which nothing here does by itself. It concerns
+    /// all programs on the GPU. Never run on hardware.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rm`](crate::Error::Rm) if the driver refuses.
+    pub fn boost(&self) -> Result<Boost> {
+        Boost::new(&self.inner)
     }
 
     /// The GPU's clock in nanoseconds (PTIMER), the one that semaphore time stamps are taken from.

@@ -14,6 +14,7 @@
 #![warn(missing_docs)]
 
 mod address_space;
+mod boost;
 mod channel;
 #[allow(unsafe_code)]
 pub mod copy;
@@ -41,6 +42,7 @@ pub mod timeline;
 mod va;
 
 pub use address_space::Placement;
+pub use boost::Boost;
 pub use copy::{BlockLinearPlane, CopyCommands, CopyQueue, PitchPlane};
 pub use device::Device;
 pub use error::{Error, Result, descriptor_advice};

@@ -1,16 +1,17 @@
 //! [`Context`]: one GPU opened for decoding, with what its sessions share.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hcq::{CopyQueue, Device, EngineKind, EngineType, InputMut, Placement, Profiler};
+use hcq::{Boost, CopyQueue, Device, EngineKind, EngineType, InputMut, Placement, Profiler};
 
 use crate::channels::{Channels, CopyLane};
 use crate::class::{Capability, Chroma, Codec, EngineLimits, Shapes, VIDEO_CLASSES, VideoClass};
 use crate::engines::{EngineSet, Priority};
 use crate::error::{Error, Result};
 use crate::memory::Memory;
+use crate::options::ContextOptions;
 use crate::queue::VideoQueue;
 use crate::scheduler::share::Share;
 use crate::scheduler::{EngineLoad, Scheduler};
@@ -28,6 +29,8 @@ pub struct Context {
     limits: Option<EngineLimits>,
     scheduler: Scheduler,
     share: Arc<Share>,
+    /// Lasts as long as the context.
+    boost: Mutex<Option<Boost>>,
 }
 
 impl Context {
@@ -37,6 +40,15 @@ impl Context {
     ///
     /// [`Error::Hardware`] if the GPU has no NVDEC, or one of a class that is not known.
     pub fn new(device: Device) -> Result<Arc<Context>> {
+        Context::with_options(device, ContextOptions::default())
+    }
+
+    /// As [`new`](Self::new), with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_options(device: Device, options: ContextOptions) -> Result<Arc<Context>> {
         let engines = device.engines_of(EngineKind::Nvdec)?;
         if engines.is_empty() {
             return Err(Error::Hardware("the GPU has no NVDEC engine".into()));
@@ -52,13 +64,16 @@ impl Context {
         let limits = limits.and_then(|limits| limits.downcast_ref::<EngineLimits>()).copied();
         let class = limits.map_or(*class, |limits| limits.shaped(class));
         let channels = Channels::new(device, class, &engines)?;
+        let memory = Memory::new(&channels);
+        memory.store().set_limit(options.memory_limit.bytes(|| channels.device().free_memory()));
         Ok(Arc::new(Context {
-            memory: Memory::new(&channels),
+            memory,
             channels,
             class,
             limits,
             scheduler: Scheduler::new(engines.iter().copied()),
             share: Share::new(engines),
+            boost: Mutex::default(),
         }))
     }
 
@@ -148,8 +163,9 @@ impl Context {
         self.channels.set_stall_timeout(time);
     }
 
-    /// Limits the GPU memory, in bytes, of all decoders and surfaces of the context together; none to begin with. It bounds what
-    /// is allocated at every moment, memory that engines are still at work in for no one included.
+    /// Limits the GPU memory, in bytes, of all decoders and surfaces of the context together; none with `None`. To
+    /// begin with it is what [`MemoryLimit`](crate::MemoryLimit) says. It bounds what is allocated at every moment,
+    /// memory included that has no owner any more and that engines are still at work in.
     ///
     /// A sequence that would exceed it by its [`Price`](crate::Price) is not begun: its decoder answers
     /// [`Sent::NoMemory`](crate::Sent::NoMemory) until others have ended. What was begun goes on.
@@ -187,6 +203,20 @@ impl Context {
     /// What engines are still at work in goes when they are done and something else is allocated.
     pub fn release_memory(&self) {
         self.memory.release();
+    }
+
+    /// Asks the driver to raise the clocks of the GPU until the context ends, which it never does by itself. It
+    /// concerns all programs on the GPU, which share its clocks and its power. Never run on hardware.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gpu`] if the driver refuses.
+    pub fn boost(&self) -> Result<()> {
+        let mut boost = self.boost.lock().unwrap_or_else(PoisonError::into_inner);
+        if boost.is_none() {
+            *boost = Some(self.device().boost()?);
+        }
+        Ok(())
     }
 
     /// What each engine has to do for the sessions of this context.

@@ -91,8 +91,9 @@ impl Decoder {
         self.pictures.statistics()
     }
 
-    /// What the present sequence costs at most, once its first picture told. Single pictures with more tiles than the first may
-    /// make scratch memory grow beyond it.
+    /// What the present sequence costs at most, once its first picture told: less, the more decoders of the context
+    /// there are, and changed by the first picture behind one that comes or goes. Single pictures with more tiles than
+    /// the first may make scratch memory grow beyond it.
     pub fn price(&self) -> Option<Price> {
         self.pictures.price()
     }
@@ -184,7 +185,8 @@ impl Decoder {
     /// Errors of the GPU. What is wrong with one unit or picture goes to [`take_error`](Self::take_error) instead, and
     /// decoding goes on.
     ///
-    /// [`Error::CannotDecode`] when parameter sets come into force that the hardware cannot decode. It is given
+    /// [`Error::CannotDecode`] when parameter sets come into force that the hardware cannot decode,
+    /// [`Error::TooManySamples`] when their pictures are larger than [`DecoderOptions::max_luma_samples`]. It is given
     /// once for them; a caller that sends on gets the pictures of later sequences that it can. The packet was taken.
     pub fn send(&mut self, packet: Packet<'_>) -> Result<Sent> {
         let before = match self.pump() {

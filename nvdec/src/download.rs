@@ -1,9 +1,9 @@
 //! [`Downloader`]: frames copied to host memory by the copy engine, pitch-linear.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hcq::{CopyCommands, DeviceBuffer, PitchPlane, SyncPoint, View};
+use hcq::{CopyCommands, DeviceBuffer, PitchPlane, Placement, Quota, SyncPoint, View};
 
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -16,10 +16,95 @@ const TRIES: usize = 3;
 
 /// Copies frames to the host. Copies run on the GPU behind the decode; the host waits only for the frame that
 /// it wants to look at.
+///
+/// The host memory that they are copied to is bounded: 256 MiB to begin with ([`with_limit`](Self::with_limit)), and
+/// one frame in any case.
 #[derive(Debug)]
 pub struct Downloader {
     context: Arc<Context>,
-    free: Arc<Mutex<Vec<DeviceBuffer>>>,
+    staging: Arc<Staging>,
+}
+
+/// The host memory of a downloader.
+#[derive(Debug)]
+struct Staging {
+    /// Most bytes, if there is a limit.
+    limit: Option<u64>,
+    /// What all of it is charged to, so that what an engine still writes to counts after its download.
+    quota: Arc<Quota>,
+    /// Downloads that are not dropped.
+    downloads: AtomicUsize,
+    /// What can be used again.
+    free: Mutex<Vec<DeviceBuffer>>,
+}
+
+impl Staging {
+    fn new(limit: Option<u64>) -> Arc<Staging> {
+        let (downloads, free) = (AtomicUsize::new(0), Mutex::default());
+        Arc::new(Staging { limit, quota: Arc::default(), downloads, free })
+    }
+
+    fn free(&self) -> MutexGuard<'_, Vec<DeviceBuffer>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Memory for a frame of `size` bytes.
+    fn take(self: &Arc<Self>, memory: &Memory, size: u64) -> Result<Held> {
+        let others = self.downloads.fetch_add(1, Ordering::AcqRel);
+        let mut held = Held { buffer: None, staging: self.clone() };
+        let found = {
+            let mut free = self.free();
+            // Frames of another size are gone for good after a change of resolution.
+            free.retain(|buffer| buffer.size() >= size);
+            free.pop()
+        };
+        held.buffer = match found {
+            None => Some(self.allocate(memory, size, others)?),
+            found => found,
+        };
+        Ok(held)
+    }
+
+    fn allocate(&self, memory: &Memory, size: u64, others: usize) -> Result<DeviceBuffer> {
+        // One frame in any case.
+        let one = hcq::allocation_size(size, Placement::Sysmem);
+        self.quota.set_limit(self.limit.map(|limit| limit.max(one)));
+        loop {
+            match memory.staging(size, &self.quota) {
+                Err(Error::Gpu(hcq::Error::QuotaExceeded { size, charged, limit })) => {
+                    // Without a download, engines are still at work in the memory of former ones.
+                    if others > 0 || !memory.channels().wait_to_reclaim()? {
+                        return Err(Error::DownloadsHeld {
+                            downloads: others,
+                            held: charged,
+                            bytes: size,
+                            limit,
+                        });
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
+/// Memory that a download has.
+#[derive(Debug)]
+struct Held {
+    buffer: Option<DeviceBuffer>,
+    staging: Arc<Staging>,
+}
+
+impl Held {
+    fn buffer(&self) -> &DeviceBuffer {
+        self.buffer.as_ref().expect("taken only when the download ends")
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.staging.downloads.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// A frame on its way to host memory.
@@ -28,12 +113,11 @@ pub struct Download {
     memory: Arc<Memory>,
     frame: Frame,
     commands: CopyCommands,
-    buffer: Option<DeviceBuffer>,
+    held: Held,
     layout: Layout,
     point: SyncPoint,
     /// Whether no engine writes to the buffer any more.
     is_over: AtomicBool,
-    free: Arc<Mutex<Vec<DeviceBuffer>>>,
 }
 
 /// Where the planes lie in the host buffer, in bytes and lines, and what part of the picture is wanted.
@@ -95,13 +179,24 @@ impl Layout {
 impl Downloader {
     /// A downloader on the context's copy queue.
     pub fn new(context: &Arc<Context>) -> Self {
-        Downloader { context: context.clone(), free: Arc::default() }
+        Downloader { context: context.clone(), staging: Staging::new(Some(Self::DEFAULT_LIMIT)) }
+    }
+
+    /// Most bytes of host memory to begin with: 256 MiB, 85 frames of 1920x1080 at 8 bits.
+    pub const DEFAULT_LIMIT: u64 = 256 << 20;
+
+    /// With another limit for the host memory that frames are copied to, in bytes; without one if `None`. What was
+    /// started before does not count.
+    #[must_use]
+    pub fn with_limit(self, bytes: impl Into<Option<u64>>) -> Self {
+        Downloader { staging: Staging::new(bytes.into()), ..self }
     }
 
     /// Starts copying the part of `frame` that is to be shown ([`Frame::crop`]).
     ///
     /// # Errors
     ///
+    /// [`Error::DownloadsHeld`] if downloads that are not dropped hold all the host memory that may be taken;
     /// [`Error::Gpu`] if the frame is another device's, if there is no memory, or if the copy engine's channel is dead.
     pub fn start(&self, frame: Frame) -> Result<Download> {
         let window = frame.crop();
@@ -119,7 +214,9 @@ impl Downloader {
             return Err(Error::OutsidePicture { window, size: (geometry.width, geometry.height) });
         }
         let layout = Layout::new(geometry, window);
-        let buffer = self.take(layout.bytes())?;
+        let memory = self.context.memory().clone();
+        let held = self.staging.take(&memory, layout.bytes())?;
+        let buffer = held.buffer();
         let luma = PitchPlane { buffer: buffer.clone(), pitch: layout.luma.pitch };
         let chroma = PitchPlane {
             buffer: buffer.slice(layout.luma.bytes(), layout.chroma.bytes()),
@@ -128,20 +225,9 @@ impl Downloader {
         let mut commands = CopyCommands::new();
         commands.detile(&frame.surface().luma(), &luma, layout.luma.width, layout.luma.lines)?;
         commands.detile(&frame.surface().chroma(), &chroma, layout.chroma.width, layout.chroma.lines)?;
-        let (memory, free) = (self.context.memory().clone(), self.free.clone());
         let point = submit(&memory, &frame, &commands)?;
         let is_over = AtomicBool::new(false);
-        Ok(Download { memory, frame, commands, buffer: Some(buffer), layout, point, is_over, free })
-    }
-
-    fn take(&self, size: u64) -> Result<DeviceBuffer> {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        // Frames of another size are gone for good after a change of resolution.
-        free.retain(|b| b.size() >= size);
-        match free.pop() {
-            Some(buffer) => Ok(buffer),
-            None => self.context.memory().staging(size),
-        }
+        Ok(Download { memory, frame, commands, held, layout, point, is_over })
     }
 }
 
@@ -187,8 +273,7 @@ impl Download {
         self.frame.wait_for_samples()?;
         self.wait_for_copy()?;
         self.is_over.store(true, Ordering::Release);
-        let buffer = self.buffer.as_ref().expect("taken only by Drop");
-        let view = buffer.view()?;
+        let view = self.held.buffer().view()?;
         let Layout { window, luma, chroma } = &self.layout;
         Ok(HostFrame {
             format: self.frame.format(),
@@ -215,9 +300,9 @@ impl Drop for Download {
     fn drop(&mut self) {
         // A buffer that the engine may still write to is not handed out again.
         if self.is_over.load(Ordering::Acquire)
-            && let Some(buffer) = self.buffer.take()
+            && let Some(buffer) = self.held.buffer.take()
         {
-            self.free.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+            self.held.staging.free().push(buffer);
         }
     }
 }

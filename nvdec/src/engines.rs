@@ -7,7 +7,7 @@ use hcq::{EngineKind, EngineType};
 /// Which engines decode a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Engines {
-    /// All that the GPU has; while other sessions decode as well, an equal part of them.
+    /// All that the GPU has; while there are other sessions, an equal part of them.
     #[default]
     All,
     /// The one with the least to do when the session begins.
@@ -73,6 +73,11 @@ impl EngineSet {
     pub(crate) fn part(self, part: usize, parts: usize) -> EngineSet {
         let (from, to) = (part * self.len() / parts, (part + 1) * self.len() / parts);
         self.iter().skip(from).take((to - from).max(1)).collect()
+    }
+
+    /// The first `count` of them.
+    pub(crate) fn first(self, count: usize) -> EngineSet {
+        if self.len() <= count { self } else { self.iter().take(count).collect() }
     }
 
     /// Whether there is none.

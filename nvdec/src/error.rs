@@ -129,6 +129,33 @@ pub enum Error {
         /// [`Context::memory_limit`](crate::Context::memory_limit).
         limit: u64,
     },
+    /// The pictures of a sequence are larger than the decoder may take.
+    #[error(
+        "pictures of {width}x{height} are {} luma samples, the limit is {limit}; DecoderOptions::max_luma_samples raises it",
+        u64::from(*width) * u64::from(*height)
+    )]
+    TooManySamples {
+        /// Width in luma samples.
+        width: u32,
+        /// Height in luma samples.
+        height: u32,
+        /// [`DecoderOptions::max_luma_samples`](crate::DecoderOptions::max_luma_samples).
+        limit: u64,
+    },
+    /// The downloads of a downloader hold as much host memory as it may take.
+    #[error(
+        "{downloads} downloads hold {held} bytes of host memory, {bytes} more exceed the limit of {limit}; drop some, or raise it with Downloader::with_limit"
+    )]
+    DownloadsHeld {
+        /// Downloads that were started and are not dropped.
+        downloads: usize,
+        /// Bytes that are allocated.
+        held: u64,
+        /// Bytes of the frame.
+        bytes: u64,
+        /// Most bytes.
+        limit: u64,
+    },
     /// A part of a picture was asked for that it does not have.
     #[error("{window:?} does not lie in a picture of {}x{}", size.0, size.1)]
     OutsidePicture {

@@ -65,7 +65,7 @@ pub(crate) struct Hevc {
     dpb: DecodedPictureBuffer<Arc<Held>>,
     /// The parameter sets of the picture started last, and what its pictures need.
     sequence: Option<(Arc<Sps>, Format)>,
-    /// Parameter sets that the hardware cannot decode: reported once, their pictures are dropped.
+    /// Parameter sets that cannot be decoded: reported once, their pictures are dropped.
     refused: Option<(Arc<Sps>, Arc<Pps>)>,
     /// What pictures share that have the same parameter sets.
     templates: Templates,
@@ -154,7 +154,7 @@ impl Hevc {
         match &self.sequence {
             Some((known, format)) if Arc::ptr_eq(known, sps) => Some(*format),
             _ => {
-                limits::check_picture(sps, pps, pictures.context()).ok()?;
+                check_all(sps, pps, pictures).ok()?;
                 Some(format(sps, pps, pictures))
             }
         }
@@ -209,13 +209,13 @@ impl Hevc {
         Ok(Some(Box::new(HevcPicture::new(picture, prepared, times, begin.rps, references))))
     }
 
-    /// Whether the hardware cannot decode the picture: an error the first time that its parameter sets are seen.
+    /// Whether the picture cannot be decoded: an error the first time that its parameter sets are seen.
     fn is_refused(&mut self, picture: &Picture, pictures: &mut Pictures) -> Result<bool> {
         let (sps, pps) = (&picture.sps, &picture.pps);
         if self.refused.as_ref().is_some_and(|(s, p)| Arc::ptr_eq(s, sps) && Arc::ptr_eq(p, pps)) {
             return Ok(true);
         }
-        let verdict = limits::check_picture(sps, pps, pictures.context());
+        let verdict = check_all(sps, pps, pictures);
         self.refused = None;
         if let Err(error) = verdict {
             // What came before is not held back by a sequence that does not come.
@@ -230,6 +230,12 @@ impl Hevc {
 
 fn show(pictures: &mut Pictures, outputs: Vec<Output<Arc<Held>>>) {
     pictures.show(outputs.into_iter().map(|output| output.payload));
+}
+
+/// Whether pictures with these parameter sets can be decoded, by the hardware and by the caller's leave.
+fn check_all(sps: &Sps, pps: &Pps, pictures: &Pictures) -> Result<()> {
+    limits::check_picture(sps, pps, pictures.context())?;
+    pictures.check_size((sps.pic_width_in_luma_samples, sps.pic_height_in_luma_samples))
 }
 
 /// What pictures with these parameter sets need.

@@ -67,7 +67,7 @@ pub use hcq::{
 pub use hevc::info::HevcPictureInfo;
 pub use observe::{EngineMemory, Observer, Submitted};
 pub use open::{DeviceChoice, Fallback, OpenOptions};
-pub use options::{DecoderOptions, Mode, Price};
+pub use options::{ContextOptions, DecoderOptions, MemoryLimit, Mode, Price};
 pub use packet::{ByteStream, Framing, Packet, Sent, Source, Units};
 pub use pictures::info::{CodecInfo, Colour, Times};
 pub use pictures::record::PictureRecord;

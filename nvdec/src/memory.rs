@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use hcq::{CopyCommands, Device, DeviceBuffer, InputMut, Placement, SyncPoint};
+use hcq::{CopyCommands, Device, DeviceBuffer, InputMut, Placement, Quota, SyncPoint};
 
 use crate::channels::Channels;
 use crate::error::{Error, Result};
 
 pub(crate) mod motion;
+pub(crate) mod scratch;
 pub(crate) mod status;
 pub(crate) mod store;
 pub(crate) mod upload;
@@ -161,8 +162,8 @@ impl Memory {
     }
 
     /// Host memory for copies from the GPU.
-    pub(crate) fn staging(&self, size: u64) -> Result<DeviceBuffer> {
-        self.retried(|| Ok(self.device().allocate(size, Placement::Sysmem)?))
+    pub(crate) fn staging(&self, size: u64, quota: &Arc<Quota>) -> Result<DeviceBuffer> {
+        self.retried(|| Ok(self.device().allocate_charged(size, Placement::Sysmem, quota)?))
     }
 
     /// Host memory for `bytes` bytes of a stream, to be filled.

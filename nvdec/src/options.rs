@@ -58,7 +58,15 @@ impl Mode {
 }
 
 /// How a decoder works.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+///
+/// ```
+/// use nvdec::{DecoderOptions, Mode};
+///
+/// let options = DecoderOptions::default().with_mode(Mode::LowLatency).with_held_frames(2);
+/// assert_eq!(options.held_frames, Some(2));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DecoderOptions {
     /// Engines to spread the stream over.
     pub engines: Engines,
@@ -70,15 +78,63 @@ pub struct DecoderOptions {
     /// Frames that the caller may hold while decoding goes on, beyond what the stream itself needs.
     /// [`DecoderOptions::DEFAULT_HELD_FRAMES`] if `None`.
     pub held_frames: Option<usize>,
+    /// Largest pictures, in luma samples: a stream of a few bytes may say that its pictures are as large as the engine
+    /// decodes, and that takes gigabytes. [`DecoderOptions::DEFAULT_MAX_LUMA_SAMPLES`] to begin with; with `None`,
+    /// whatever the engine decodes. Beyond it there is an [`Error::TooManySamples`](crate::Error::TooManySamples).
+    pub max_luma_samples: Option<u64>,
+}
+
+impl Default for DecoderOptions {
+    fn default() -> Self {
+        DecoderOptions {
+            engines: Engines::default(),
+            mode: Mode::default(),
+            surfaces: None,
+            held_frames: None,
+            max_luma_samples: Some(Self::DEFAULT_MAX_LUMA_SAMPLES),
+        }
+    }
 }
 
 impl DecoderOptions {
     /// Enough to keep one engine busy while a consumer works on the frames before.
     pub const DEFAULT_HELD_FRAMES: usize = 6;
+    /// `MaxLumaPs` of level 6.2 (H.265 table A.8): 8192x4352.
+    pub const DEFAULT_MAX_LUMA_SAMPLES: u64 = 35_651_584;
 
     /// The defaults, on one engine alone.
     pub fn on(engine: EngineType) -> Self {
         DecoderOptions { engines: engine.into(), ..DecoderOptions::default() }
+    }
+
+    /// With other engines.
+    #[must_use]
+    pub fn with_engines(self, engines: impl Into<Engines>) -> Self {
+        DecoderOptions { engines: engines.into(), ..self }
+    }
+
+    /// With another mode.
+    #[must_use]
+    pub fn with_mode(self, mode: Mode) -> Self {
+        DecoderOptions { mode, ..self }
+    }
+
+    /// With another number of surfaces; `None` for that of the mode.
+    #[must_use]
+    pub fn with_surfaces(self, surfaces: impl Into<Option<usize>>) -> Self {
+        DecoderOptions { surfaces: surfaces.into(), ..self }
+    }
+
+    /// With another number of frames that the caller may hold; `None` for the usual one.
+    #[must_use]
+    pub fn with_held_frames(self, frames: impl Into<Option<usize>>) -> Self {
+        DecoderOptions { held_frames: frames.into(), ..self }
+    }
+
+    /// With another limit on the size of pictures; `None` for that of the engine alone.
+    #[must_use]
+    pub fn with_max_luma_samples(self, samples: impl Into<Option<u64>>) -> Self {
+        DecoderOptions { max_luma_samples: samples.into(), ..self }
     }
 
     /// Most surfaces for a stream whose DPB holds `dpb` pictures with the current one.
@@ -88,6 +144,56 @@ impl DecoderOptions {
         let held = needed + self.held_frames.unwrap_or(Self::DEFAULT_HELD_FRAMES);
         let usual = if engines > 1 { held.max(self.mode.surfaces()) } else { held };
         self.surfaces.unwrap_or(usual).max(needed)
+    }
+}
+
+/// How a context is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ContextOptions {
+    /// Most GPU memory that all decoders of the context take together.
+    pub memory_limit: MemoryLimit,
+}
+
+/// Most GPU memory that all decoders of a context take together
+/// ([`Context::set_memory_limit`](crate::Context::set_memory_limit)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MemoryLimit {
+    /// Three quarters of the GPU memory that is free when the context is made, so that something is left for others on
+    /// the GPU. None where the driver does not say how much that is, as in some sandboxes.
+    #[default]
+    MostOfFree,
+    /// None: as much as there is.
+    Unlimited,
+    /// So many bytes.
+    Bytes(u64),
+}
+
+impl MemoryLimit {
+    /// The limit in bytes on a GPU of which `free` asks how many bytes are free.
+    pub(crate) fn bytes<E: std::fmt::Display>(self, free: impl FnOnce() -> Result<u64, E>) -> Option<u64> {
+        match self {
+            MemoryLimit::MostOfFree => match free() {
+                Ok(free) => Some(free / 4 * 3),
+                Err(error) => {
+                    log::info!(
+                        "no limit for GPU memory, since the driver does not say how much is free: {error}"
+                    );
+                    None
+                }
+            },
+            MemoryLimit::Unlimited => None,
+            MemoryLimit::Bytes(bytes) => Some(bytes),
+        }
+    }
+}
+
+impl ContextOptions {
+    /// With another limit for GPU memory.
+    #[must_use]
+    pub fn with_memory_limit(self, memory_limit: MemoryLimit) -> Self {
+        ContextOptions { memory_limit }
     }
 }
 

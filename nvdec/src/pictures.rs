@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Weak};
 
 use arrayvec::ArrayVec;
-use hcq::SyncPoint;
 use nvkernel_sys::video;
 
 pub(crate) mod coded;
@@ -53,8 +52,8 @@ pub(crate) struct Pictures {
     application: Application,
     session: Session,
     memory: Option<FormatMemory>,
-    /// The format that the reservation has room for while that is not begun.
-    admitted: Option<Format>,
+    /// The format that the reservation has room for while that is not begun, on so many engines.
+    admitted: Option<(Format, usize)>,
     /// Pictures that are not submitted yet.
     lookahead: Lookahead<Waiting>,
     /// Pictures handed over so far, and the bytes of their slices.
@@ -98,11 +97,13 @@ impl Pictures {
         options: DecoderOptions,
     ) -> Result<Self> {
         let session = Session::new(context, options.engines, options.mode.priority())?;
+        // None is held back before a format is known.
+        let limits = options.mode.lookahead(session.engines().len(), 0);
         Ok(Pictures {
             context: context.clone(),
             options,
             application,
-            lookahead: Lookahead::new(options.mode.lookahead(session.engines().len(), 0)),
+            lookahead: Lookahead::new(limits),
             session,
             memory: None,
             admitted: None,
@@ -132,9 +133,23 @@ impl Pictures {
         self.session.statistics()
     }
 
+    /// Whether pictures may be so large, by what the caller said.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManySamples`]
+    pub(crate) fn check_size(&self, (width, height): (u32, u32)) -> Result<()> {
+        match self.options.max_luma_samples {
+            Some(limit) if u64::from(width) * u64::from(height) > limit => {
+                Err(Error::TooManySamples { width, height, limit })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What pictures of `format` will cost.
     pub(crate) fn price_of(&self, format: &Format) -> Price {
-        format_memory::price(format, &self.options, self.session.engines().len())
+        format_memory::price(format, &self.options, self.affordable(format))
     }
 
     /// What those of the present format cost.
@@ -204,6 +219,9 @@ impl Pictures {
     ///
     /// [`Error::TooExpensive`] if the budget has no room even for this format alone, and those of the GPU.
     pub(crate) fn make_room_for(&mut self, format: Option<&Format>) -> Result<Sent> {
+        if !self.follow_share()? {
+            return Ok(Sent::NoSurface);
+        }
         let others = match (format, &self.memory) {
             (Some(format), Some(memory)) => !memory.format().fits(format),
             _ => false,
@@ -232,17 +250,70 @@ impl Pictures {
     /// Whether the budget has room for pictures of a format that is not the present one.
     fn is_admitted(&mut self, format: &Format) -> Result<bool> {
         let Some(limit) = self.context.memory_limit() else { return Ok(true) };
-        if self.admitted.is_some_and(|admitted| admitted == *format) {
+        if self.admitted.is_some_and(|(admitted, _)| admitted == *format) {
             return Ok(true);
         }
-        let price = self.price_of(format).total();
+        let (engines, price) = (self.affordable(format), self.price_of(format).total());
         if price > limit {
             return Err(Error::TooExpensive { price, limit });
         }
         // What the present one has stays promised until it is given back.
         let admitted = price <= self.reservation.bytes() || self.reservation.resize(price);
-        self.admitted = admitted.then_some(*format);
+        self.admitted = admitted.then_some((*format, engines));
         Ok(admitted)
+    }
+
+    /// For how many engines pictures of `format` get memory: for the session's part of them, or for a single one where
+    /// the limit has no room for more even if all of it is free.
+    fn affordable(&self, format: &Format) -> usize {
+        let engines = self.session.part_size();
+        let is_too_much = |limit| format_memory::price(format, &self.options, engines).total() > limit;
+        if self.context.memory_limit().is_some_and(is_too_much) { 1 } else { engines }
+    }
+
+    /// Has the memory be for as many engines as the session has a part of, now that sessions came or went. `false`:
+    /// pictures are to be submitted before, and there is no surface.
+    #[inline]
+    fn follow_share(&mut self) -> Result<bool> {
+        let engines = self.session.part_size();
+        match &self.memory {
+            Some(memory) if memory.wanted != engines => self.refit(engines),
+            _ => Ok(true),
+        }
+    }
+
+    #[cold]
+    fn refit(&mut self, engines: usize) -> Result<bool> {
+        let Some(memory) = &mut self.memory else { return Ok(true) };
+        let fewer = engines < memory.engines;
+        // What was to overtake others finds no place for its motion vectors any more.
+        if fewer && !self.submit_all()? {
+            return Ok(false);
+        }
+        let Some(memory) = &mut self.memory else { return Ok(true) };
+        memory.wanted = engines;
+        let (before, format) = (memory.price.total(), *memory.format());
+        let after = format_memory::price(&format, &self.options, engines).total();
+        // Without what was taken for frames that the caller keeps.
+        let promised = self.reservation.bytes();
+        let resized = promised.saturating_sub(before).saturating_add(after);
+        if !fewer && !self.reservation.resize(resized) {
+            return Ok(true);
+        }
+        match memory.refit(&self.options, engines) {
+            Ok(()) => {}
+            Err(error) if error.is_out_of_memory() => {
+                log::info!("goes on with memory for {} engines and not {engines}: {error}", memory.engines);
+                self.reservation.resize(promised);
+                return Ok(true);
+            }
+            Err(error) => return Err(error),
+        }
+        self.lookahead.set_limits(self.options.mode.lookahead(engines, memory.pool.capacity()));
+        self.session.upload.set_enough(memory.uploads);
+        self.session.set_most(engines);
+        self.reservation.resize(resized);
+        Ok(true)
     }
 
     /// Prepares for pictures of `format`. Frames of another one before it stay valid.
@@ -250,19 +321,22 @@ impl Pictures {
         if self.memory.as_ref().is_some_and(|memory| memory.format().fits(format)) {
             return Ok(());
         }
-        let engines = self.session.engines().len();
+        let admitted = self.admitted.filter(|(admitted, _)| admitted == format);
+        let engines = admitted.map_or_else(|| self.affordable(format), |(_, engines)| engines);
         // Only when the first slice was lost: `make_room_for` did not see a picture begin.
         self.submit_all_beyond_capacity()?;
         self.spare = None;
         // Its memory goes back first: the new one may use it, and its price is without it.
         self.memory = None;
-        let price = self.price_of(format).total();
+        let price = format_memory::price(format, &self.options, engines).total();
         if !self.reservation.resize(price) {
             // Its first picture was not seen to begin, or there was no limit yet.
             log::debug!("a sequence that takes {price} bytes exceeds the memory limit");
         }
-        let memory = FormatMemory::new(self.context.memory(), format, &self.options, engines)?;
+        let mut memory = FormatMemory::new(self.context.memory(), format, &self.options, engines)?;
         self.lookahead.set_limits(self.options.mode.lookahead(engines, memory.pool.capacity()));
+        memory.wanted = self.session.part_size();
+        self.session.set_most(engines);
         self.session.upload.set_enough(memory.uploads);
         self.context.channels().note_picture(format.blocks);
         self.memory = Some(memory);
@@ -566,8 +640,9 @@ impl Pictures {
         let plan =
             session.plan(&job, frames().map(|frame| (frame.ready(), frame.finish)), (blocks, *stream_len));
         let slot = session.status_slot(memory.in_flight)?;
-        let scratch = match memory.scratch(plan.engine, coded.scratch()) {
-            Ok(scratch) => scratch.clone(),
+        let mut waits = Vec::new();
+        let scratch = match memory.scratch.take(plan.engine, coded.scratch(), &mut waits) {
+            Ok(scratch) => scratch,
             Err(error) => {
                 session.abandon(slot);
                 return Err(error);
@@ -583,7 +658,7 @@ impl Pictures {
                 references: &table.references,
                 stream_len: *stream_len,
                 chunk: &chunk.memory,
-                scratch: &scratch,
+                scratch: memory.scratch.memory(scratch),
             },
             &mut operands,
         );
@@ -603,7 +678,6 @@ impl Pictures {
             Operand::new(video::SET_NVDEC_STATUS_OFFSET, &status),
         ]);
         buffers.extend(operands);
-        let mut waits: Vec<SyncPoint> = memory.cleared().cloned().collect();
         if let Some(grey) = &grey {
             waits.extend(grey.uses().before_read().cloned());
         }
@@ -611,6 +685,9 @@ impl Pictures {
         let identity = Identity { number: held.number, poc: coded.poc(), blocks, bytes: *stream_len };
         let record =
             session.submit(&job, plan, slot, identity, coded.shows(), frames().map(Frame::record))?;
+        // They name the scratch.
+        drop(buffers);
+        memory.scratch.used_until(scratch, record.point(), plan.finish);
         Ok(Some(Submitted { record, motion: motion.target.0.clone(), finish: plan.finish }))
     }
 }

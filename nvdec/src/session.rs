@@ -19,7 +19,7 @@ use crate::pictures::record::{Identity, PictureRecord};
 use crate::queue::VideoQueue;
 use crate::scheduler::Plan;
 use crate::scheduler::cost::{CostModel, Time};
-use crate::scheduler::share::EngineStay;
+use crate::scheduler::share::{EngineStay, Member};
 use crate::status::{self, PictureFault};
 use crate::uses::Latest;
 
@@ -46,8 +46,10 @@ const SHORT_NAP: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct Session {
     context: Arc<Context>,
-    number: u64,
+    member: Member,
     engines: EngineSet,
+    /// Most engines at a time.
+    most: usize,
     _stay: Option<EngineStay>,
     priority: Priority,
     /// Opened when a picture is first planned on the engine.
@@ -121,7 +123,8 @@ impl Session {
         };
         Ok(Session {
             context: context.clone(),
-            number: context.share().number_session(),
+            member: context.share().join(),
+            most: usize::MAX,
             engines,
             _stay: stay,
             priority,
@@ -150,8 +153,21 @@ impl Session {
     pub(crate) fn share(&self) -> (EngineSet, usize) {
         match self.engines.len() {
             1 => (self.engines, 1),
-            _ => self.context.share().part(self.number, self.engines),
+            _ => {
+                let (engines, sessions) = self.member.part(self.engines);
+                (engines.first(self.most), sessions)
+            }
         }
+    }
+
+    /// Has pictures go to no more engines at a time: those that there is memory for.
+    pub(crate) fn set_most(&mut self, engines: usize) {
+        self.most = engines;
+    }
+
+    /// How many engines the session takes memory for: fewer, the more sessions there are.
+    pub(crate) fn part_size(&self) -> usize {
+        self.context.share().part_size(self.engines)
     }
 
     /// Which of the queues is that of `engine`, opened if need be.
@@ -271,7 +287,7 @@ impl Session {
             observer.submitted(&Submitted { job, waits: self.waits.as_slice(), record: &record });
         }
         if self.inflight.is_empty() {
-            self.context.share().set_busy(self.number, true);
+            self.member.set_busy(true);
         }
         self.inflight.push_back(InFlight { slot, record: record.clone(), bytes });
         self.finished.bitstream_bytes += bytes;
@@ -355,7 +371,7 @@ impl Session {
             }
             self.status.give_back(settled.iter().map(|picture| picture.slot));
             if self.inflight.is_empty() {
-                self.context.share().set_busy(self.number, false);
+                self.member.set_busy(false);
             }
         }
     }
@@ -399,9 +415,6 @@ impl Drop for Session {
     /// The queues outlive the session; what it had on them does not.
     fn drop(&mut self) {
         self.context.device().reclaim();
-        if !self.inflight.is_empty() {
-            self.context.share().set_busy(self.number, false);
-        }
     }
 }
 

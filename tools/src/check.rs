@@ -39,6 +39,10 @@ pub struct Options {
     pub engine: EngineChoice,
     /// What decoders are to be good at.
     pub mode: Mode,
+    /// Largest pictures, in luma samples.
+    pub max_luma_samples: Option<u64>,
+    /// Have the clocks raised.
+    pub boost: bool,
     /// Print JSON.
     pub json: bool,
 }
@@ -119,6 +123,9 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     let sums = entries.iter().filter_map(|entry| entry.sums.as_deref().ok());
     Sources::of(streams.chain(sums)).check(&[])?;
     let context = device::open(options.device)?;
+    if options.boost {
+        context.boost()?;
+    }
     let start = Instant::now();
     let jobs = options.jobs.unwrap_or(2 * context.engines().len()).clamp(1, entries.len());
     let mut sinks =
@@ -227,7 +234,12 @@ fn check_entry(context: &Arc<Context>, entry: &Entry, options: &Options, index: 
         Err(error) => return bare(Verdict::Error { reason: format!("cannot read it: {error}") }),
     };
     let engines = options.engine.for_job(context, index);
-    let settings = Settings { engines, mode: options.mode, ..Settings::default() };
+    let settings = Settings {
+        engines,
+        mode: options.mode,
+        max_luma_samples: options.max_luma_samples,
+        ..Settings::default()
+    };
     check_stream(context, &name, &mut file, settings, &expected)
 }
 

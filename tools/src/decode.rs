@@ -108,6 +108,8 @@ pub struct Settings {
     pub mode: Mode,
     /// Most surfaces; as the mode says if `None`.
     pub surfaces: Option<usize>,
+    /// Largest pictures, in luma samples; as the library says if `None`.
+    pub max_luma_samples: Option<u64>,
     /// Stop after so many pictures.
     pub frames: Option<u64>,
     /// Leave the pictures on the GPU: nothing is given to the consumer.
@@ -177,19 +179,22 @@ pub fn decode(
     settings: Settings,
     consumer: &mut dyn Consumer,
 ) -> Result<Summary, Failure> {
-    let options = DecoderOptions {
-        engines: settings.engines,
-        mode: settings.mode,
-        surfaces: settings.surfaces,
-        held_frames: Some(IN_FLIGHT + 2),
-    };
+    let mut options = DecoderOptions::default()
+        .with_engines(settings.engines)
+        .with_mode(settings.mode)
+        .with_surfaces(settings.surfaces)
+        .with_held_frames(IN_FLIGHT + 2);
+    if let Some(samples) = settings.max_luma_samples {
+        options = options.with_max_luma_samples(samples);
+    }
     let mut decoder = Decoder::new(context, Codec::Hevc, options)?;
     if let Some(observer) = consumer.observer() {
         decoder.observe(observer);
     }
     let mut pipeline = Pipeline {
         frames: decoder.into_frames(Nals::new(name, source)),
-        downloader: Downloader::new(context),
+        // No more than `IN_FLIGHT` at a time.
+        downloader: Downloader::new(context).with_limit(None),
         due: VecDeque::new(),
         flight: VecDeque::new(),
         settings,

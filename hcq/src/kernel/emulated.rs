@@ -163,6 +163,8 @@ pub struct Usage {
     pub channel_memory: u64,
     /// Bytes of host memory allocated.
     pub sysmem: u64,
+    /// Clients that have asked for higher clocks.
+    pub boosts: usize,
 }
 
 /// NVIDIA's kernel driver with its GPUs, as a model. Clones are the same machine.
@@ -209,6 +211,7 @@ impl EmulatedKernel {
             vidmem: self.driver.gpus.iter().map(|gpu| gpu.vidmem.used() - gpu.vidmem.own()).sum(),
             channel_memory: self.driver.gpus.iter().map(|gpu| gpu.vidmem.own()).sum(),
             sysmem: self.driver.sysmem.used(),
+            boosts: self.driver.gpus.iter().map(|gpu| gpu.boosts(|client| objects.has_client(client))).sum(),
         }
     }
 

@@ -35,15 +35,16 @@ pub(crate) struct MotionSlot {
 #[derive(Debug)]
 struct Slot {
     index: usize,
+    memory: DeviceBuffer,
     uses: Mutex<Uses>,
     /// That of `uses`, for whoever compares many slots: taking the lock of each costs more than the comparison.
     free_time: AtomicU64,
 }
 
 impl MotionSlot {
-    fn new(index: usize, uses: Uses) -> Self {
+    fn new(index: usize, memory: DeviceBuffer, uses: Uses) -> Self {
         let free_time = AtomicU64::new(uses.free_time());
-        MotionSlot { inner: Arc::new(Slot { index, uses: Mutex::new(uses), free_time }) }
+        MotionSlot { inner: Arc::new(Slot { index, memory, uses: Mutex::new(uses), free_time }) }
     }
 
     /// What still writes or reads it. To be extended by the methods below alone.
@@ -68,6 +69,11 @@ impl MotionSlot {
     /// Which slot of the store it is: it lies so many times the size of a slot behind the store's beginning.
     pub(crate) fn index(&self) -> usize {
         self.inner.index
+    }
+
+    /// Where it lies.
+    fn memory(&self) -> &DeviceBuffer {
+        &self.inner.memory
     }
 
     fn is_free(&self) -> bool {
@@ -113,14 +119,40 @@ impl MotionStore {
 
     /// A store of `slots` slots, [`PLACES`] at least.
     pub(crate) fn new(memory: &Memory, slots: usize, slot_bytes: u64) -> Result<Self> {
-        assert!(slots >= PLACES, "a store of {slots} slots");
-        let (memory, cleared) = memory.allocate_filled(Self::bytes(slots, slot_bytes), 0, AtLimit::Wait)?;
-        let slots = (0..slots).map(|index| MotionSlot::new(index, Uses::written_by(cleared.clone())));
-        Ok(MotionStore { memory, slot_bytes, slots: slots.collect(), last: 0 })
+        Self::make(memory, slots, slot_bytes, AtLimit::Wait)
     }
 
-    fn memory_of(&self, slot: &MotionSlot) -> DeviceBuffer {
-        self.memory.slice(slot.index() as u64 * self.slot_bytes, self.slot_bytes)
+    /// Has as many slots as that from now on. Those that pictures hold stay for as long as they do, out of reach.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory for them beside the present ones; nothing has changed then.
+    pub(crate) fn resize(&mut self, memory: &Memory, slots: usize) -> Result<()> {
+        if slots != self.slots.len() {
+            *self = Self::make(memory, slots, self.slot_bytes, AtLimit::Fail)?;
+        }
+        Ok(())
+    }
+
+    fn make(memory: &Memory, slots: usize, slot_bytes: u64, at_limit: AtLimit) -> Result<Self> {
+        assert!(slots >= PLACES, "a store of {slots} slots");
+        let (memory, cleared) = memory.allocate_filled(Self::bytes(slots, slot_bytes), 0, at_limit)?;
+        let slots = (0..slots).map(|index| {
+            let part = memory.slice(index as u64 * slot_bytes, slot_bytes);
+            MotionSlot::new(index, part, Uses::written_by(cleared.clone()))
+        });
+        let slots = slots.collect();
+        Ok(MotionStore { memory, slot_bytes, slots, last: 0 })
+    }
+
+    /// Whether a slot is one of the present ones, and not of a store before.
+    fn owns(&self, slot: &MotionSlot) -> bool {
+        slot.memory().same_allocation(&self.memory)
+    }
+
+    /// Whether a slot is among those from `first` on that a picture sees.
+    fn sees(&self, first: usize, slot: &MotionSlot) -> bool {
+        self.owns(slot) && (first..first + PLACES).contains(&slot.index())
     }
 
     /// A slot for the motion of a picture that takes motion from `sources`, at most [`MAX_COLLOCATED`]; `None` among them stands for a picture
@@ -139,6 +171,11 @@ impl MotionStore {
         {
             return Ok(Some(self.placement(target, sources.iter().flatten())));
         }
+        // Motion of pictures of another size means nothing to this one.
+        let suits = |slot: &&MotionSlot| slot.memory().size() == self.slot_bytes;
+        let sources: ArrayVec<Option<MotionSlot>, MAX_COLLOCATED> =
+            sources.iter().map(|source| source.as_ref().filter(suits).cloned()).collect();
+        let sources = &sources[..];
         let Some(first) = self.best_window(sources) else { return Ok(None) };
         let mut free = self.free_in(first, sources);
         free.sort_by_key(MotionSlot::free_time);
@@ -148,15 +185,15 @@ impl MotionStore {
         let mut waits = Latest::default();
         for source in sources {
             match source {
-                Some(slot) if (first..first + PLACES).contains(&slot.index()) => moved.push(slot.clone()),
+                Some(slot) if self.sees(first, slot) => moved.push(slot.clone()),
                 _ => {
                     let copy = free.next().expect("a window with room was chosen");
                     match source {
                         Some(slot) => {
-                            commands.copy(&self.memory_of(slot), &self.memory_of(&copy))?;
+                            commands.copy(slot.memory(), copy.memory())?;
                             waits.add_all(slot.uses().before_read());
                         }
-                        None => drop(commands.fill(&self.memory_of(&copy), 0)?),
+                        None => drop(commands.fill(copy.memory(), 0)?),
                     }
                     waits.add_all(copy.uses().before_write());
                     moved.push(copy);
@@ -187,6 +224,9 @@ impl MotionStore {
 
     /// The free slot within reach of all of `sources` that is out of use first.
     fn within_reach(&self, sources: &[Option<MotionSlot>], anywhere: bool) -> Option<MotionSlot> {
+        if !sources.iter().flatten().all(|slot| self.owns(slot)) {
+            return None;
+        }
         let count = self.slots.len();
         let indices = || sources.iter().flatten().map(MotionSlot::index);
         let reach = match (indices().min(), indices().max()) {
@@ -203,7 +243,7 @@ impl MotionStore {
     fn best_window(&self, sources: &[Option<MotionSlot>]) -> Option<usize> {
         let windows = 0..=self.slots.len() - PLACES;
         let copies = |first: usize| {
-            let inside = |slot: &MotionSlot| (first..first + PLACES).contains(&slot.index());
+            let inside = |slot: &MotionSlot| self.sees(first, slot);
             sources.iter().filter(|source| !source.as_ref().is_some_and(inside)).count()
         };
         let fits = windows.filter(|&first| self.free_in(first, sources).len() > copies(first));

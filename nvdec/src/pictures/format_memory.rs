@@ -1,17 +1,13 @@
 //! [`FormatMemory`]: the memory that pictures of one format share.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hcq::{DeviceBuffer, EngineType, SyncPoint};
-
 use super::coded::Format;
-use crate::channels::is_lost;
 use crate::error::Result;
+use crate::memory::Memory;
 use crate::memory::motion::{MotionStore, PLACES};
+use crate::memory::scratch::ScratchStore;
 use crate::memory::status::StatusMemory;
-use crate::memory::store::Lease;
-use crate::memory::{AtLimit, Memory};
 use crate::options::{DecoderOptions, Mode, Price};
 use crate::session::InFlightLimit;
 use crate::surface::format::stream_limit;
@@ -30,17 +26,16 @@ pub(crate) struct FormatMemory {
     memory: Arc<Memory>,
     format: Format,
     pub(super) price: Price,
+    /// How many engines it is for, and was to be for when that changed last.
+    pub(super) engines: usize,
+    pub(super) wanted: usize,
     pub(super) pool: SurfacePool,
     /// Pictures in flight before the host waits for the engines.
     pub(super) in_flight: InFlightLimit,
     /// Pictures in flight for which memory is taken to upload them; further ones go with what there is.
     pub(super) uploads: usize,
     pub(super) motion: MotionStore,
-    /// What each engine works in for the length of a picture. Not shared with other sessions: a damaged stream may make
-    /// an engine read what it did not write.
-    scratch: BTreeMap<EngineType, Lease>,
-    /// When the scratch memory is cleared, of engines for which that is not known to be over.
-    cleared: Vec<(EngineType, SyncPoint)>,
+    pub(super) scratch: ScratchStore,
     /// Stands in for missing references. Never written after it was cleared.
     grey: Option<Surface>,
 }
@@ -58,12 +53,13 @@ impl FormatMemory {
         Ok(FormatMemory {
             format: *format,
             price: price(format, options, engines),
+            engines,
+            wanted: engines,
             pool: SurfacePool::new(memory, format.geometry, capacity, reuse),
             in_flight: in_flight_limit(format, capacity, options.mode, engines),
             uploads: least_in_flight(capacity),
             motion: MotionStore::new(memory, motion_slots(engines), format.motion)?,
-            scratch: BTreeMap::new(),
-            cleared: Vec::new(),
+            scratch: ScratchStore::new(memory, engines),
             grey: None,
             memory: memory.clone(),
         })
@@ -79,28 +75,21 @@ impl FormatMemory {
         self.format.dpb
     }
 
-    /// Scratch of at least `size` bytes for `engine`. Pictures in flight keep an older, smaller one alive.
-    pub(super) fn scratch(&mut self, engine: EngineType, size: u64) -> Result<&DeviceBuffer> {
-        let scratch = &mut self.scratch;
-        self.cleared.retain(|(engine, point)| {
-            let is_over = point.is_reached();
-            // The copy engine's channel died before: what lies there may be another's.
-            if is_over && is_lost(point) {
-                scratch.remove(engine);
-            }
-            !is_over
-        });
-        if self.scratch.get(&engine).is_none_or(|scratch| scratch.size() < size) {
-            let (scratch, cleared) = self.memory.allocate_filled(size, 0, AtLimit::Wait)?;
-            self.cleared.push((engine, cleared));
-            self.scratch.insert(engine, scratch);
-        }
-        Ok(self.scratch[&engine].buffer())
-    }
-
-    /// Points at which scratch is clear, of those that are not reached.
-    pub(super) fn cleared(&self) -> impl Iterator<Item = &SyncPoint> {
-        self.cleared.iter().map(|(_, point)| point)
+    /// Changes for how many engines it is.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory for that; nothing has changed then.
+    pub(super) fn refit(&mut self, options: &DecoderOptions, engines: usize) -> Result<()> {
+        self.motion.resize(&self.memory, motion_slots(engines))?;
+        let capacity = options.capacity(self.format.dpb, engines);
+        self.pool.set_capacity(capacity);
+        self.scratch.set_most(engines);
+        self.in_flight = in_flight_limit(&self.format, capacity, options.mode, engines);
+        self.uploads = least_in_flight(capacity);
+        self.price = price(&self.format, options, engines);
+        self.engines = engines;
+        Ok(())
     }
 
     /// Bytes that the slices of one picture may take: twice what the samples do, far above what any level

@@ -17,6 +17,8 @@ pub(crate) struct Share {
     stays: Mutex<BTreeMap<EngineType, usize>>,
     /// Sessions made so far.
     sessions: AtomicU64,
+    /// Those of them that are there.
+    alive: AtomicUsize,
     /// Those with pictures in flight, in the order in which they began to have some.
     busy: Mutex<Vec<u64>>,
     /// How many these are, for those who ask for each picture.
@@ -38,6 +40,32 @@ impl Drop for EngineStay {
     }
 }
 
+/// A session's part in it.
+#[derive(Debug)]
+pub(crate) struct Member {
+    share: Arc<Share>,
+    number: u64,
+}
+
+impl Member {
+    /// The session begins to have pictures in flight, or ceases to.
+    pub(crate) fn set_busy(&self, busy: bool) {
+        self.share.set_busy(self.number, busy);
+    }
+
+    /// Those of `engines` that the session uses, and by how many sessions all are shared.
+    pub(crate) fn part(&self, engines: EngineSet) -> (EngineSet, usize) {
+        self.share.part(self.number, engines)
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.share.set_busy(self.number, false);
+        self.share.alive.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Share {
     /// For sessions on `engines`, one at least.
     pub(crate) fn new(engines: Vec<EngineType>) -> Arc<Share> {
@@ -45,6 +73,7 @@ impl Share {
             engines,
             stays: Mutex::default(),
             sessions: AtomicU64::new(0),
+            alive: AtomicUsize::new(0),
             busy: Mutex::default(),
             busy_count: AtomicUsize::new(0),
         })
@@ -63,13 +92,20 @@ impl Share {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A number for a session, which no other one has.
-    pub(crate) fn number_session(&self) -> u64 {
-        self.sessions.fetch_add(1, Ordering::Relaxed)
+    /// Has a session take part for as long as the value lives.
+    pub(crate) fn join(self: &Arc<Self>) -> Member {
+        self.alive.fetch_add(1, Ordering::Relaxed);
+        Member { share: self.clone(), number: self.sessions.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// How many of `engines` a session has when all sessions that are there have pictures in flight; at most, if the
+    /// parts are not equal. What a session takes memory for, so that many of them take no more than they use.
+    pub(crate) fn part_size(&self, engines: EngineSet) -> usize {
+        engines.len().div_ceil(self.alive.load(Ordering::Relaxed).max(1)).max(1)
     }
 
     /// Session `number` begins to have pictures in flight, or ceases to.
-    pub(crate) fn set_busy(&self, number: u64, busy: bool) {
+    fn set_busy(&self, number: u64, busy: bool) {
         let mut sessions = self.busy();
         sessions.retain(|&known| known != number);
         if busy {
@@ -87,7 +123,7 @@ impl Share {
     /// many as there are sessions with pictures in flight. A picture that waits for a reference on another engine keeps
     /// all that stands behind it there waiting, the pictures of other sessions too: seven streams that all use all
     /// engines were not two thirds as fast on an H200 as seven with one each.
-    pub(crate) fn part(&self, number: u64, engines: EngineSet) -> (EngineSet, usize) {
+    fn part(&self, number: u64, engines: EngineSet) -> (EngineSet, usize) {
         let sessions = self.busy();
         let rank = sessions.iter().position(|&known| known == number);
         let (rank, count) = rank.map_or((sessions.len(), sessions.len() + 1), |rank| (rank, sessions.len()));

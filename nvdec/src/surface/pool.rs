@@ -1,7 +1,7 @@
 //! [`Surface`]: a decoded picture in GPU memory. [`SurfacePool`]: the surfaces of one session, within a budget.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use hcq::{BlockLinearPlane, DeviceBuffer, SyncPoint};
@@ -36,7 +36,7 @@ pub enum Reuse {
 struct PoolInner {
     memory: Arc<Memory>,
     geometry: SurfaceGeometry,
-    capacity: usize,
+    capacity: AtomicUsize,
     /// Whether it is [`Reuse::First`].
     reuse_first: AtomicBool,
     /// The memory limit left no room for another surface when one was wanted last.
@@ -46,6 +46,8 @@ struct PoolInner {
 
 struct State {
     live: usize,
+    /// So many are given back when they are free, since the capacity has become smaller.
+    surplus: usize,
     /// The GPU had no memory for another one.
     exhausted: bool,
     /// In the order of their return.
@@ -70,7 +72,8 @@ impl State {
 impl fmt::Debug for PoolInner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        write!(f, "{} of {} surfaces, {} free", state.live, self.capacity, state.free.len())
+        let capacity = self.capacity.load(Ordering::Relaxed);
+        write!(f, "{} of {capacity} surfaces, {} free", state.live, state.free.len())
     }
 }
 
@@ -85,10 +88,10 @@ impl SurfacePool {
         let inner = PoolInner {
             memory: memory.clone(),
             geometry,
-            capacity: capacity.max(1),
+            capacity: AtomicUsize::new(capacity.max(1)),
             reuse_first: AtomicBool::new(reuse == Reuse::First),
             is_limited: AtomicBool::new(false),
-            state: Mutex::new(State { live: 0, exhausted: false, free: Vec::new() }),
+            state: Mutex::new(State { live: 0, surplus: 0, exhausted: false, free: Vec::new() }),
         };
         SurfacePool { inner: Arc::new(inner) }
     }
@@ -100,7 +103,25 @@ impl SurfacePool {
 
     /// Most surfaces that exist at once.
     pub fn capacity(&self) -> usize {
-        self.inner.capacity
+        self.inner.capacity.load(Ordering::Relaxed)
+    }
+
+    /// Changes that. What there is beyond it goes back to the context, once nothing holds it.
+    pub(crate) fn set_capacity(&self, capacity: usize) {
+        let capacity = capacity.max(1);
+        self.inner.capacity.store(capacity, Ordering::Relaxed);
+        let mut out = Vec::new();
+        let mut state = self.lock();
+        state.surplus = state.live.saturating_sub(capacity);
+        while state.surplus > 0
+            && let Some(free) = state.free.pop()
+        {
+            state.surplus -= 1;
+            state.live -= 1;
+            out.push(free);
+        }
+        drop(state);
+        out.into_iter().for_each(Free::give_back);
     }
 
     /// Bytes of GPU memory that one surface takes.
@@ -110,7 +131,7 @@ impl SurfacePool {
 
     /// Most bytes of GPU memory that the surfaces take.
     pub fn budget(&self) -> u64 {
-        self.inner.geometry.bytes() * self.inner.capacity as u64
+        self.inner.geometry.bytes() * self.capacity() as u64
     }
 
     /// A surface to write to, or `None` while all are in use, be that all of the capacity or all that the GPU has memory
@@ -120,7 +141,7 @@ impl SurfacePool {
         let is_limited = self.is_limited();
         let mut state = self.lock();
         let suits = |at: usize| reuse_first || state.free[at].uses.is_idle();
-        let may_grow = !state.exhausted && !is_limited && state.live < self.inner.capacity;
+        let may_grow = !state.exhausted && !is_limited && state.live < self.capacity();
         if may_grow && !state.first().is_some_and(suits) {
             let others = state.live;
             // Without any the stream cannot go on.
@@ -168,7 +189,7 @@ impl SurfacePool {
     pub(crate) fn spare(&self) -> usize {
         let state = self.lock();
         let ends = state.exhausted || self.inner.is_limited.load(Ordering::Relaxed);
-        let growth = if ends { 0 } else { self.inner.capacity.saturating_sub(state.live) };
+        let growth = if ends { 0 } else { self.capacity().saturating_sub(state.live) };
         state.free.len() + growth
     }
 
@@ -228,7 +249,20 @@ fn grey(geometry: &SurfaceGeometry) -> u32 {
 impl PoolInner {
     fn put_back(&self, free: Free) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.free.push(free);
+        if state.surplus == 0 {
+            state.free.push(free);
+            return;
+        }
+        state.surplus -= 1;
+        state.live -= 1;
+        drop(state);
+        free.give_back();
+    }
+}
+
+impl Free {
+    fn give_back(self) {
+        self.memory.give_back(self.uses.before_write());
     }
 }
 
@@ -236,7 +270,7 @@ impl Drop for PoolInner {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         for free in state.free.drain(..) {
-            free.memory.give_back(free.uses.before_write());
+            free.give_back();
         }
     }
 }

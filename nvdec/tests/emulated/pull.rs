@@ -28,7 +28,7 @@ fn sum(downloader: &Downloader, frame: Frame) -> String {
 fn a_seek_leaves_nothing_behind() {
     for (name, options) in [
         ("h_ra_cra", DecoderOptions::default()),
-        ("h_ra_cra", DecoderOptions { engines: nvdec::Engines::LeastBusy, ..DecoderOptions::default() }),
+        ("h_ra_cra", DecoderOptions::default().with_engines(nvdec::Engines::LeastBusy)),
         ("k_lp_temporal", DecoderOptions::default()),
     ] {
         let data = stream(name);

@@ -14,7 +14,7 @@ use nvdec::{
 };
 use proptest::prelude::*;
 
-use crate::support::{decode_on, stream, sums};
+use crate::support::{decode_on, stream, sum, sums};
 
 /// Streams that differ in what ties their pictures together: hierarchical B pictures with and without leading ones,
 /// low delay, temporal layers, long-term references, motion from pictures far back; and in format.
@@ -59,7 +59,7 @@ proptest! {
             kernel.faults().slow_down(0, nvdec(number), Duration::from_micros(delay));
         }
         let set: EngineSet = engines.into_iter().map(nvdec).collect();
-        let options = DecoderOptions { engines: Engines::Set(set), mode, surfaces, held_frames: None };
+        let options = DecoderOptions::default().with_engines(Engines::Set(set)).with_mode(mode).with_surfaces(surfaces);
         let data: Vec<u8> = names.iter().flat_map(|name| stream(name)).collect();
         let expected: Vec<String> = names.iter().flat_map(|name| sums(name)).collect();
         let decoded = decode_on(&open(&kernel), &data, options, held);
@@ -88,12 +88,6 @@ fn groups_of_pictures_spread() {
 }
 
 /// MD5 of a frame's samples.
-fn sum(downloader: &Downloader, frame: Frame) -> nvdec::Result<String> {
-    let mut planes = Vec::new();
-    downloader.start(frame)?.wait()?.write_planar(&mut planes);
-    Ok(Md5::digest(&planes).iter().map(|b| format!("{b:02x}")).collect())
-}
-
 fn decoder(context: &Arc<Context>, options: DecoderOptions) -> Decoder {
     Decoder::new(context, Codec::Hevc, options).unwrap()
 }
@@ -118,7 +112,7 @@ fn two_hundred_sessions() {
     let names = ["h_confwin", "h_lossless", "h_pcm10", "h_dqp"];
     let data = names.map(stream);
     let modes = [Mode::Balanced, Mode::LowLatency, Mode::Throughput];
-    let options = |i: usize| DecoderOptions { mode: modes[i % 3], ..DecoderOptions::default() };
+    let options = |i: usize| DecoderOptions::default().with_mode(modes[i % 3]);
     let downloader = Downloader::new(&context);
     let mut decoders: Vec<Decoder> = (0..SESSIONS).map(|i| decoder(&context, options(i))).collect();
     let mut players: Vec<_> = decoders
@@ -208,7 +202,7 @@ fn a_limit_holds_sequences_back() {
     let kernel = emulated::h200().unwrap();
     let context = open(&kernel);
     let data = stream("h_ra_cra");
-    let options = DecoderOptions { mode: Mode::LowLatency, ..DecoderOptions::default() };
+    let options = DecoderOptions::default().with_mode(Mode::LowLatency);
     let feed = |decoder: &mut Decoder| -> Sent {
         for nal in split_annex_b(&data).take(8) {
             match decoder.send(Packet::unit(nal)).unwrap() {
@@ -236,8 +230,15 @@ fn a_limit_holds_sequences_back() {
     drop(first);
     assert_eq!(feed(&mut second), Sent::Accepted);
     assert_eq!(second.flush().unwrap(), Sent::Accepted);
-    context.set_memory_limit(Some(price - 1));
     drop(second);
+    // What does not get memory for all engines goes to one.
+    context.set_memory_limit(Some(price - 1));
+    let mut third = decoder(&context, options);
+    assert_eq!(third.frames(Units::new(&data)).map(Result::unwrap).count(), 33);
+    let price = third.price().unwrap().total();
+    assert!(price < context.memory_limit().unwrap());
+    drop(third);
+    context.set_memory_limit(Some(price - 1));
     let mut third = decoder(&context, options);
     let error = third.frames(Units::new(&data)).find_map(Result::err).unwrap();
     assert!(
@@ -319,7 +320,7 @@ fn a_prompt_session_overtakes() {
     kernel.faults().slow_down(0, engine, Duration::from_millis(4));
     let context = open(&kernel);
     let data = stream("h_ld_b").repeat(6);
-    let options = |mode| DecoderOptions { mode, held_frames: Some(60), ..DecoderOptions::on(engine) };
+    let options = |mode| DecoderOptions::on(engine).with_mode(mode).with_held_frames(60);
     let mut ahead = decoder(&context, options(Mode::Throughput));
     let mut frames = send_all(&mut ahead, split_annex_b(&data));
     assert_eq!(ahead.flush().unwrap(), Sent::Accepted);
@@ -340,7 +341,7 @@ fn a_prompt_session_overtakes() {
 fn a_stream_that_is_paced_is_not_delayed() {
     for mode in [Mode::Balanced, Mode::LowLatency, Mode::Throughput] {
         let context = open(&emulated::h200().unwrap());
-        let mut decoder = decoder(&context, DecoderOptions { mode, ..DecoderOptions::default() });
+        let mut decoder = decoder(&context, DecoderOptions::default().with_mode(mode));
         let mut due = Vec::new();
         // Low delay: every picture is due as soon as it is decoded.
         for (i, nal) in split_annex_b(&stream("h_ld_b")).enumerate() {

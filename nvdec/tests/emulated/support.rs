@@ -8,7 +8,7 @@ use hcq::kernel::emulated::{AddressSpace, EmulatedKernel, Engine, EngineContext,
 use hcq::{Device, EngineKind, EngineType};
 use md5::{Digest, Md5};
 use nvdec::emulated::NvdecEngine;
-use nvdec::{Codec, Context, Decoder, DecoderOptions, Download, Downloader, Error, Units};
+use nvdec::{Codec, Context, Decoder, DecoderOptions, Download, Downloader, Error, Frame, Units};
 use nvkernel_sys::bits::Field;
 use nvkernel_sys::video::{self, hevc_pic};
 
@@ -25,6 +25,13 @@ pub(crate) fn sums(name: &str) -> Vec<String> {
     let text = std::fs::read_to_string(path(name, "hevc.framemd5")).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     lines.map(|line| line.rsplit(',').next().unwrap().trim().to_owned()).collect()
+}
+
+/// The MD5 of a frame's picture.
+pub(crate) fn sum(downloader: &Downloader, frame: Frame) -> nvdec::Result<String> {
+    let mut planes = Vec::new();
+    downloader.start(frame)?.wait()?.write_planar(&mut planes);
+    Ok(Md5::digest(&planes).iter().map(|b| format!("{b:02x}")).collect())
 }
 
 /// What came out of a stream.

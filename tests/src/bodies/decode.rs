@@ -209,7 +209,7 @@ pub fn held_frames_hold_back(on: &Backend) {
     let stream = find("h_ra_cra");
     let all = numbers(&play(&context, stream.data).unwrap());
     for held in [0, 1, 5] {
-        let options = DecoderOptions { held_frames: Some(held), ..DecoderOptions::on(context.engines()[0]) };
+        let options = DecoderOptions::on(context.engines()[0]).with_held_frames(held);
         let mut decoder = Decoder::new(&context, Codec::Hevc, options).unwrap();
         let mut kept: VecDeque<Frame> = VecDeque::new();
         let mut found = Vec::new();
@@ -269,7 +269,7 @@ pub fn two_sessions_share_a_context(on: &Backend) {
 
 /// Decodes the beginning of a stream and keeps all its frames.
 fn some_frames(on: &Backend) -> (Decoder, Vec<Frame>) {
-    let options = DecoderOptions { held_frames: Some(20), ..DecoderOptions::default() };
+    let options = DecoderOptions::default().with_held_frames(20);
     let mut decoder = Decoder::new(&on.context(), Codec::Hevc, options).unwrap();
     for nal in split_annex_b(find("x_size_202x150").data) {
         assert_eq!(decoder.send(Packet::unit(nal)).unwrap(), Sent::Accepted);

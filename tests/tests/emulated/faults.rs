@@ -19,7 +19,7 @@ use super::machine;
 const MMU: LaunchFault = LaunchFault::Mmu { address: 0xdead_0000 };
 
 fn decoder(context: &Arc<Context>, engine: EngineType) -> Decoder {
-    let options = DecoderOptions { held_frames: Some(40), ..DecoderOptions::on(engine) };
+    let options = DecoderOptions::on(engine).with_held_frames(40);
     Decoder::new(context, Codec::Hevc, options).unwrap()
 }
 

@@ -98,7 +98,11 @@ proptest! {
             context.video_queue(engine, Priority::Bulk).unwrap();
         }
         let engines = Engines::Set(engines.iter().copied().collect());
-        let options = DecoderOptions { engines, mode, surfaces, held_frames: Some(1) };
+        let options = DecoderOptions::default()
+            .with_engines(engines)
+            .with_mode(mode)
+            .with_surfaces(surfaces)
+            .with_held_frames(1);
         let mut player = Player::new(&context, options).unwrap();
         let mut rest = bytes.as_slice();
         let sizes = pattern(64, seed);

@@ -81,7 +81,7 @@ fn a_killed_client_leaves_nothing() {
         let process = Arc::new(Process { kernel: machine.kernel.clone(), descriptors: Mutex::default() });
         let context = Context::new(Device::open(process.clone(), 0).unwrap()).unwrap();
         let engine = context.engines()[0];
-        let options = DecoderOptions { held_frames: Some(20), ..DecoderOptions::on(engine) };
+        let options = DecoderOptions::on(engine).with_held_frames(20);
         let mut decoder = Decoder::new(&context, Codec::Hevc, options).unwrap();
         if in_flight {
             machine.kernel.faults().stall(0, engine);

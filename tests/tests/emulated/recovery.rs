@@ -21,7 +21,7 @@ const STREAM: &str = "k_10b_tiles";
 const PICTURES: usize = 12;
 
 fn options(engine: EngineType) -> DecoderOptions {
-    DecoderOptions { held_frames: Some(40), ..DecoderOptions::on(engine) }
+    DecoderOptions::on(engine).with_held_frames(40)
 }
 
 fn nals() -> Vec<&'static [u8]> {

@@ -171,7 +171,8 @@ struct Checker<'a> {
 impl<'a> Checker<'a> {
     fn new(context: &Arc<Context>, expected: &'a Expected) -> Checker<'a> {
         Checker {
-            downloader: Downloader::new(context),
+            // No more than `IN_FLIGHT` at a time.
+            downloader: Downloader::new(context).with_limit(None),
             flight: VecDeque::new(),
             expected,
             comparison: Comparison::new(expected),
@@ -227,7 +228,8 @@ pub fn run(
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = options.threads.unwrap_or(processors).clamp(1, options.streams.max(1));
     measure::forget_peak_rss();
-    context.set_memory_limit(options.memory_limit);
+    let usual = context.memory_limit();
+    context.set_memory_limit(options.memory_limit.or(usual));
     let shared = Shared {
         context,
         stream,
@@ -252,7 +254,7 @@ pub fn run(
     });
     let seconds = begin.elapsed().as_secs_f64();
     let cpu = measure::process_cpu() - cpu;
-    context.set_memory_limit(None);
+    context.set_memory_limit(usual);
     let (at_first_end, gpu_memory) = shared.first_end.into_inner().unwrap_or_default();
     if let Some(failure) = shared.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(failure);
@@ -311,12 +313,11 @@ fn work(shared: &Shared<'_>, barrier: &Barrier, indices: impl Iterator<Item = us
 
 fn open<'a>(shared: &Shared<'a>, index: usize) -> Result<Stream<'a>, Error> {
     let Options { engines, mode, surfaces, loops, expected, .. } = shared.options;
-    let options = DecoderOptions {
-        engines: engines.for_job(shared.context, index),
-        mode: *mode,
-        surfaces: *surfaces,
-        held_frames: expected.as_ref().map(|_| IN_FLIGHT + 2),
-    };
+    let options = DecoderOptions::default()
+        .with_engines(engines.for_job(shared.context, index))
+        .with_mode(*mode)
+        .with_surfaces(*surfaces)
+        .with_held_frames(expected.as_ref().map(|_| IN_FLIGHT + 2));
     Ok(Stream {
         index,
         feeder: Feeder::new(Decoder::new(shared.context, Codec::Hevc, options)?, shared.stream),

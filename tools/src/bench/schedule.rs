@@ -103,7 +103,8 @@ fn schedule(
     (mode, surfaces): (Mode, Option<usize>),
 ) -> Result<Row, Failure> {
     let (context, set): (_, EngineSet) = engines::timed(options.scale, speeds)?;
-    let settings = DecoderOptions { engines: Engines::Set(set), mode, surfaces, held_frames: None };
+    let settings =
+        DecoderOptions::default().with_engines(Engines::Set(set)).with_mode(mode).with_surfaces(surfaces);
     let stream = Stream::new(&context, stream.clone(), options.means)?;
     let mut feeder = Feeder::new(Decoder::new(&context, Codec::Hevc, settings)?, &stream);
     // The model clears surfaces at its own pace, which is not that of hardware.

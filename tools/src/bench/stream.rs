@@ -201,12 +201,10 @@ fn round(
 ) -> Result<Round, Failure> {
     measure::forget_peak_rss();
     let memory = Memory::before(context);
-    let options = DecoderOptions {
-        engines: setting.engines.for_job(context, 0),
-        mode: setting.mode,
-        surfaces: setting.surfaces,
-        held_frames: None,
-    };
+    let options = DecoderOptions::default()
+        .with_engines(setting.engines.for_job(context, 0))
+        .with_mode(setting.mode)
+        .with_surfaces(setting.surfaces);
     let made = Instant::now();
     let mut feeder = Feeder::new(Decoder::new(context, Codec::Hevc, options)?, stream);
     let mut first = None;

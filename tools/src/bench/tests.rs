@@ -125,15 +125,16 @@ fn wrong_pictures_are_found() {
 #[test]
 fn memory_is_as_priced_and_limited() {
     let context = context();
-    let alone =
-        many::run(&context, "x", &Stream::copied(STREAM), &many_options(1)).unwrap().gpu_memory.priced;
-    let options = many::Options { memory_limit: Some(3 * alone), threads: Some(1), ..many_options(8) };
+    let usual = context.memory_limit();
+    let eight = many::run(&context, "x", &Stream::copied(STREAM), &many_options(8)).unwrap();
+    let each = eight.gpu_memory.priced / 8;
+    let options = many::Options { memory_limit: Some(3 * each), threads: Some(1), ..many_options(8) };
     let result = many::run(&context, "x", &Stream::copied(STREAM), &options).unwrap();
     assert_eq!(result.pictures, 8 * PICTURES);
     assert_eq!(result.waited_for_memory, 5, "one thread takes turns: all have asked before the first ends");
-    assert!(result.gpu_memory.priced <= 3 * alone);
-    assert_eq!(context.memory_limit(), None, "the limit is gone");
-    let options = many::Options { memory_limit: Some(alone - 1), ..many_options(2) };
+    assert!(result.gpu_memory.priced <= 3 * each);
+    assert_eq!(context.memory_limit(), usual, "the limit is what it was");
+    let options = many::Options { memory_limit: Some(each - 1), ..many_options(2) };
     let failure = many::run(&context, "x", &Stream::copied(STREAM), &options).unwrap_err();
     assert!(failure.to_string().contains("the limit for all decoders"), "{failure}");
 }

@@ -38,6 +38,11 @@ struct Arguments {
     #[command(flatten)]
     device: DeviceArgs,
 
+    /// Have the driver raise the GPU's clocks while the program runs, for all programs on the GPU; never tried on
+    /// hardware
+    #[arg(long, global = true)]
+    boost: bool,
+
     /// Print JSON; its fields are described in the README of the tools
     #[arg(long, global = true)]
     json: bool,
@@ -286,7 +291,13 @@ fn main() -> ExitCode {
 
 fn run(args: &Arguments, start: Start) -> Result<Exit, Failure> {
     let json = args.json;
-    let open = || device::open(args.device.options()?);
+    let open = || {
+        let context = device::open(args.device.options()?)?;
+        if args.boost {
+            context.boost()?;
+        }
+        Ok::<_, Failure>(context)
+    };
     match &args.what {
         What::Stream(what) => {
             let data = bench::read(&what.file)?;

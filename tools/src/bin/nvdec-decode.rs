@@ -58,6 +58,15 @@ struct Args {
     #[arg(long, value_name = "FILE.png", conflicts_with_all = ["check", "parse"])]
     preview: Option<PathBuf>,
 
+    /// Largest pictures to decode, in luma samples; by default those of level 6.2, 35651584
+    #[arg(long, value_name = "N", conflicts_with = "parse")]
+    max_luma_samples: Option<u64>,
+
+    /// Have the driver raise the GPU's clocks while the program runs, for all programs on the GPU; never tried on
+    /// hardware
+    #[arg(long, conflicts_with = "parse")]
+    boost: bool,
+
     /// Write when each engine worked on which picture, and what it waited for, to FILE in the Chrome trace event format
     /// (`ui.perfetto.dev` shows it), and say on standard error what bounds the speed
     #[arg(long, value_name = "FILE.json", conflicts_with_all = ["check", "parse"])]
@@ -144,6 +153,8 @@ fn run(args: Args, start: Start) -> Result<Exit, Failure> {
             device,
             engine: args.engine.unwrap_or(EngineChoice::Each),
             mode: args.mode.into(),
+            max_luma_samples: args.max_luma_samples,
+            boost: args.boost,
             json: args.json,
         });
     };
@@ -156,6 +167,8 @@ fn run(args: Args, start: Start) -> Result<Exit, Failure> {
         engine: args.engine.unwrap_or_default(),
         mode: args.mode.into(),
         surfaces: args.surfaces,
+        max_luma_samples: args.max_luma_samples,
+        boost: args.boost,
         frames: args.frames,
         preview: args.preview,
         trace: args.trace,
@@ -190,6 +203,14 @@ mod tests {
         assert!(parse(&["a.hevc", "--jobs", "2"]).is_err());
         assert!(parse(&["--check", "a", "--jobs", "0"]).is_err());
         assert_eq!(parse(&["--check", "a", "b", "--engine", "all"]).unwrap().check.len(), 2);
+    }
+
+    #[test]
+    fn clocks_are_raised_if_asked_for_alone() {
+        assert!(!parse(&["a.hevc"]).unwrap().boost);
+        assert!(parse(&["a.hevc", "--boost"]).unwrap().boost);
+        assert!(parse(&["--check", "a", "--boost", "--max-luma-samples", "67108864"]).unwrap().boost);
+        assert!(parse(&["--parse", "a.hevc", "--boost"]).is_err());
     }
 
     #[test]

@@ -43,6 +43,10 @@ pub struct Options {
     pub mode: Mode,
     /// Most surfaces.
     pub surfaces: Option<usize>,
+    /// Largest pictures, in luma samples.
+    pub max_luma_samples: Option<u64>,
+    /// Have the clocks raised.
+    pub boost: bool,
     /// Stop after so many pictures.
     pub frames: Option<u64>,
     /// Where to write one picture as PNG, beside the output.
@@ -65,12 +69,16 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     sources.check(&outputs(options))?;
     let Input { name, mut source, size } = open(&options.input)?;
     let context = device::open(options.device)?;
+    if options.boost {
+        context.boost()?;
+    }
     let sink = output::open(options.format, options.output.as_deref(), options.frames, &sources)?;
     let preview = options.preview.as_deref().map(|path| Preview::create(path, &sources)).transpose()?;
     let settings = Settings {
         engines: options.engine.for_job(&context, 0),
         mode: options.mode,
         surfaces: options.surfaces,
+        max_luma_samples: options.max_luma_samples,
         frames: options.frames,
         discard: options.format == Format::Null && !options.verify && preview.is_none(),
     };
@@ -297,6 +305,8 @@ mod tests {
             engine: EngineChoice::One,
             mode: Mode::default(),
             surfaces: None,
+            max_luma_samples: None,
+            boost: false,
             frames: None,
             preview: None,
             trace: None,

@@ -27,7 +27,7 @@ fn the_engine_of_a_decoder_is_busy() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let engines = Engines::Set(EngineSet::default().with(used));
-            let options = DecoderOptions { engines, ..DecoderOptions::default() };
+            let options = DecoderOptions::default().with_engines(engines);
             let stream = Stream::copied(STREAM);
             let mut feeder = Feeder::new(Decoder::new(&context, Codec::Hevc, options).unwrap(), &stream);
             while !stop.load(Ordering::Relaxed) {

@@ -72,7 +72,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     let out = OutputFile::create(&options.output, &sources)?;
     let progress = super::progress(input.size, "{bytes}/{total_bytes}  {msg}");
     let engines = options.engine.for_job(&context, 0);
-    let decoder_options = DecoderOptions { engines, ..DecoderOptions::default() };
+    let decoder_options = DecoderOptions::default().with_engines(engines);
     let recorder = CaptureRecorder::new(&context, out, &input.name)?;
     let (recorded, out) = record(
         &context,

@@ -45,6 +45,8 @@ pub(crate) struct Gpu {
     doorbells: Mutex<HashMap<u32, Weak<Channel>>>,
     channel_ids: Mutex<BTreeSet<u32>>,
     bar1_used: AtomicU64,
+    /// Clients that asked for higher clocks, those that are gone among them. Clocks themselves are not modelled.
+    boosts: Mutex<BTreeSet<u32>>,
 }
 
 impl Gpu {
@@ -64,7 +66,24 @@ impl Gpu {
             doorbells: Mutex::default(),
             channel_ids: Mutex::default(),
             bar1_used: AtomicU64::new(0),
+            boosts: Mutex::default(),
         }))
+    }
+
+    /// A client asks for higher clocks, or takes that back.
+    pub(crate) fn set_boost(&self, client: u32, boost: bool) {
+        let mut boosts = lock(&self.boosts);
+        match boost {
+            true => boosts.insert(client),
+            false => boosts.remove(&client),
+        };
+    }
+
+    /// How many clients ask for higher clocks, of those that are still there.
+    pub(crate) fn boosts(&self, is_there: impl Fn(u32) -> bool) -> usize {
+        let mut boosts = lock(&self.boosts);
+        boosts.retain(|&client| is_there(client));
+        boosts.len()
     }
 
     /// Position in the machine; the minor number of the device node.

@@ -29,7 +29,7 @@ impl Bench {
 
     fn content(&self, slot: &MotionSlot) -> u32 {
         Self::settle(slot);
-        self.store.memory_of(slot).view().unwrap().load(0)
+        slot.memory().view().unwrap().load(0)
     }
 
     /// Places a picture, checks what the engine would see, and "decodes" it.
@@ -45,7 +45,7 @@ impl Bench {
         assert!(usize::from(place) < PLACES);
         assert_eq!(placed.window.size(), 17 * SLOT, "what the engine may look at");
         let at = |place: u8| placed.window.slice(u64::from(place) * SLOT, SLOT);
-        assert_eq!(at(place).gpu_address(), self.store.memory_of(&target).gpu_address());
+        assert_eq!(at(place).gpu_address(), target.memory().gpu_address());
         for ((slot, source_place), wanted) in placed.sources.iter().zip(wanted) {
             assert!(usize::from(*source_place) < PLACES && *source_place != place);
             assert_eq!(self.content(slot), wanted);
@@ -73,7 +73,7 @@ fn what_is_out_of_reach_is_copied() {
     let held: Vec<MotionSlot> = (0..48).map(|i| bench.store.slots[i].clone()).collect();
     for (i, slot) in held.iter().enumerate() {
         Bench::settle(slot);
-        bench.store.memory_of(slot).view().unwrap().store(0, 1000 + i as u32);
+        slot.memory().view().unwrap().store(0, 1000 + i as u32);
     }
     // Only slots at the other end are free.
     let (near, far) = held.split_at(32);
@@ -111,22 +111,53 @@ fn a_full_store_says_so() {
     assert!(!other.slots[0].same(&held[0]));
 }
 
+/// Motion of another sequence, of another size, is none.
+#[test]
+fn slots_of_another_size_are_none() {
+    let mut bench = Bench::new(32);
+    let mut other = MotionStore::new(bench.machine.context.memory(), 32, 2 * SLOT).unwrap();
+    let foreign = other.place(bench.machine.context.memory(), &[], true).unwrap().unwrap().target.0;
+    let placed = bench.store.place(bench.machine.context.memory(), &[Some(foreign)], false).unwrap().unwrap();
+    assert_eq!(bench.content(&placed.sources[0].0), 0);
+    assert!(bench.store.owns(&placed.sources[0].0));
+}
+
+/// A store that cannot grow within the limit is what it was.
+#[test]
+fn a_store_that_cannot_grow_stays() {
+    let mut bench = Bench::new(32);
+    let held = bench.place(&[], true);
+    bench.machine.context.set_memory_limit(Some(bench.machine.context.allocated_memory()));
+    let error = bench.store.resize(bench.machine.context.memory(), 112).unwrap_err();
+    assert!(error.is_out_of_memory(), "{error}");
+    assert!(bench.store.owns(&held));
+    bench.place(&[Some(held)], false);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// A decoder's use of a store: a picture buffer of up to 16 pictures, each picture taking motion from any of them,
-    /// or from several in a stream that does not conform.
+    /// or from several in a stream that does not conform; on a store that grows and shrinks meanwhile.
     #[test]
     fn pictures_find_the_motion_they_ask_for(
         slots in prop::sample::select(vec![32usize, 48, 112]),
         steps in prop::collection::vec(
-            (prop::collection::vec(any::<Option<prop::sample::Index>>(), 0..4), any::<bool>(), any::<prop::sample::Index>()),
+            (
+                prop::collection::vec(any::<Option<prop::sample::Index>>(), 0..4),
+                any::<bool>(),
+                any::<prop::sample::Index>(),
+                prop::option::weighted(0.1, prop::sample::select(vec![32usize, 48, 112])),
+            ),
             1..80,
         ),
     ) {
         let mut bench = Bench::new(slots);
         let mut buffer: Vec<MotionSlot> = Vec::new();
-        for (sources, anywhere, leaves) in steps {
+        for (sources, anywhere, leaves, resize) in steps {
+            if let Some(slots) = resize {
+                bench.store.resize(bench.machine.context.memory(), slots).unwrap();
+            }
             let mut wanted: Vec<Option<MotionSlot>> = Vec::new();
             for source in sources {
                 let source = source.filter(|_| !buffer.is_empty()).map(|at| at.get(&buffer).clone());

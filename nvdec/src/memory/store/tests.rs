@@ -198,6 +198,7 @@ fn a_gpu_without_memory_gets_back_what_is_kept() {
     model.vidmem_mib = 64;
     let machine = Machine::new(model);
     let context = &machine.context;
+    context.set_memory_limit(None);
     let held = allocate(context, 20 * MIB, Purpose::Filled);
     keep(context, 24 * MIB, Purpose::Filled);
     keep(context, 2 * MIB, Purpose::Upload);

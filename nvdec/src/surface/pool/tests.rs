@@ -152,6 +152,49 @@ fn the_budget_holds_and_drops_give_back() {
     assert_eq!(pool.in_use(), 4);
 }
 
+/// A smaller capacity: what is free goes at once, the rest when it is; a larger one is used again.
+#[test]
+fn the_capacity_may_change() {
+    let machine = Machine::h200();
+    let pool = SurfacePool::new(machine.context.memory(), small(), 4, Reuse::First);
+    let mut taken: Vec<_> = (0..4).map(|_| pool.take().unwrap().unwrap()).collect();
+    taken.iter().for_each(|surface| drop(bytes(surface)));
+    drop(taken.pop());
+    pool.set_capacity(2);
+    assert_eq!((pool.capacity(), pool.live(), pool.spare()), (2, 3, 0));
+    assert!(pool.take().unwrap().is_none());
+    drop(taken.pop());
+    assert_eq!((pool.live(), pool.spare()), (2, 0), "given back");
+    drop(taken.pop());
+    assert_eq!((pool.live(), pool.spare()), (2, 1), "kept");
+    machine.context.release_memory();
+    assert_eq!(machine.kernel.usage().vidmem, 2 * pool.surface_bytes());
+    pool.set_capacity(3);
+    let more = [pool.take().unwrap().unwrap(), pool.take().unwrap().unwrap()];
+    assert!(pool.take().unwrap().is_none());
+    drop(more);
+    drop(taken);
+    assert_eq!((pool.live(), pool.spare()), (3, 3));
+}
+
+/// At the memory limit a pool makes do with what it has, and grows when there is room.
+#[test]
+fn the_memory_limit_holds_a_pool_back() {
+    let machine = Machine::h200();
+    let pool = SurfacePool::new(machine.context.memory(), small(), 4, Reuse::Last);
+    let one = pool.surface_bytes();
+    machine.context.set_memory_limit(Some(5 * one / 2));
+    let (first, second) = (pool.take().unwrap().unwrap(), pool.take().unwrap().unwrap());
+    assert!(pool.take().unwrap().is_none());
+    assert_eq!((pool.live(), pool.spare()), (2, 0));
+    assert!(matches!(pool.take_beyond_capacity(), Err(Error::MemoryLimit { .. })));
+    assert_eq!((pool.live(), machine.context.allocated_memory()), (2, 2 * one));
+    machine.context.set_memory_limit(None);
+    let third = pool.take().unwrap().unwrap();
+    assert_eq!(pool.live(), 3);
+    drop((first, second, third));
+}
+
 #[test]
 fn an_empty_pool_still_has_one_surface() {
     let machine = Machine::h200();

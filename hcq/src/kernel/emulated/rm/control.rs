@@ -303,8 +303,27 @@ impl Driver {
                 })
             }
             cmd if cmd == NV2080_CTRL_CMD_PERF_BOOST.id => {
-                // Clocks are not modelled.
-                self.typed(request, &NV2080_CTRL_CMD_PERF_BOOST, |_| Ok(()))
+                self.typed(request, &NV2080_CTRL_CMD_PERF_BOOST, |p| {
+                    let boost = match perf_boost_flags::CMD.get(p.flags) {
+                        perf_boost_flags::CMD_CLEAR => false,
+                        perf_boost_flags::CMD_BOOST_1LEVEL | perf_boost_flags::CMD_BOOST_TO_MAX => true,
+                        _ => return Err(RmStatus::NV_ERR_INVALID_ARGUMENT),
+                    };
+                    let known = [
+                        perf_boost_flags::CMD,
+                        perf_boost_flags::CUDA,
+                        perf_boost_flags::ASYNC,
+                        perf_boost_flags::CUDA_PRIORITY,
+                    ];
+                    let known = known.iter().fold(0, |mask, field| mask | field.of((1 << field.width()) - 1));
+                    let lasts = p.duration <= NV2080_CTRL_PERF_BOOST_DURATION_MAX
+                        || p.duration == NV2080_CTRL_PERF_BOOST_DURATION_INFINITE;
+                    if p.flags & !known != 0 || !lasts {
+                        return Err(RmStatus::NV_ERR_INVALID_ARGUMENT);
+                    }
+                    gpu.set_boost(request.client, boost);
+                    Ok(())
+                })
             }
             _ => unknown(request),
         }

@@ -95,6 +95,11 @@ impl Objects {
         }
     }
 
+    /// Whether there is such a client.
+    pub(crate) fn has_client(&self, handle: u32) -> bool {
+        self.clients.contains_key(&handle)
+    }
+
     /// A client of any session. Duplicating reads another client's objects; the process is the same.
     pub(crate) fn any_client(&self, handle: u32) -> RmResult<&Client> {
         self.clients.get(&handle).ok_or(RmStatus::NV_ERR_INVALID_CLIENT)
