@@ -1,5 +1,6 @@
 //! [`CopyQueue`]: the copy engine. Linear copies, fills, and block-linear planes made pitch-linear.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use nvkernel_sys::class;
@@ -236,7 +237,8 @@ impl CopyQueue {
     ///
     /// [`Error::OtherDevice`] if a buffer or a wait is of another device, and those of [`Queue::submit`] and
     /// [`Queue::wait_for_room`].
-    pub fn submit(&self, waits: &[SyncPoint], commands: CopyCommands) -> Result<SyncPoint> {
+    pub fn submit(&self, waits: &[SyncPoint], commands: impl Borrow<CopyCommands>) -> Result<SyncPoint> {
+        let commands = commands.borrow();
         loop {
             // SAFETY: every address and extent in the commands was checked against a buffer when it was added,
             // and all those buffers are passed along.

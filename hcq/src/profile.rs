@@ -66,7 +66,7 @@ impl Profiler {
     }
 
     /// Memory for the stamps of a submission: the first, and [`SEMAPHORE_BYTES`] behind it the second.
-    pub(crate) fn stamps(&self) -> Result<DeviceBuffer> {
+    pub(crate) fn stamps(self: &Arc<Self>) -> Result<Stamps> {
         let mut state = self.lock();
         if state.free.is_empty() {
             state.collect();
@@ -77,17 +77,7 @@ impl Profiler {
         }
         let stamps = state.free.pop().expect("just filled");
         stamps.view()?.fill(0, STAMPS_BYTES as usize, 0);
-        Ok(stamps)
-    }
-
-    /// Takes back stamps that no submission will write.
-    pub(crate) fn give_back(&self, stamps: DeviceBuffer) {
-        self.lock().free.push(stamps);
-    }
-
-    /// Notes whose stamps they are. Stamps that are not noted are lost with their submission.
-    pub(crate) fn submitted(&self, point: SyncPoint, stamps: DeviceBuffer) {
-        self.lock().pending.push((point, stamps));
+        Ok(Stamps { profiler: self.clone(), memory: Some(stamps) })
     }
 
     /// Places for stamps that no submission uses.
@@ -98,6 +88,32 @@ impl Profiler {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Memory for the stamps of a submission, which goes back if there is no submission.
+pub(crate) struct Stamps {
+    profiler: Arc<Profiler>,
+    memory: Option<DeviceBuffer>,
+}
+
+impl Stamps {
+    pub(crate) fn memory(&self) -> &DeviceBuffer {
+        self.memory.as_ref().expect("taken with the submission alone")
+    }
+
+    /// Notes whose stamps they are.
+    pub(crate) fn submitted(mut self, point: SyncPoint) {
+        let memory = self.memory.take().expect("taken here alone");
+        self.profiler.lock().pending.push((point, memory));
+    }
+}
+
+impl Drop for Stamps {
+    fn drop(&mut self) {
+        if let Some(memory) = self.memory.take() {
+            self.profiler.lock().free.push(memory);
+        }
     }
 }
 

@@ -276,7 +276,7 @@ impl Queue {
         let row = self.row;
         let stamps = state.profiler.as_ref().map(|profiler| profiler.stamps()).transpose()?;
         if let Some(stamps) = &stamps {
-            let address = stamps.gpu_address();
+            let address = stamps.memory().gpu_address();
             row.release(&mut state.before, address, value as u32, Wake::Nothing);
             row.release(&mut state.behind, address + SEMAPHORE_BYTES, value as u32, Wake::Nothing);
         }
@@ -294,9 +294,6 @@ impl Queue {
         if let Some(oldest) = state.inflight.front()
             && (end > oldest.start + PUSH_BYTES || state.inflight.len() as u32 + 1 >= self.channel.entries())
         {
-            if let (Some(profiler), Some(stamps)) = (&state.profiler, stamps) {
-                profiler.give_back(stamps);
-            }
             return Err(Error::QueueFull { engine: self.engine(), oldest: oldest.value });
         }
         let offset = start % PUSH_BYTES;
@@ -312,7 +309,7 @@ impl Queue {
         let use_of = |buffer: &DeviceBuffer| buffer.used_until(&self.ending.slot, value);
         buffers.for_each(use_of);
         state.acquired.iter().for_each(|&index| use_of(waits[index].timeline().buffer()));
-        stamps.iter().for_each(use_of);
+        stamps.iter().for_each(|stamps| use_of(stamps.memory()));
         self.timeline.submitting(value, state.acquired.iter().map(|&index| &waits[index]));
         self.channel.push(state.put, self.push.gpu_address() + offset, length as usize / 4, doorbell);
         state.bound = true;
@@ -323,8 +320,8 @@ impl Queue {
         let next = (end % PUSH_BYTES) as usize;
         view.prefetch_to_write(next, PREFETCHED.min(PUSH_BYTES as usize - next));
         let point = SyncPoint::new(&self.timeline, value);
-        if let (Some(profiler), Some(stamps)) = (&state.profiler, stamps) {
-            profiler.submitted(point.clone(), stamps);
+        if let Some(stamps) = stamps {
+            stamps.submitted(point.clone());
         }
         Ok(point)
     }

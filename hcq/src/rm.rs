@@ -6,6 +6,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Instant;
 
 use memmap2::MmapRaw;
 use nvkernel_sys::ctrl::{self, ControlCmd};
@@ -66,6 +67,15 @@ fn query_version(kernel: &dyn KernelInterface, control: BorrowedFd<'_>) -> Resul
     text.parse().map_err(|_| Error::DriverVersion(text))
 }
 
+/// When a call began, if that is to be logged.
+struct Started(Option<Instant>);
+
+impl Started {
+    fn now() -> Started {
+        Started(log::log_enabled!(log::Level::Debug).then(Instant::now))
+    }
+}
+
 /// Issues an ioctl whose argument holds no pointers, or pointers that the caller vouches for.
 fn call<T: RmStruct>(
     kernel: &dyn KernelInterface,
@@ -73,13 +83,15 @@ fn call<T: RmStruct>(
     nr: u32,
     operation: &str,
     args: &mut T,
-) -> Result<()> {
+) -> Result<Started> {
     let bytes = args.as_mut_bytes();
     let request = ioctl::request(nr, bytes.len());
+    let started = Started::now();
     // SAFETY: this function is private to the module; callers either pass structs without pointers or point
     // them at live buffers of the size that the driver is told or is known to use.
     unsafe { kernel.ioctl(fd, request, bytes) }
-        .map_err(|source| Error::Ioctl { operation: operation.to_owned(), source })
+        .map_err(|source| Error::Ioctl { operation: operation.to_owned(), source })?;
+    Ok(started)
 }
 
 /// Text up to the first zero byte.
@@ -88,14 +100,16 @@ pub(crate) fn text_of(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
 
-fn check(status: u32, operation: impl FnOnce() -> String) -> Result<()> {
+fn check(started: Started, status: u32, operation: impl FnOnce() -> String) -> Result<()> {
     let status = RmStatus(status);
     let good = status == RmStatus::NV_OK;
-    if good && !log::log_enabled!(log::Level::Debug) {
+    if good && started.0.is_none() {
         return Ok(());
     }
     let operation = operation();
-    log::debug!("driver: {operation}: {status}");
+    if let Started(Some(began)) = started {
+        log::debug!("driver: {operation}: {status}, {} us", began.elapsed().as_micros());
+    }
     if good { Ok(()) } else { Err(Error::Rm { operation, status }) }
 }
 
@@ -187,8 +201,9 @@ impl RmClient {
             args.pAllocParms = scratch.pointer();
         }
         let operation = || format!("RM_ALLOC of {} under {parent:#x}", class::name_of(class));
-        call(&*self.kernel, self.control.as_fd(), ioctl::NV_ESC_RM_ALLOC, "RM_ALLOC", &mut args)?;
-        check(args.status, operation)?;
+        let started =
+            call(&*self.kernel, self.control.as_fd(), ioctl::NV_ESC_RM_ALLOC, "RM_ALLOC", &mut args)?;
+        check(started, args.status, operation)?;
         if let Some(params) = params {
             self.abi.decode(params, &scratch.0);
         }
@@ -249,8 +264,8 @@ impl RmClient {
         args.cmd = cmd;
         args.params = params;
         args.paramsSize = size as u32;
-        call(&*self.kernel, self.control.as_fd(), ioctl::NV_ESC_RM_CONTROL, name, &mut args)?;
-        check(args.status, || format!("{name} on {object:#x}"))
+        let started = call(&*self.kernel, self.control.as_fd(), ioctl::NV_ESC_RM_CONTROL, name, &mut args)?;
+        check(started, args.status, || format!("{name} on {object:#x}"))
     }
 
     /// Reads a list by one of the "count and pointer" commands: once for the count, once for the words.
@@ -319,8 +334,8 @@ impl RmClient {
         canonical.length = length;
         canonical.flags = flags;
         canonical.dmaOffset = address;
-        self.versioned(ioctl::NV_ESC_RM_MAP_MEMORY_DMA, "RM_MAP_MEMORY_DMA", &mut canonical)?;
-        check(canonical.status, || {
+        let started = self.versioned(ioctl::NV_ESC_RM_MAP_MEMORY_DMA, "RM_MAP_MEMORY_DMA", &mut canonical)?;
+        check(started, canonical.status, || {
             format!(
                 "RM_MAP_MEMORY_DMA of {length:#x} bytes of object {memory:#x} at GPU address {address:#x}"
             )
@@ -336,20 +351,22 @@ impl RmClient {
         canonical.hDma = window;
         canonical.hMemory = memory;
         canonical.dmaOffset = address;
-        self.versioned(ioctl::NV_ESC_RM_UNMAP_MEMORY_DMA, "RM_UNMAP_MEMORY_DMA", &mut canonical)?;
-        check(canonical.status, || format!("RM_UNMAP_MEMORY_DMA of GPU address {address:#x}"))
+        let started =
+            self.versioned(ioctl::NV_ESC_RM_UNMAP_MEMORY_DMA, "RM_UNMAP_MEMORY_DMA", &mut canonical)?;
+        check(started, canonical.status, || format!("RM_UNMAP_MEMORY_DMA of GPU address {address:#x}"))
     }
 
     /// An ioctl whose own argument struct differs between releases.
-    fn versioned<T: RmStruct>(&self, nr: u32, operation: &str, canonical: &mut T) -> Result<()> {
+    fn versioned<T: RmStruct>(&self, nr: u32, operation: &str, canonical: &mut T) -> Result<Started> {
         let mut scratch = Scratch::new();
         let size = self.abi.encode(&*canonical, &mut scratch.0);
         let request = ioctl::request(nr, size);
+        let started = Started::now();
         // SAFETY: the structs of these two calls hold no pointers.
         unsafe { self.kernel.ioctl(self.control.as_fd(), request, &mut scratch.0[..size]) }
             .map_err(|source| Error::Ioctl { operation: operation.to_owned(), source })?;
         self.abi.decode(canonical, &scratch.0);
-        Ok(())
+        Ok(started)
     }
 
     /// Maps an object into this process through `fd`, which must be fresh: one mapping per descriptor.
@@ -380,8 +397,14 @@ impl RmClient {
         args.params.hMemory = memory;
         args.params.length = length as u64;
         args.fd = fd.as_raw_fd();
-        call(&*self.kernel, self.control.as_fd(), ioctl::NV_ESC_RM_MAP_MEMORY, "RM_MAP_MEMORY", &mut args)?;
-        check(args.params.status, || format!("RM_MAP_MEMORY of {what}, object {memory:#x}"))?;
+        let started = call(
+            &*self.kernel,
+            self.control.as_fd(),
+            ioctl::NV_ESC_RM_MAP_MEMORY,
+            "RM_MAP_MEMORY",
+            &mut args,
+        )?;
+        check(started, args.params.status, || format!("RM_MAP_MEMORY of {what}, object {memory:#x}"))?;
         let map = self.kernel.map(fd, length).map_err(|source| Error::Map { what, length, source })?;
         Ok((map, args.params.pLinearAddress))
     }
@@ -407,14 +430,14 @@ impl RmClient {
         args.hDevice = device;
         args.hMemory = memory;
         args.pLinearAddress = mapping.linear();
-        call(
+        let started = call(
             &*self.kernel,
             self.control.as_fd(),
             ioctl::NV_ESC_RM_UNMAP_MEMORY,
             "RM_UNMAP_MEMORY",
             &mut args,
         )?;
-        check(args.status, || format!("RM_UNMAP_MEMORY of object {memory:#x}"))
+        check(started, args.status, || format!("RM_UNMAP_MEMORY of object {memory:#x}"))
     }
 
     /// Opens a descriptor for one CPU mapping: the GPU's node for its memory, the control node for system
@@ -433,8 +456,9 @@ impl RmClient {
         args.hClient = self.root;
         args.hDevice = device;
         args.fd = fd.as_raw_fd() as u32;
-        call(&*self.kernel, fd.as_fd(), ioctl::NV_ESC_ALLOC_OS_EVENT, "ALLOC_OS_EVENT", &mut args)?;
-        check(args.Status, || "ALLOC_OS_EVENT".to_owned())?;
+        let started =
+            call(&*self.kernel, fd.as_fd(), ioctl::NV_ESC_ALLOC_OS_EVENT, "ALLOC_OS_EVENT", &mut args)?;
+        check(started, args.Status, || "ALLOC_OS_EVENT".to_owned())?;
         Ok(fd)
     }
 
@@ -443,8 +467,8 @@ impl RmClient {
         args.hRoot = self.root;
         args.hObjectParent = parent;
         args.hObjectOld = object;
-        call(&*self.kernel, self.control.as_fd(), ioctl::NV_ESC_RM_FREE, "RM_FREE", &mut args)?;
-        check(args.status, || format!("RM_FREE of {object:#x}"))
+        let started = call(&*self.kernel, self.control.as_fd(), ioctl::NV_ESC_RM_FREE, "RM_FREE", &mut args)?;
+        check(started, args.status, || format!("RM_FREE of {object:#x}"))
     }
 }
 

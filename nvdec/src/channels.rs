@@ -139,7 +139,7 @@ impl Channels {
         let mut tries = 0;
         loop {
             tries += 1;
-            match self.copy_queue(lane)?.submit(waits, commands.clone()) {
+            match self.copy_queue(lane)?.submit(waits, commands) {
                 Err(error) if tries < TRIES && self.can_be_mended(&error) => {}
                 outcome => return Ok(outcome?),
             }

@@ -52,18 +52,18 @@ impl VideoQueue {
     pub(crate) fn submit(&self, job: &PictureJob<'_>) -> Result<SyncPoint> {
         let mut waits = Latest::default();
         job.add_uses(&mut waits);
-        self.submit_planned(job, 0, &mut waits)
+        waits.add_all(job.waits);
+        self.submit_planned(job, 0, &waits)
     }
 
-    /// As [`submit`](Self::submit), where a scheduler expects the picture to be done at `finish` and `waits` has what uses
-    /// the job's surfaces and motion vectors; the job's own waits join them.
+    /// As [`submit`](Self::submit), where a scheduler expects the picture to be done at `finish`, and `waits` has what uses
+    /// the job's surfaces and motion vectors, and the job's own waits.
     pub(crate) fn submit_planned(
         &self,
         job: &PictureJob<'_>,
         finish: Time,
-        waits: &mut Latest<SyncPoint>,
+        waits: &Latest<SyncPoint>,
     ) -> Result<SyncPoint> {
-        waits.add_all(job.waits);
         let point = loop {
             match self.try_submit(job, waits) {
                 // Not under the lock: others may still have to look at the queue.

@@ -63,7 +63,7 @@ impl AuditedPicture {
         is_foreign: bool,
     ) -> Result<AuditedPicture, Finding> {
         if control_params & !CONTROL_FREE != CONTROL {
-            return Err(Finding::new(
+            return Err(Finding::of(
                 "SET_CONTROL_PARAMS",
                 control_params,
                 format!("{control_params:#x} is not what HEVC is decoded with"),
@@ -325,7 +325,7 @@ impl Replay {
 
 fn unsound(field: &'static str, value: impl Into<i128>, reason: &str) -> Error {
     let value = i64::try_from(value.into()).unwrap_or(i64::MAX);
-    Error::NotSound { source: Finding::new(field, value, reason) }
+    Error::NotSound { source: Finding::of(field, value, reason) }
 }
 
 /// That an engine which is told of `picture` stays within `buffers`.

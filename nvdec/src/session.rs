@@ -15,7 +15,7 @@ use crate::memory::status::{StatusMemory, StatusSlot};
 use crate::memory::upload::UploadRing;
 use crate::observe::{Observer, Submitted};
 use crate::pictures::info::Shows;
-use crate::pictures::record::{Identity, PictureRecord};
+use crate::pictures::record::{Identity, PictureRecord, Ties};
 use crate::queue::VideoQueue;
 use crate::scheduler::Plan;
 use crate::scheduler::cost::{CostModel, Time};
@@ -271,10 +271,10 @@ impl Session {
         slot: StatusSlot,
         picture: Identity,
         shows: Shows,
-        references: impl Iterator<Item = &'a Arc<PictureRecord>>,
+        references: impl Iterator<Item = &'a Arc<PictureRecord>> + Clone,
     ) -> Result<Arc<PictureRecord>> {
-        let point = match self.enqueue(job, plan) {
-            Ok(point) => point,
+        let (point, ties) = match self.enqueue(job, plan, references) {
+            Ok(enqueued) => enqueued,
             Err(error) => {
                 self.abandon(slot);
                 return Err(error);
@@ -282,7 +282,7 @@ impl Session {
         };
         let StatusSlot { memory, number: slot } = slot;
         let bytes = picture.bytes;
-        let record = PictureRecord::new(&picture, shows, memory, point, references, self.waits.as_slice());
+        let record = PictureRecord::new(&picture, shows, memory, point, ties);
         if let Some(observer) = &mut self.observer {
             observer.submitted(&Submitted { job, waits: self.waits.as_slice(), record: &record });
         }
@@ -295,18 +295,26 @@ impl Session {
     }
 
     /// Hands a job to its queue.
-    fn enqueue(&mut self, job: &PictureJob<'_>, plan: Plan) -> Result<SyncPoint> {
+    fn enqueue<'a>(
+        &mut self,
+        job: &PictureJob<'_>,
+        plan: Plan,
+        references: impl Iterator<Item = &'a Arc<PictureRecord>> + Clone,
+    ) -> Result<(SyncPoint, Ties)> {
         if self.strikes >= MAX_STRIKES {
             return Err(Error::GivenUp { strikes: self.strikes });
         }
+        self.waits.add_all(job.waits);
         let mut tries = 0;
         loop {
             tries += 1;
             let queue = self.queue(plan.engine)?;
-            match self.queues[queue].submit_planned(job, plan.finish, &mut self.waits) {
+            let queue = &self.queues[queue];
+            let ties = Ties::new(queue.queue().timeline(), references.clone(), self.waits.as_slice());
+            match queue.submit_planned(job, plan.finish, &self.waits) {
                 Ok(point) => {
                     self.context.scheduler().submitted(plan, &point);
-                    return Ok(point);
+                    return Ok((point, ties));
                 }
                 // The channel is lost, the engine is not.
                 Err(Error::Gpu(error)) if tries < TRIES && self.context.channels().can_be_mended(&error) => {}

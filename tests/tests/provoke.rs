@@ -3,8 +3,8 @@
 //!
 //! The commands that fault are what no safe call can submit: an engine is told to write where nothing is mapped.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hcq::pushbuf::SUBCHANNEL_ENGINE;
@@ -23,6 +23,43 @@ const NOWHERE: u64 = 0xf_dead_0000;
 enum Victim {
     Video,
     Copy,
+}
+
+/// What the library logs: when, and in which thread.
+struct Diary(Mutex<Vec<(Instant, String, String)>>);
+
+static DIARY: Diary = Diary(Mutex::new(Vec::new()));
+/// For how long after the fault it is of interest.
+const AFTERMATH: Duration = Duration::from_millis(300);
+
+impl log::Log for Diary {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let thread = std::thread::current().name().unwrap_or("?").to_owned();
+        self.0.lock().unwrap().push((Instant::now(), thread, record.args().to_string()));
+    }
+
+    fn flush(&self) {}
+}
+
+impl Diary {
+    /// Has everything written down.
+    fn begin(&'static self) {
+        log::set_logger(self).unwrap();
+        log::set_max_level(log::LevelFilter::Debug);
+    }
+
+    /// What was written down soon after `fault`.
+    fn print(&self, fault: Instant) {
+        for (when, thread, what) in self.0.lock().unwrap().iter() {
+            if let Some(after) = when.checked_duration_since(fault).filter(|after| *after < AFTERMATH) {
+                println!("{:8.3} ms  {thread:<8} {what}", after.as_secs_f64() * 1e3);
+            }
+        }
+    }
 }
 
 /// A frame as it came out: when, and whether it is what it should be; `None` if it is an error.
@@ -74,19 +111,24 @@ fn fourteen_sessions(device: Device, victim: Victim, stream: &[u8], loops: usize
         let threads: Vec<_> = (0..SESSIONS)
             .map(|i| {
                 let (context, data, once, seen, engines) = (&context, &data, &once, &seen, &engines);
-                scope.spawn(move || {
+                let thread = std::thread::Builder::new().name(format!("s{i}"));
+                let work = move || {
                     let options = DecoderOptions::on(engines[i % engines.len()]);
                     let mut decoder = Decoder::new(context, Codec::Hevc, options).unwrap();
                     let downloader = Downloader::new(context);
                     let mut frames = Vec::new();
                     for (number, frame) in decoder.frames(Units::new(data)).enumerate() {
                         let sum = md5(&downloader, frame.unwrap_or_else(|e| panic!("session {i} ends: {e}")));
+                        if let Err(error) = &sum {
+                            log::info!("frame {number}: {error}");
+                        }
                         let good = sum.ok().map(|sum| sum == once[number % once.len()]);
                         frames.push((Instant::now(), good));
                         seen.fetch_add(1, Ordering::Relaxed);
                     }
                     frames
-                })
+                };
+                thread.spawn_scoped(scope, work).unwrap()
             })
             .collect();
         // When all are at work.
@@ -98,6 +140,7 @@ fn fourteen_sessions(device: Device, victim: Victim, stream: &[u8], loops: usize
         provoke(&context, victim);
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
+    DIARY.print(provoked);
     let gap = |frames: &[Seen], from: Instant| -> Duration {
         let pairs = frames.windows(2).filter(|pair| pair[1].0 >= from);
         pairs.map(|pair| pair[1].0 - pair[0].0.max(from)).max().unwrap_or_default()
@@ -146,6 +189,7 @@ fn a_fault_under_fourteen_sessions() {
     let stream = find("x_size_202x150").data;
     match wanted {
         Some(victim) => {
+            DIARY.begin();
             let device = Device::open(Arc::new(LinuxKernel::new()), 0).unwrap();
             fourteen_sessions(device, victim, stream, 200);
         }

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use hcq::kernel::TracingKernel;
-use nvdec::{
-    Codec, Context, ContextOptions, Decoder, DecoderOptions, Downloader, Engines, MemoryLimit, Packet, Sent,
-};
+use nvdec::{Codec, Context, Decoder, DecoderOptions, Downloader, Engines, Packet, Sent};
 
 const PICTURES: u64 = 2;
 
@@ -19,9 +17,7 @@ pub(crate) fn decode(kernel: &Arc<TracingKernel>, data: &[u8]) -> nvdec::Result<
         // Sandboxes are known to refuse this one.
         let _ = device.engine_classes(engine);
     }
-    // The recorded driver was not asked how much memory is free.
-    let options = ContextOptions::default().with_memory_limit(MemoryLimit::Unlimited);
-    let context = Context::with_options(device, options)?;
+    let context = Context::new(device)?;
     // One engine, so that the calls and their order do not depend on how fast pictures are.
     let options = DecoderOptions::default().with_engines(Engines::LeastBusy);
     let mut decoder = Decoder::new(&context, Codec::Hevc, options)?;

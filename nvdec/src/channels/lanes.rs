@@ -73,6 +73,7 @@ impl<K: Copy + PartialEq + std::fmt::Debug, Q: Clone> Lanes<K, Q> {
             return Ok((queue, false));
         }
         let queue = make()?;
+        log::debug!("{key:?} has a new channel");
         let dead = lock(&lane.queue).replace(queue.clone());
         drop(_replacing);
         // Under no lock: the last to have it waits for the engine.

@@ -35,9 +35,9 @@ pub struct PictureRecord {
     blocks: u32,
     memory: DeviceBuffer,
     point: SyncPoint,
-    /// Whether it goes down with its own engine or not at all.
-    is_alone: bool,
-    /// Whether it is known that it did not.
+    /// Whether it may go down with something else than its own engine, as far as was looked.
+    is_tied: AtomicBool,
+    /// Whether it is known that it did not go down.
     is_safe: AtomicBool,
     state: Mutex<Verdict>,
 }
@@ -53,20 +53,14 @@ struct Verdict {
 pub(crate) type Outcome = (DecodeStatus, Result<(), PictureFault>);
 
 impl PictureRecord {
-    /// The record of a picture that is done at `point` and leaves its status in `memory`. `references` are the pictures that it
-    /// refers to, `waits` what the engine waits for.
-    pub(crate) fn new<'a>(
+    /// The record of a picture that is done at `point` and leaves its status in `memory`.
+    pub(crate) fn new(
         picture: &Identity,
         shows: Shows,
         memory: DeviceBuffer,
         point: SyncPoint,
-        references: impl Iterator<Item = &'a Arc<PictureRecord>>,
-        waits: &[SyncPoint],
+        ties: Ties,
     ) -> Arc<PictureRecord> {
-        let references = depends_on(point.timeline(), references);
-        // What clears memory for it, and moves motion vectors.
-        let copies = waits.iter().filter(|wait| wait.timeline().engine().kind() == EngineKind::Copy);
-        let copies: Vec<SyncPoint> = copies.cloned().collect();
         Arc::new(PictureRecord {
             number: picture.number,
             poc: picture.poc,
@@ -74,9 +68,9 @@ impl PictureRecord {
             blocks: picture.blocks,
             memory,
             point,
-            is_alone: references.is_empty() && copies.is_empty(),
+            is_tied: AtomicBool::new(!ties.is_empty()),
             is_safe: AtomicBool::new(false),
-            state: Mutex::new(Verdict { fate: Fate::Open { references, copies }, outcome: None }),
+            state: Mutex::new(Verdict { fate: Fate::Open(ties), outcome: None }),
         })
     }
 
@@ -145,38 +139,89 @@ impl PictureRecord {
     fn find_out(&self, fate: &mut Fate) -> Option<PictureFault> {
         let fault = match &*fate {
             Fate::Known(fault) => return *fault,
-            Fate::Open { .. } if is_lost(&self.point) => Some(PictureFault::ChannelLost),
-            Fate::Open { references, copies } => {
-                let lost =
-                    references.iter().any(|reference| reference.is_lost()) || copies.iter().any(is_lost);
-                lost.then_some(PictureFault::ReferenceLost)
-            }
+            Fate::Open(_) if is_lost(&self.point) => Some(PictureFault::ChannelLost),
+            Fate::Open(ties) => ties.are_lost().then_some(PictureFault::ReferenceLost),
         };
         *fate = Fate::Known(fault);
         self.is_safe.store(fault.is_none(), Ordering::Release);
         fault
     }
-}
 
-/// Records of the pictures that a picture refers to.
-type References = ArrayVec<Arc<PictureRecord>, PLACES>;
+    /// Whether a picture on `timeline` that refers to this one may go down with it, and not with the timeline as well.
+    fn ties(&self, timeline: &Arc<Timeline>) -> bool {
+        if self.is_safe.load(Ordering::Acquire) {
+            return false;
+        }
+        // Of those on its own timeline it need not know: what kills them kills what comes behind them.
+        !Arc::ptr_eq(self.point.timeline(), timeline) || self.is_tied()
+    }
+
+    /// Whether it may go down with something else than its own engine.
+    fn is_tied(&self) -> bool {
+        if !self.is_tied.load(Ordering::Acquire) {
+            return false;
+        }
+        let tied = match &mut self.lock().fate {
+            Fate::Open(ties) => {
+                ties.forget_what_is_over(self.point.timeline());
+                !ties.is_empty()
+            }
+            Fate::Known(fault) => fault.is_some(),
+        };
+        self.is_tied.store(tied, Ordering::Release);
+        tied
+    }
+}
 
 /// Whether a picture went down with a channel.
 #[derive(Debug)]
 enum Fate {
-    /// Not known yet: if its own channel died before it was done, or that of one of these.
-    Open { references: References, copies: Vec<SyncPoint> },
+    /// Not known yet: if its own channel died before it was done, or by these.
+    Open(Ties),
     /// How it was lost, if it was.
     Known(Option<PictureFault>),
 }
 
-/// Which of the pictures that it refers to a picture on `timeline` may go down with.
-fn depends_on<'a>(
-    timeline: &Arc<Timeline>,
-    references: impl Iterator<Item = &'a Arc<PictureRecord>>,
-) -> References {
-    // Of those on its own timeline it need not know: what kills them kills what comes behind them.
-    let elsewhere =
-        |record: &&Arc<PictureRecord>| !record.is_alone || !Arc::ptr_eq(record.point.timeline(), timeline);
-    references.filter(elsewhere).cloned().collect()
+/// What a picture may go down with, apart from its own channel. To count references takes instructions that wait for all
+/// stores before them, so this is found out before a picture is submitted, and for as few pictures as can be.
+#[derive(Debug, Default)]
+pub(crate) struct Ties {
+    /// Pictures that it refers to.
+    references: ArrayVec<Arc<PictureRecord>, PLACES>,
+    /// Copies that clear memory for it, and move motion vectors.
+    copies: Vec<SyncPoint>,
+}
+
+impl Ties {
+    /// Those of a picture on `timeline` that refers to the pictures `references` and for which the engine waits for `waits`.
+    pub(crate) fn new<'a>(
+        timeline: &Arc<Timeline>,
+        references: impl Iterator<Item = &'a Arc<PictureRecord>>,
+        waits: &[SyncPoint],
+    ) -> Ties {
+        let copies = waits.iter().filter(|wait| wait.timeline().engine().kind() == EngineKind::Copy);
+        Ties {
+            references: references.filter(|record| record.ties(timeline)).cloned().collect(),
+            copies: copies.cloned().collect(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.references.is_empty() && self.copies.is_empty()
+    }
+
+    /// Whether one of them went down, once all of them are over.
+    fn are_lost(&self) -> bool {
+        self.references.iter().any(|reference| reference.is_lost()) || self.copies.iter().any(is_lost)
+    }
+
+    /// Lets go of what is known to be good, for a picture on `timeline`. Does not look beyond what was found out before.
+    fn forget_what_is_over(&mut self, timeline: &Arc<Timeline>) {
+        self.copies.retain(|copy| !copy.is_reached() || is_lost(copy));
+        self.references.retain(|reference| {
+            let is_alone = || !reference.is_tied.load(Ordering::Acquire);
+            let goes_along = Arc::ptr_eq(reference.point.timeline(), timeline) && is_alone();
+            !reference.is_safe.load(Ordering::Acquire) && !goes_along
+        });
+    }
 }

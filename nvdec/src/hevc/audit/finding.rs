@@ -16,11 +16,7 @@ pub struct Finding {
 
 impl Finding {
     /// A finding about a field.
-    pub(crate) fn new(field: &'static str, value: impl Into<i64>, reason: impl Into<String>) -> Finding {
-        Finding::of(field, value, reason)
-    }
-
-    pub(super) fn of(field: &'static str, value: impl Into<i64>, reason: impl Into<String>) -> Finding {
+    pub(crate) fn of(field: &'static str, value: impl Into<i64>, reason: impl Into<String>) -> Finding {
         Finding { field, value: value.into(), reason: reason.into(), beyond_class: false }
     }
 
