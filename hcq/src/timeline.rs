@@ -28,6 +28,8 @@ const LOSS: Duration = Duration::from_millis(20);
 /// Shortest and longest sleep before memory and the error notifier are looked at again. An event ends a sleep
 /// early; where there is none, sleeps are as long as the timeline's pace lets expect, or double.
 const SLICES: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(10));
+/// How long a sleep has to be for which an event is made, should there be none yet.
+const EVENT: Duration = Duration::from_micros(400);
 /// Steps of a timeline that a wait need not be on time for.
 const MANY: u64 = 8;
 
@@ -473,7 +475,9 @@ impl Timeline {
         }
         sleepers.polling = true;
         drop(sleepers);
-        let outcome = match self.event() {
+        // To have one made takes the driver longer than that, and much longer while it is busy with a dead channel.
+        let event = if slice >= EVENT || self.event.get().is_some() { self.event() } else { None };
+        let outcome = match event {
             // The event is armed now: look once more, or a release before that would be slept through.
             Some(_) if self.reached() >= value => Ok(EventWait::Signalled),
             Some(event) => event.wait(slice),

@@ -133,6 +133,12 @@ impl Channels {
         Ok(made?.0)
     }
 
+    /// Frees the channels that died.
+    pub(crate) fn bury(&self) {
+        self.video.bury();
+        self.copy.bury();
+    }
+
     /// Submits copies behind `waits`, on the queue that belongs to them; again on a new one should the channel die of others.
     pub(crate) fn submit_copies(&self, waits: &[SyncPoint], commands: &CopyCommands) -> Result<SyncPoint> {
         let lane = CopyLane::of(waits);

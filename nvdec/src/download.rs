@@ -1,6 +1,6 @@
 //! [`Downloader`]: frames copied to host memory by the copy engine, pitch-linear.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hcq::{CopyCommands, DeviceBuffer, PitchPlane, Placement, Quota, SyncPoint, View};
@@ -34,8 +34,8 @@ struct Staging {
     quota: Arc<Quota>,
     /// Downloads that are not dropped.
     downloads: AtomicUsize,
-    /// What can be used again.
-    free: Mutex<Vec<DeviceBuffer>>,
+    /// What can be used again, from a point on.
+    free: Mutex<Vec<(DeviceBuffer, SyncPoint)>>,
 }
 
 impl Staging {
@@ -44,7 +44,7 @@ impl Staging {
         Arc::new(Staging { limit, quota: Arc::default(), downloads, free })
     }
 
-    fn free(&self) -> MutexGuard<'_, Vec<DeviceBuffer>> {
+    fn free(&self) -> MutexGuard<'_, Vec<(DeviceBuffer, SyncPoint)>> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -55,8 +55,9 @@ impl Staging {
         let found = {
             let mut free = self.free();
             // Frames of another size are gone for good after a change of resolution.
-            free.retain(|buffer| buffer.size() >= size);
-            free.pop()
+            free.retain(|(buffer, _)| buffer.size() >= size);
+            let at = free.iter().rposition(|(_, until)| until.is_reached());
+            at.map(|at| free.swap_remove(at).0)
         };
         held.buffer = match found {
             None => Some(self.allocate(memory, size, others)?),
@@ -72,6 +73,11 @@ impl Staging {
         loop {
             match memory.staging(size, &self.quota) {
                 Err(Error::Gpu(hcq::Error::QuotaExceeded { size, charged, limit })) => {
+                    // What no engine uses any more is free then, the rest can be waited for.
+                    let unused = std::mem::take(&mut *self.free());
+                    if !unused.is_empty() {
+                        continue;
+                    }
                     // Without a download, engines are still at work in the memory of former ones.
                     if others > 0 || !memory.channels().wait_to_reclaim()? {
                         return Err(Error::DownloadsHeld {
@@ -116,8 +122,8 @@ pub struct Download {
     held: Held,
     layout: Layout,
     point: SyncPoint,
-    /// Whether no engine writes to the buffer any more.
-    is_over: AtomicBool,
+    /// When no engine writes to the buffer any more.
+    until: Mutex<SyncPoint>,
 }
 
 /// Where the planes lie in the host buffer, in bytes and lines, and what part of the picture is wanted.
@@ -226,8 +232,8 @@ impl Downloader {
         commands.detile(&frame.surface().luma(), &luma, layout.luma.width, layout.luma.lines)?;
         commands.detile(&frame.surface().chroma(), &chroma, layout.chroma.width, layout.chroma.lines)?;
         let point = submit(&memory, &frame, &commands)?;
-        let is_over = AtomicBool::new(false);
-        Ok(Download { memory, frame, commands, held, layout, point, is_over })
+        let until = Mutex::new(point.clone());
+        Ok(Download { memory, frame, commands, held, layout, point, until })
     }
 }
 
@@ -248,13 +254,19 @@ impl Download {
     }
 
     /// Waits for the copy. One that was lost with the channel of the copy engine is made again.
+    fn until(&self) -> MutexGuard<'_, SyncPoint> {
+        self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn wait_for_copy(&self) -> Result<()> {
         let channels = self.memory.channels();
         let mut waited = channels.wait(&self.point);
         for _ in 1..TRIES {
             match waited {
                 Err(hcq::Error::ChannelFault { .. }) => {
-                    waited = channels.wait(&submit(&self.memory, &self.frame, &self.commands)?);
+                    let again = submit(&self.memory, &self.frame, &self.commands)?;
+                    self.until().clone_from(&again);
+                    waited = channels.wait(&again);
                 }
                 _ => break,
             }
@@ -272,7 +284,6 @@ impl Download {
         // The picture first: a dead engine must not pass for a copy that went well.
         self.frame.wait_for_samples()?;
         self.wait_for_copy()?;
-        self.is_over.store(true, Ordering::Release);
         let view = self.held.buffer().view()?;
         let Layout { window, luma, chroma } = &self.layout;
         Ok(HostFrame {
@@ -298,11 +309,9 @@ fn submit(memory: &Memory, frame: &Frame, commands: &CopyCommands) -> Result<Syn
 
 impl Drop for Download {
     fn drop(&mut self) {
-        // A buffer that the engine may still write to is not handed out again.
-        if self.is_over.load(Ordering::Acquire)
-            && let Some(buffer) = self.held.buffer.take()
-        {
-            self.held.staging.free().push(buffer);
+        if let Some(buffer) = self.held.buffer.take() {
+            let until = self.until().clone();
+            self.held.staging.free().push((buffer, until));
         }
     }
 }

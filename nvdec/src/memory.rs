@@ -183,8 +183,9 @@ impl Memory {
         }
     }
 
-    /// Gives all kept memory back to the driver.
+    /// Gives all kept memory back to the driver, and what dead channels have.
     pub(crate) fn release(&self) {
+        self.channels.bury();
         self.store.clear();
         self.device().reclaim();
     }

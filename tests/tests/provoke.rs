@@ -52,6 +52,14 @@ impl Diary {
         log::set_max_level(log::LevelFilter::Debug);
     }
 
+    /// When the driver had said that a channel is dead: then the library asks what killed it.
+    fn told(&self) -> Option<Instant> {
+        let lines = self.0.lock().unwrap();
+        let (when, _, what) = lines.iter().find(|(.., what)| what.contains("GET_MMU_FAULT_INFO"))?;
+        let took = what.strip_suffix(" us")?.rsplit(' ').next()?.parse().ok()?;
+        when.checked_sub(Duration::from_micros(took))
+    }
+
     /// What was written down soon after `fault`.
     fn print(&self, fault: Instant) {
         for (when, thread, what) in self.0.lock().unwrap().iter() {
@@ -175,6 +183,13 @@ fn fourteen_sessions(device: Device, victim: Victim, stream: &[u8], loops: usize
         "{victim:?} fault under {SESSIONS} sessions: {lost_in_all} pictures lost; others stalled for at most {stalled:?}; \
          struck ones good again within {recovery:?}"
     );
+    if let Some(told) = DIARY.told() {
+        let told = told - provoked;
+        println!(
+            "the driver said so after {told:?}; {:?} later they were good again",
+            recovery.saturating_sub(told)
+        );
+    }
     drop(context);
 }
 

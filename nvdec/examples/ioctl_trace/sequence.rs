@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use hcq::kernel::TracingKernel;
-use nvdec::{Codec, Context, Decoder, DecoderOptions, Downloader, Engines, Packet, Sent};
+use nvdec::{
+    Codec, Context, ContextOptions, Decoder, DecoderOptions, Downloader, Engines, MemoryLimit, Packet, Sent,
+};
 
 const PICTURES: u64 = 2;
 
@@ -17,7 +19,9 @@ pub(crate) fn decode(kernel: &Arc<TracingKernel>, data: &[u8]) -> nvdec::Result<
         // Sandboxes are known to refuse this one.
         let _ = device.engine_classes(engine);
     }
-    let context = Context::new(device)?;
+    // How much memory is free, which a limit goes by, is another answer each time.
+    let options = ContextOptions::default().with_memory_limit(MemoryLimit::Unlimited);
+    let context = Context::with_options(device, options)?;
     // One engine, so that the calls and their order do not depend on how fast pictures are.
     let options = DecoderOptions::default().with_engines(Engines::LeastBusy);
     let mut decoder = Decoder::new(&context, Codec::Hevc, options)?;

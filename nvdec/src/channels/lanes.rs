@@ -16,8 +16,9 @@ pub(super) struct Lanes<K, Q> {
 #[derive(Debug)]
 struct Lane<Q> {
     queue: Mutex<Option<Q>>,
-    /// Held by the one who replaces the queue.
-    replacing: Mutex<()>,
+    /// Held by the one who replaces the queue. The queue before that one, which is dead: to free its channel took the driver
+    /// 16 ms while it was still busy with what had killed it.
+    before: Mutex<Option<Q>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -27,7 +28,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl<K: Copy + PartialEq + std::fmt::Debug, Q: Clone> Lanes<K, Q> {
     /// A lane for each of `keys`; none has a queue yet.
     pub(super) fn new(keys: impl Iterator<Item = K>) -> Self {
-        let lane = || Lane { queue: Mutex::new(None), replacing: Mutex::new(()) };
+        let lane = || Lane { queue: Mutex::new(None), before: Mutex::new(None) };
         Lanes { lanes: keys.map(|key| (key, lane())).collect() }
     }
 
@@ -67,7 +68,7 @@ impl<K: Copy + PartialEq + std::fmt::Debug, Q: Clone> Lanes<K, Q> {
         if let Some(queue) = good() {
             return Ok((queue, false));
         }
-        let _replacing = lock(&lane.replacing);
+        let mut before = lock(&lane.before);
         // Another one may have been first.
         if let Some(queue) = good() {
             return Ok((queue, false));
@@ -75,9 +76,18 @@ impl<K: Copy + PartialEq + std::fmt::Debug, Q: Clone> Lanes<K, Q> {
         let queue = make()?;
         log::debug!("{key:?} has a new channel");
         let dead = lock(&lane.queue).replace(queue.clone());
-        drop(_replacing);
-        // Under no lock: the last to have it waits for the engine.
-        drop(dead);
+        let long_dead = std::mem::replace(&mut *before, dead);
+        drop(before);
+        // Under no lock: the last to have it has its channel freed.
+        drop(long_dead);
         Ok((queue, true))
+    }
+
+    /// Lets go of dead queues.
+    pub(super) fn bury(&self) {
+        for (_, lane) in &self.lanes {
+            let dead = lock(&lane.before).take();
+            drop(dead);
+        }
     }
 }
