@@ -143,23 +143,38 @@ impl ResolvedRps {
     /// Position in [`initial_list0`](Self::initial_list0) of the picture that a slice takes motion vectors from
     /// (`ColPic`, 8.5.3.2.8); `None` for a slice that does not.
     pub fn collocated(&self, header: &SliceHeader) -> Option<usize> {
-        let total = self.num_pic_total_curr();
-        if !header.slice_temporal_mvp_enabled_flag || header.num_ref_idx_l0_active == 0 || total == 0 {
+        if !header.slice_temporal_mvp_enabled_flag || header.num_ref_idx_l0_active == 0 {
             return None;
         }
-        let modification = &header.ref_pic_lists_modification;
-        let entries = match header.collocated_from_l0_flag {
-            true => &modification.list_entry_l0,
-            false => &modification.list_entry_l1,
+        self.position(header, header.collocated_from_l0_flag, usize::from(header.collocated_ref_idx))
+    }
+
+    /// The pictures in the reference picture lists of a slice (8.3.4), as a bit for each position in
+    /// [`initial_list0`](Self::initial_list0): all that it may predict from, missing ones included. `RefPicSetStCurrBefore`
+    /// and the like may name more.
+    pub fn used(&self, header: &SliceHeader) -> u32 {
+        let entries = |list0, active: u8| {
+            (0..usize::from(active)).filter_map(move |idx| self.position(header, list0, idx))
         };
+        let both =
+            entries(true, header.num_ref_idx_l0_active).chain(entries(false, header.num_ref_idx_l1_active));
+        both.fold(0, |used, position| used | 1 << position)
+    }
+
+    /// Position in [`initial_list0`](Self::initial_list0) of an entry of a reference picture list. `None` if there are no
+    /// references, or the header names one that cannot be.
+    fn position(&self, header: &SliceHeader, list0: bool, idx: usize) -> Option<usize> {
+        let total = self.num_pic_total_curr();
+        let modification = &header.ref_pic_lists_modification;
+        let entries = if list0 { &modification.list_entry_l0 } else { &modification.list_entry_l1 };
         // RefPicListTempX repeats the initial list as often as it takes (8-8, 8-10).
-        let idx = usize::from(header.collocated_ref_idx);
         let at = match entries {
             Some(entries) => usize::from(*entries.get(idx)?),
             None => idx,
-        } % total;
+        }
+        .checked_rem(total)?;
         let (before, after) = (self.st_curr_before().len(), self.st_curr_after().len());
-        Some(match header.collocated_from_l0_flag {
+        Some(match list0 {
             true => at,
             false if at < after => before + at,
             false if at < before + after => at - after,

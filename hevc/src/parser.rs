@@ -89,6 +89,8 @@ pub enum StartAt {
     Irap,
     /// Also at a picture with a recovery point SEI message (gradual decoding refresh).
     RecoveryPoint,
+    /// Also at a picture whose first slice segment is intra. Whether the others are shows with them.
+    Intra,
     /// At any picture but a leading one; references that do not exist are missing from the reference picture set.
     Any,
 }

@@ -20,9 +20,9 @@ use crate::pictures::coded::Application;
 use crate::session::Statistics;
 
 /// The front end of a codec, and how the engine is told of it. Here is where front ends are chosen.
-fn frontend(codec: Codec) -> Option<(Box<dyn Frontend>, Application)> {
+fn frontend(codec: Codec, options: &DecoderOptions) -> Option<(Box<dyn Frontend>, Application)> {
     match codec {
-        Codec::Hevc => Some((Box::new(hevc::Hevc::default()), hevc::APPLICATION)),
+        Codec::Hevc => Some((Box::new(hevc::Hevc::new(options.start)), hevc::APPLICATION)),
         _ => None,
     }
 }
@@ -48,7 +48,7 @@ impl Decoder {
     /// [`Error::Hardware`] if the engines, or this library, do not decode the codec, or an engine of `options` does not exist;
     /// [`Error::Gpu`] if there is no memory.
     pub fn new(context: &Arc<Context>, codec: Codec, options: DecoderOptions) -> Result<Decoder> {
-        let found = context.capability(codec).and_then(|_| frontend(codec));
+        let found = context.capability(codec).and_then(|_| frontend(codec, &options));
         let (frontend, application) = found.ok_or_else(|| {
             Error::Hardware(format!(
                 "{} is not decoded on {} engines",
@@ -189,6 +189,9 @@ impl Decoder {
     /// [`Error::TooManySamples`] when their pictures are larger than [`DecoderOptions::max_luma_samples`]. It is given
     /// once for them; a caller that sends on gets the pictures of later sequences that it can. The packet was taken.
     pub fn send(&mut self, packet: Packet<'_>) -> Result<Sent> {
+        if let Some(error) = self.pictures.stopped() {
+            return Err(error);
+        }
         let before = match self.pump() {
             Ok(Sent::Accepted) => Ok(()),
             Ok(refusal) => return Ok(refusal),
@@ -368,6 +371,10 @@ impl<D: BorrowMut<Decoder>, S: Source> Frames<D, S> {
                 && let Some(frame) = pictures.receive()
             {
                 return Ok(Next::Frame(frame));
+            }
+            if let Some(error) = pictures.stopped() {
+                self.state = State::Ended;
+                return Err(error);
             }
             if self.state == State::Ended {
                 return Ok(Next::End);

@@ -5,6 +5,7 @@ use std::io;
 use nvkernel_sys::status::RmStatus;
 
 use crate::hevc::audit::finding::Finding;
+use crate::pictures::integrity::Integrity;
 use crate::status::PictureFault;
 use crate::surface::format::Rect;
 
@@ -141,6 +142,16 @@ pub enum Error {
         height: u32,
         /// [`DecoderOptions::max_luma_samples`](crate::DecoderOptions::max_luma_samples).
         limit: u64,
+    },
+    /// A picture is not exact, and the caller wants no such picture ([`Policy::Stop`](crate::Policy::Stop)).
+    #[error("picture {number} (POC {poc}) is not exact: {integrity}; another policy than `stop` goes on")]
+    NotExact {
+        /// Its position in decoding order.
+        number: u64,
+        /// Its picture order count.
+        poc: i32,
+        /// What is wrong.
+        integrity: Integrity,
     },
     /// The downloads of a downloader hold as much host memory as it may take.
     #[error(

@@ -7,6 +7,7 @@ use hcq::{EngineType, Patience, SyncPoint};
 
 use crate::error::{Error, Result};
 use crate::pictures::info::{CodecInfo, Colour, Times};
+use crate::pictures::integrity::Integrity;
 use crate::pictures::record::PictureRecord;
 use crate::scheduler::cost::Time;
 use crate::status::{DecodeStatus, PictureFault};
@@ -24,11 +25,23 @@ pub struct Frame {
     record: Arc<PictureRecord>,
     /// When the scheduler expects it to be decoded.
     pub(crate) finish: Time,
+    /// The times at which it is shown once more, in the place of another.
+    again: Option<Times>,
 }
 
 impl Frame {
     pub(crate) fn new(surface: Surface, record: Arc<PictureRecord>, finish: Time) -> Frame {
-        Frame { surface, record, finish }
+        Frame { surface, record, finish, again: None }
+    }
+
+    /// The same frame in the place of one that is shown at `times`.
+    pub(crate) fn again_at(&self, times: Times) -> Frame {
+        Frame { again: Some(times), ..self.clone() }
+    }
+
+    /// Whether it stands in the place of a picture that is not exact ([`Policy::Freeze`](crate::Policy::Freeze)).
+    pub fn is_repeated(&self) -> bool {
+        self.again.is_some()
     }
 
     /// The samples.
@@ -61,12 +74,12 @@ impl Frame {
 
     /// When it is shown.
     pub fn times(&self) -> Times {
-        self.record.shows.times
+        self.again.unwrap_or(self.record.shows.times)
     }
 
     /// Presentation time.
     pub fn pts(&self) -> Option<i64> {
-        self.record.shows.times.pts
+        self.times().pts
     }
 
     /// Whether decoding can begin with this picture.
@@ -115,11 +128,32 @@ impl Frame {
     /// Waits for the picture and for word whether it, and what it depends on, came out.
     pub(crate) fn wait_for_samples(&self) -> Result<()> {
         self.wait()?;
-        match self.record.outcome() {
-            Some((_, Err(fault @ (PictureFault::ReferenceLost | PictureFault::ChannelLost)))) => {
-                Err(Error::Picture { number: self.record.number, poc: self.record.poc, fault })
-            }
+        match self.record.outcome().and_then(|outcome| outcome.fault()) {
+            Some(fault) if fault.is_loss() => Err(self.error(fault)),
             _ => Ok(()),
+        }
+    }
+
+    fn error(&self, fault: PictureFault) -> Error {
+        Error::Picture { number: self.record.number, poc: self.record.poc, fault }
+    }
+
+    /// How far it is what its encoder made, waiting for the picture on the host. Once [`ready`](Self::ready) is reached it
+    /// does not wait.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gpu`] if the engine did not finish.
+    pub fn integrity(&self) -> Result<Integrity> {
+        self.over()?;
+        Ok(self.record.outcome().expect("a reached point has an outcome").integrity)
+    }
+
+    /// Waits until the engine is done with the picture, or has lost it.
+    fn over(&self) -> Result<()> {
+        match self.wait() {
+            Err(Error::Gpu(hcq::Error::ChannelFault { .. })) => Ok(()),
+            waited => waited,
         }
     }
 
@@ -130,12 +164,7 @@ impl Frame {
     /// [`Error::Picture`] if the engine found an error in the picture, [`Error::Gpu`] if it did not finish.
     pub fn status(&self) -> Result<DecodeStatus> {
         self.wait()?;
-        let (status, verdict) = self.record.outcome().expect("a reached point has an outcome");
-        verdict.map_err(|fault| Error::Picture {
-            number: self.record.number,
-            poc: self.record.poc,
-            fault,
-        })?;
-        Ok(status)
+        let outcome = self.record.outcome().expect("a reached point has an outcome");
+        outcome.fault().map_or(Ok(outcome.status), |fault| Err(self.error(fault)))
     }
 }

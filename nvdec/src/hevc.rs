@@ -7,16 +7,17 @@ use bitstream::find_start_code;
 use hevc::dpb::{DecodedPictureBuffer, Marking, Output, RefEntry};
 use hevc::nal::{NalHeader, NalUnitType};
 use hevc::sei::SeiPayload;
-use hevc::{Parser, Picture, Pps, SliceSegment, Sps};
+use hevc::{Parser, Picture, Pps, SliceSegment, Sps, StartAt};
 use nvkernel_sys::video;
 
 use crate::class::Chroma;
 use crate::error::{Error, Result, SyntaxError};
 use crate::frontend::{Frontend, Unit};
 use crate::memory::motion::PLACES;
+use crate::options::Start;
 use crate::packet::Sent;
 use crate::pictures::Pictures;
-use crate::pictures::coded::{Application, Format};
+use crate::pictures::coded::{Application, CodedPicture, Format};
 use crate::pictures::held::Held;
 use crate::pictures::info::Times;
 use crate::pictures::slice_data::Slices;
@@ -27,6 +28,7 @@ mod describe;
 mod descriptor;
 pub(crate) mod info;
 mod limits;
+mod refresh;
 mod scratch;
 mod tables;
 
@@ -35,6 +37,7 @@ pub use ::hevc as parser;
 use describe::{BITSTREAM_AT, HevcPicture, Templates};
 use descriptor::DESCRIPTOR_BYTES;
 pub use limits::{check, check_limits, check_pps};
+use refresh::Refreshes;
 use scratch::Scratch;
 
 /// What NVIDIA's own driver sends for HEVC, less EVENT_TRACE_LOGGING_ON: the trace lands behind the status, says
@@ -72,6 +75,9 @@ pub(crate) struct Hevc {
     /// The picture whose slices are being collected; `None` also while they are dropped, as those of a skipped RASL picture
     /// and of one that could not be started are.
     current: Option<Box<HevcPicture>>,
+    refreshes: Refreshes,
+    /// Decoding began with the current picture for want of anything better, and goes on if all of its slices are intra.
+    on_trial: bool,
     /// Bytes of NAL units taken so far.
     offset: u64,
 }
@@ -94,12 +100,18 @@ impl Frontend for Hevc {
                 if !suffix {
                     self.end_picture(pictures)?;
                 }
-                let hash = messages.into_iter().find_map(|m| match m.payload {
-                    SeiPayload::DecodedPictureHash(hash) => Some(hash),
-                    _ => None,
-                });
-                if let (Some(new), Some(current)) = (hash, &mut self.current) {
-                    current.set_hash(new);
+                for message in messages {
+                    match message.payload {
+                        SeiPayload::DecodedPictureHash(hash) => {
+                            if let Some(current) = &mut self.current {
+                                current.set_hash(hash);
+                            }
+                        }
+                        SeiPayload::RecoveryPoint(point) => {
+                            self.refreshes.announce(point.recovery_poc_cnt, point.exact_match_flag);
+                        }
+                        _ => {}
+                    }
                 }
             }
             // All of these begin an access unit or end a sequence (7.4.2.4.4).
@@ -119,6 +131,13 @@ impl Frontend for Hevc {
 
     fn end_picture(&mut self, pictures: &mut Pictures) -> Result<()> {
         let Some(current) = self.current.take() else { return Ok(()) };
+        if std::mem::take(&mut self.on_trial) && current.used() != 0 {
+            // Not with this one, then.
+            self.parser.reset();
+            self.dpb.clear();
+            pictures.drop_picture(|dropped| &mut dropped.before_start);
+            return Ok(());
+        }
         let picture = current.picture().clone();
         if let Some(held) = pictures.hand_over(current)? {
             let outputs = self.dpb.insert(&picture, held);
@@ -132,13 +151,15 @@ impl Frontend for Hevc {
         self.end_picture(pictures)?;
         show(pictures, self.dpb.flush());
         self.parser.reset();
+        self.refreshes = Refreshes::default();
         Ok(())
     }
 
     fn reset(&mut self) {
-        self.current = None;
+        (self.current, self.on_trial) = (None, false);
         self.dpb.clear();
         self.parser.reset();
+        self.refreshes = Refreshes::default();
     }
 
     fn reorder(&self) -> Option<usize> {
@@ -148,6 +169,18 @@ impl Frontend for Hevc {
 }
 
 impl Hevc {
+    /// A front end that begins with pictures of this kind.
+    pub(crate) fn new(start: Start) -> Hevc {
+        let mut hevc = Hevc::default();
+        hevc.parser.set_start_at(match start {
+            Start::RandomAccess => StartAt::Irap,
+            Start::RecoveryPoint => StartAt::RecoveryPoint,
+            Start::Intra => StartAt::Intra,
+            Start::Any => StartAt::Any,
+        });
+        hevc
+    }
+
     /// What the picture needs that `nal` begins, as far as its parameter sets are known and the engine decodes it.
     fn format_of(&self, nal: &[u8], pictures: &Pictures) -> Option<Format> {
         let (pps, sps) = self.parser.parameter_sets_of(nal)?;
@@ -166,9 +199,10 @@ impl Hevc {
             self.current = self.begin(picture, unit.times, pictures)?;
         }
         let Some(current) = &mut self.current else { return Ok(()) };
-        current.add_collocated(&slice.header);
+        current.add_slice(&slice.header);
         if !pictures.add(slice.nal.data, unit.place, Slices::StartCodes(passes_over))? {
             self.current = None;
+            pictures.drop_picture(|dropped| &mut dropped.unfit);
         }
         Ok(())
     }
@@ -180,7 +214,16 @@ impl Hevc {
         times: Times,
         pictures: &mut Pictures,
     ) -> Result<Option<Box<HevcPicture>>> {
-        if picture.skipped || self.is_refused(&picture, pictures)? {
+        if picture.skipped {
+            let leading = picture.nal_unit_type.is_rasl() && picture.has_prior_pictures;
+            pictures.drop_picture(|dropped| match leading {
+                true => &mut dropped.leading,
+                false => &mut dropped.before_start,
+            });
+            return Ok(None);
+        }
+        if self.is_refused(&picture, pictures)? {
+            pictures.drop_picture(|dropped| &mut dropped.refused);
             return Ok(None);
         }
         let format = match &self.sequence {
@@ -206,7 +249,10 @@ impl Hevc {
         let references: ArrayVec<_, PLACES> = begin.rps.initial_list0().map(held).take(PLACES).collect();
         let class = pictures.context().class();
         let prepared = self.templates.get(&picture.sps, &picture.pps, class, &format.geometry);
-        Ok(Some(Box::new(HevcPicture::new(picture, prepared, times, begin.rps, references))))
+        let is_start = !picture.has_prior_pictures && !picture.is_irap();
+        self.on_trial = is_start && !self.refreshes.is_announced() && pictures.start() == Start::Intra;
+        let refresh = self.refreshes.of(&picture, pictures.next_number());
+        Ok(Some(Box::new(HevcPicture::new(picture, prepared, times, begin.rps, references, refresh))))
     }
 
     /// Whether the picture cannot be decoded: an error the first time that its parameter sets are seen.
@@ -222,6 +268,7 @@ impl Hevc {
             show(pictures, self.dpb.flush());
             pictures.submit_all()?;
             self.refused = Some((sps.clone(), pps.clone()));
+            pictures.drop_picture(|dropped| &mut dropped.refused);
             return Err(error);
         }
         Ok(false)

@@ -67,10 +67,11 @@ pub use hcq::{
 pub use hevc::info::HevcPictureInfo;
 pub use observe::{EngineMemory, Observer, Submitted};
 pub use open::{DeviceChoice, Fallback, OpenOptions};
-pub use options::{ContextOptions, DecoderOptions, MemoryLimit, Mode, Price};
+pub use options::{ContextOptions, DecoderOptions, MemoryLimit, Mode, Policy, Price, Start};
 pub use packet::{ByteStream, Framing, Packet, Sent, Source, Units};
 pub use pictures::info::{CodecInfo, Colour, Times};
-pub use pictures::record::PictureRecord;
+pub use pictures::integrity::{Dropped, Integrity, Origin, Tally};
+pub use pictures::record::{Outcome, PictureRecord};
 pub use queue::VideoQueue;
 pub use scheduler::EngineLoad;
 pub use session::Statistics;

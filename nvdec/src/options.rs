@@ -57,6 +57,39 @@ impl Mode {
     }
 }
 
+/// At which pictures decoding may begin, and go on after [`Decoder::reset`](crate::Decoder::reset). Each allows what those
+/// before it allow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Start {
+    /// At random access points alone (IRAP pictures in HEVC): every picture that comes out can be exact.
+    RandomAccess,
+    /// Also where a recovery point message announces that pictures are refreshed bit by bit from here on. They are
+    /// [`Integrity::Recovering`](crate::Integrity::Recovering) until they are.
+    RecoveryPoint,
+    /// Also at a picture that refers to no other, as cameras send that know no random access points.
+    #[default]
+    Intra,
+    /// At any picture. What it refers to is missing, and so is part of the pictures after it, perhaps for ever.
+    Any,
+}
+
+/// What is done with pictures that are not [exact](crate::Integrity).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Policy {
+    /// They come out like the others, and [`Frame::integrity`](crate::Frame::integrity) says what they are.
+    #[default]
+    Deliver,
+    /// They do not come out. With this and the policies below a frame comes out only when it is decoded:
+    /// [`Decoder::receive`](crate::Decoder::receive) waits for it.
+    Skip,
+    /// The first of them ends the stream with [`Error::NotExact`](crate::Error::NotExact).
+    Stop,
+    /// In the place of each the last exact one comes out again, with its times. Before there is one, nothing does.
+    Freeze,
+}
+
 /// How a decoder works.
 ///
 /// ```
@@ -82,6 +115,10 @@ pub struct DecoderOptions {
     /// decodes, and that takes gigabytes. [`DecoderOptions::DEFAULT_MAX_LUMA_SAMPLES`] to begin with; with `None`,
     /// whatever the engine decodes. Beyond it there is an [`Error::TooManySamples`](crate::Error::TooManySamples).
     pub max_luma_samples: Option<u64>,
+    /// Where decoding begins.
+    pub start: Start,
+    /// What is done with pictures that are not exact.
+    pub policy: Policy,
 }
 
 impl Default for DecoderOptions {
@@ -92,6 +129,8 @@ impl Default for DecoderOptions {
             surfaces: None,
             held_frames: None,
             max_luma_samples: Some(Self::DEFAULT_MAX_LUMA_SAMPLES),
+            start: Start::default(),
+            policy: Policy::default(),
         }
     }
 }
@@ -137,11 +176,25 @@ impl DecoderOptions {
         DecoderOptions { max_luma_samples: samples.into(), ..self }
     }
 
+    /// With another place to begin.
+    #[must_use]
+    pub fn with_start(self, start: Start) -> Self {
+        DecoderOptions { start, ..self }
+    }
+
+    /// With another policy for pictures that are not exact.
+    #[must_use]
+    pub fn with_policy(self, policy: Policy) -> Self {
+        DecoderOptions { policy, ..self }
+    }
+
     /// Most surfaces for a stream whose DPB holds `dpb` pictures with the current one.
     pub(crate) fn capacity(&self, dpb: usize, engines: usize) -> usize {
         // The DPB with the current picture, and the one to come.
         let needed = dpb + 1;
-        let held = needed + self.held_frames.unwrap_or(Self::DEFAULT_HELD_FRAMES);
+        // The one that is shown again.
+        let kept = usize::from(self.policy == Policy::Freeze);
+        let held = needed + kept + self.held_frames.unwrap_or(Self::DEFAULT_HELD_FRAMES);
         let usual = if engines > 1 { held.max(self.mode.surfaces()) } else { held };
         self.surfaces.unwrap_or(usual).max(needed)
     }

@@ -10,6 +10,7 @@ pub(crate) mod coded;
 mod format_memory;
 pub(crate) mod held;
 pub(crate) mod info;
+pub(crate) mod integrity;
 pub(crate) mod lookahead;
 mod picture_table;
 pub(crate) mod record;
@@ -24,14 +25,15 @@ use crate::memory::motion::{MAX_COLLOCATED, MotionSlot, PLACES};
 use crate::memory::upload::Chunk;
 use crate::memory::{BITSTREAM_SLACK, Reservation};
 use crate::observe::Observer;
-use crate::options::{DecoderOptions, Price};
+use crate::options::{DecoderOptions, Policy, Price, Start};
 use crate::packet::Sent;
 use crate::scheduler::cost::Time;
-use crate::session::{Session, Statistics};
+use crate::session::{Bearing, Session, Statistics};
 use crate::surface::pool::{Reuse, Surface};
 use coded::{Application, CodedPicture, Format, MAX_OPERANDS, Operands, Placed};
 use format_memory::FormatMemory;
 use held::{Held, Shown};
+use integrity::Dropped;
 use lookahead::Lookahead;
 use picture_table::PictureTable;
 use record::{Identity, PictureRecord};
@@ -66,6 +68,10 @@ pub(crate) struct Pictures {
     /// Pictures that the decoder may still hold, oldest first.
     held: Vec<Weak<Held>>,
     output: VecDeque<Arc<Shown>>,
+    /// The last exact frame, for a caller who wants it again in the place of others.
+    exact: Option<Frame>,
+    stopped: Option<Error>,
+    dropped: Dropped,
     errors: VecDeque<Error>,
     /// The share of the context's budget. Declared last: it is others' when the memory is.
     reservation: Reservation,
@@ -113,6 +119,9 @@ impl Pictures {
             spare: None,
             held: Vec::new(),
             output: VecDeque::new(),
+            exact: None,
+            stopped: None,
+            dropped: Dropped::default(),
             errors: VecDeque::new(),
             reservation: context.memory().reserve(),
         })
@@ -130,7 +139,9 @@ impl Pictures {
 
     /// Sums over all pictures that the engines finished.
     pub(crate) fn statistics(&mut self) -> Statistics {
-        self.session.statistics()
+        let mut statistics = self.session.statistics();
+        statistics.tally.dropped = self.dropped;
+        statistics
     }
 
     /// Whether pictures may be so large, by what the caller said.
@@ -195,10 +206,62 @@ impl Pictures {
                 Err(shown) => shown.frame.get().cloned().flatten(),
             };
             // Without a frame it could not be submitted.
-            if frame.is_some() {
-                return frame;
+            if let Some(frame) = frame
+                && let Some(frame) = self.judged(frame)
+            {
+                return Some(frame);
             }
         }
+    }
+
+    /// What comes out in the place of a frame, by the caller's policy.
+    fn judged(&mut self, frame: Frame) -> Option<Frame> {
+        if self.options.policy == Policy::Deliver {
+            return Some(frame);
+        }
+        let integrity = match frame.integrity() {
+            Ok(integrity) => integrity,
+            // What is wrong with the engine is wrong with the stream.
+            Err(error) => {
+                self.stopped.get_or_insert(error);
+                return None;
+            }
+        };
+        match self.options.policy {
+            Policy::Freeze if integrity.is_exact() => {
+                self.exact = Some(frame.clone());
+                Some(frame)
+            }
+            Policy::Freeze => Some(self.exact.as_ref()?.again_at(frame.times())),
+            _ if integrity.is_exact() => Some(frame),
+            Policy::Stop => {
+                let (number, poc) = (frame.number(), frame.poc());
+                self.stopped.get_or_insert(Error::NotExact { number, poc, integrity });
+                self.output.clear();
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Why no frame comes out any more, if that is so: once.
+    pub(crate) fn stopped(&mut self) -> Option<Error> {
+        self.stopped.take()
+    }
+
+    /// Number of the picture that is handed over next.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.count
+    }
+
+    /// Where the caller wants decoding to begin.
+    pub(crate) fn start(&self) -> Start {
+        self.options.start
+    }
+
+    /// Counts a picture that is not decoded.
+    pub(crate) fn drop_picture(&mut self, reason: impl Fn(&mut Dropped) -> &mut u64) {
+        *reason(&mut self.dropped) += 1;
     }
 
     /// Whether `count` frames are due.
@@ -375,10 +438,12 @@ impl Pictures {
     pub(crate) fn hand_over(&mut self, coded: Box<dyn CodedPicture>) -> Result<Option<Arc<Held>>> {
         let poc = coded.poc();
         if coded.collocated().len() > MAX_COLLOCATED {
+            self.dropped.unfit += 1;
             self.note(Error::TooManyCollocated { poc });
             return Ok(None);
         }
         if coded.references().len() >= PLACES {
+            self.dropped.unfit += 1;
             self.note(Error::TooManyReferences { poc });
             return Ok(None);
         }
@@ -392,6 +457,7 @@ impl Pictures {
                     if !error.is_picture_error() {
                         return Err(error);
                     }
+                    self.dropped.unfit += 1;
                     self.note(error);
                     return Ok(None);
                 }
@@ -500,6 +566,7 @@ impl Pictures {
     /// Forgets all pictures that did not come out, and their errors. Those in flight end by themselves.
     pub(crate) fn reset(&mut self) {
         for waiting in self.lookahead.drain() {
+            self.dropped.taken_back += 1;
             self.session.upload.free(&waiting.chunk, None);
             let _ = waiting.held.shown.frame.set(None);
         }
@@ -510,6 +577,7 @@ impl Pictures {
         }
         self.bitstream = Bitstream::None;
         self.output.clear();
+        (self.exact, self.stopped) = (None, None);
         self.errors.clear();
         self.session.forget_errors_before(self.count);
     }
@@ -534,6 +602,7 @@ impl Pictures {
         let submitted = self.submit(waiting, surface);
         if !held.is_settled() {
             // Pictures that refer to it do without.
+            self.dropped.unfit += 1;
             self.session.upload.free(&chunk, None);
             let _ = held.shown.frame.set(None);
         }
@@ -612,6 +681,18 @@ impl Pictures {
         let frames = || references.iter().flatten().filter_map(|held| held.frame());
         let is_missing = |held: &Option<Arc<Held>>| held.as_ref().is_none_or(|held| held.frame().is_none());
         let grey = references.iter().any(is_missing).then(|| memory.grey()).transpose()?;
+        let used = coded.used();
+        let is_used = move |at: usize| used >> at & 1 != 0;
+        let refresh = coded.refresh();
+        let flaw = match (&grey, refresh.recovering_until) {
+            (Some(_), None) => {
+                let missing = (0..references.len()).find(|&at| is_used(at) && is_missing(&references[at]));
+                missing.map(|at| coded.missing(at))
+            }
+            _ => None,
+        };
+        let predicted_from = references.iter().enumerate().filter(|(at, _)| is_used(*at));
+        let predicted_from = predicted_from.filter_map(|(_, held)| Some(held.as_ref()?.frame()?.record()));
         let same = |a: usize, b: usize| match (&references[a], &references[b]) {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
             _ => false,
@@ -683,8 +764,8 @@ impl Pictures {
         }
         let job = PictureJob { buffers: &buffers, waits: &waits, ..job };
         let identity = Identity { number: held.number, poc: coded.poc(), blocks, bytes: *stream_len };
-        let record =
-            session.submit(&job, plan, slot, identity, coded.shows(), frames().map(Frame::record))?;
+        let bearing = Bearing { flaw, refresh, predicted_from };
+        let record = session.submit(&job, plan, slot, identity, coded.shows(), bearing)?;
         // They name the scratch.
         drop(buffers);
         memory.scratch.used_until(scratch, record.point(), plan.finish);

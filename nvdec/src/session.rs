@@ -14,8 +14,10 @@ use crate::job::PictureJob;
 use crate::memory::status::{StatusMemory, StatusSlot};
 use crate::memory::upload::UploadRing;
 use crate::observe::{Observer, Submitted};
+use crate::pictures::coded::Refresh;
 use crate::pictures::info::Shows;
-use crate::pictures::record::{Identity, PictureRecord, Ties};
+use crate::pictures::integrity::Tally;
+use crate::pictures::record::{Identity, PictureRecord, Prospects};
 use crate::queue::VideoQueue;
 use crate::scheduler::Plan;
 use crate::scheduler::cost::{CostModel, Time};
@@ -70,6 +72,15 @@ pub(crate) struct Session {
     good: u32,
 }
 
+/// What bears on the integrity of a picture that is submitted.
+pub(crate) struct Bearing<I> {
+    /// What is known to be wrong with it.
+    pub(crate) flaw: Option<PictureFault>,
+    pub(crate) refresh: Refresh,
+    /// The records of the pictures that it is predicted from.
+    pub(crate) predicted_from: I,
+}
+
 #[derive(Debug)]
 struct InFlight {
     /// Number of its status memory.
@@ -92,8 +103,8 @@ pub(crate) struct InFlightLimit {
 pub struct Statistics {
     /// Pictures that the engine finished.
     pub pictures: u64,
-    /// Of these, pictures with an error.
-    pub pictures_in_error: u64,
+    /// How they came out, and what became of the others.
+    pub tally: Tally,
     /// Engine time in clock cycles.
     pub engine_cycles: u64,
     /// Bytes of slice data, start codes included.
@@ -271,10 +282,13 @@ impl Session {
         slot: StatusSlot,
         picture: Identity,
         shows: Shows,
-        references: impl Iterator<Item = &'a Arc<PictureRecord>> + Clone,
+        bearing: Bearing<impl Iterator<Item = &'a Arc<PictureRecord>>>,
     ) -> Result<Arc<PictureRecord>> {
-        let (point, ties) = match self.enqueue(job, plan, references) {
-            Ok(enqueued) => enqueued,
+        self.waits.add_all(job.waits);
+        let Bearing { flaw, refresh, predicted_from } = bearing;
+        let prospects = Prospects::new(flaw, refresh, predicted_from, self.waits.as_slice());
+        let point = match self.enqueue(job, plan) {
+            Ok(point) => point,
             Err(error) => {
                 self.abandon(slot);
                 return Err(error);
@@ -282,7 +296,7 @@ impl Session {
         };
         let StatusSlot { memory, number: slot } = slot;
         let bytes = picture.bytes;
-        let record = PictureRecord::new(&picture, shows, memory, point, ties);
+        let record = PictureRecord::new(&picture, shows, memory, point, prospects);
         if let Some(observer) = &mut self.observer {
             observer.submitted(&Submitted { job, waits: self.waits.as_slice(), record: &record });
         }
@@ -295,26 +309,18 @@ impl Session {
     }
 
     /// Hands a job to its queue.
-    fn enqueue<'a>(
-        &mut self,
-        job: &PictureJob<'_>,
-        plan: Plan,
-        references: impl Iterator<Item = &'a Arc<PictureRecord>> + Clone,
-    ) -> Result<(SyncPoint, Ties)> {
+    fn enqueue(&mut self, job: &PictureJob<'_>, plan: Plan) -> Result<SyncPoint> {
         if self.strikes >= MAX_STRIKES {
             return Err(Error::GivenUp { strikes: self.strikes });
         }
-        self.waits.add_all(job.waits);
         let mut tries = 0;
         loop {
             tries += 1;
             let queue = self.queue(plan.engine)?;
-            let queue = &self.queues[queue];
-            let ties = Ties::new(queue.queue().timeline(), references.clone(), self.waits.as_slice());
-            match queue.submit_planned(job, plan.finish, &self.waits) {
+            match self.queues[queue].submit_planned(job, plan.finish, &self.waits) {
                 Ok(point) => {
                     self.context.scheduler().submitted(plan, &point);
-                    return Ok((point, ties));
+                    return Ok(point);
                 }
                 // The channel is lost, the engine is not.
                 Err(Error::Gpu(error)) if tries < TRIES && self.context.channels().can_be_mended(&error) => {}
@@ -386,19 +392,20 @@ impl Session {
 
     /// Takes note of what became of a picture.
     fn settle(&mut self, record: &PictureRecord, line: &[u8; LINE], bytes: u64) {
-        let (status, verdict) = record.settle(line);
-        let cycles = 16 * u64::from(status.cycle_count);
+        let outcome = record.settle(line);
+        let cycles = 16 * u64::from(outcome.status.cycle_count);
         self.finished.pictures += 1;
         self.finished.engine_cycles += cycles;
-        match verdict {
-            Ok(()) => {
+        self.finished.tally.count(outcome.integrity);
+        match outcome.fault() {
+            None => {
                 self.costs.learn(record.blocks(), bytes, cycles);
                 self.good = self.good.saturating_add(1);
                 if self.good == FORGIVEN {
                     self.strikes = 0;
                 }
             }
-            Err(fault) => {
+            Some(fault) => {
                 // The engine was at work on this one when its channel died.
                 if fault == PictureFault::ChannelLost
                     && record.point().timeline().ended_at() == Some(record.point().value() - 1)
@@ -406,7 +413,6 @@ impl Session {
                     self.strikes += 1;
                     self.good = 0;
                 }
-                self.finished.pictures_in_error += 1;
                 if record.number < self.forgotten {
                     return;
                 }

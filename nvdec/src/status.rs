@@ -55,10 +55,24 @@ pub enum PictureFault {
         /// 16x16 blocks of the picture.
         expected: u32,
     },
+    /// A picture that it is predicted from is not there; grey stood in for it.
+    MissingReference {
+        /// Picture order count of what is missing.
+        poc: i32,
+    },
+    /// The hash that the stream has of its samples is another than theirs.
+    HashMismatch,
     /// The channel of its engine died, or was taken down, before the picture was decoded.
     ChannelLost,
     /// Nothing is wrong with the picture itself, but a picture or a copy that it depends on was lost with a channel.
     ReferenceLost,
+}
+
+impl PictureFault {
+    /// Whether it leaves samples that may be anything.
+    pub(crate) fn is_loss(self) -> bool {
+        matches!(self, PictureFault::ChannelLost | PictureFault::ReferenceLost)
+    }
 }
 
 impl fmt::Display for PictureFault {
@@ -76,6 +90,12 @@ impl fmt::Display for PictureFault {
             }
             PictureFault::Incomplete { decoded, expected } => {
                 write!(f, "only {decoded} of {expected} blocks are in the stream")
+            }
+            PictureFault::MissingReference { poc } => {
+                write!(f, "the picture with POC {poc}, which it is predicted from, is missing")
+            }
+            PictureFault::HashMismatch => {
+                f.write_str("the samples do not have the hash that the stream says")
             }
             PictureFault::ChannelLost => f.write_str("it was lost with the channel of its engine"),
             PictureFault::ReferenceLost => {

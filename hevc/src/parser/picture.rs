@@ -6,7 +6,7 @@ use super::StartAt;
 use crate::nal::{NalHeader, NalUnitType};
 use crate::pps::Pps;
 use crate::rps::ReferencePictureSet;
-use crate::slice::SliceHeader;
+use crate::slice::{SliceHeader, SliceType};
 use crate::sps::Sps;
 use crate::vps::Vps;
 
@@ -117,6 +117,7 @@ impl Activation {
                 && match start_at {
                     StartAt::Irap => false,
                     StartAt::RecoveryPoint => self.recovery_point,
+                    StartAt::Intra => self.recovery_point || header.slice_type == SliceType::I,
                     StartAt::Any => true,
                 };
         if starts_sequence || (may_start && !self.started) {

@@ -20,9 +20,10 @@ use crate::job::Operand;
 use crate::memory::motion::{MAX_COLLOCATED, PLACES};
 use crate::memory::store::{Lease, Purpose};
 use crate::memory::{AtLimit, Memory};
-use crate::pictures::coded::{CodedPicture, Operands, Placed};
+use crate::pictures::coded::{CodedPicture, Operands, Placed, Refresh};
 use crate::pictures::held::Held;
 use crate::pictures::info::{CodecInfo, Colour, Shows, Times};
+use crate::status::PictureFault;
 use crate::surface::format::{Rect, SurfaceGeometry};
 
 /// Offsets within a picture's chunk of host memory. The tables are there for the first pictures of their
@@ -108,6 +109,9 @@ pub(super) struct HevcPicture {
     references: ArrayVec<Option<Arc<Held>>, PLACES>,
     /// Which of these slices take motion from: one, in a stream that conforms. One more than can be decoded.
     collocated: ArrayVec<usize, { MAX_COLLOCATED + 1 }>,
+    /// Which of these slices may predict from.
+    used: u32,
+    refresh: Refresh,
     hash: Option<PictureHash>,
 }
 
@@ -118,8 +122,10 @@ impl HevcPicture {
         times: Times,
         rps: ResolvedRps,
         references: ArrayVec<Option<Arc<Held>>, PLACES>,
+        refresh: Refresh,
     ) -> Self {
-        HevcPicture { picture, prepared, times, rps, references, collocated: ArrayVec::new(), hash: None }
+        let (collocated, used, hash) = (ArrayVec::new(), 0, None);
+        HevcPicture { picture, prepared, times, rps, references, collocated, used, refresh, hash }
     }
 
     /// The parsed picture.
@@ -127,8 +133,9 @@ impl HevcPicture {
         &self.picture
     }
 
-    /// Notes where a slice takes motion from.
-    pub(super) fn add_collocated(&mut self, header: &SliceHeader) {
+    /// Notes what a slice predicts from, and where it takes motion from.
+    pub(super) fn add_slice(&mut self, header: &SliceHeader) {
+        self.used |= self.rps.used(header);
         if let Some(collocated) = self.rps.collocated(header)
             && !self.collocated.contains(&collocated)
             && !self.collocated.is_full()
@@ -150,6 +157,18 @@ impl CodedPicture for HevcPicture {
 
     fn references(&self) -> &[Option<Arc<Held>>] {
         &self.references
+    }
+
+    fn used(&self) -> u32 {
+        self.used
+    }
+
+    fn missing(&self, at: usize) -> PictureFault {
+        PictureFault::MissingReference { poc: self.rps.initial_list0().nth(at).map_or(0, |entry| entry.poc) }
+    }
+
+    fn refresh(&self) -> Refresh {
+        self.refresh
     }
 
     fn collocated(&self) -> &[usize] {

@@ -12,6 +12,7 @@ use crate::class::VideoClass;
 use crate::error::Result;
 use crate::job::Operand;
 use crate::memory::Memory;
+use crate::status::PictureFault;
 use crate::surface::format::SurfaceGeometry;
 
 /// Most methods with addresses that a codec adds to those that all have.
@@ -59,6 +60,15 @@ impl Format {
     }
 }
 
+/// Where a picture stands in a sequence that is refreshed bit by bit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Refresh {
+    /// It is refreshed since the picture with this number: what was wrong with those before it is gone.
+    pub(crate) clean_since: u64,
+    /// It is not refreshed since decoding began, and will be at this picture order count. What is missing is no damage.
+    pub(crate) recovering_until: Option<i32>,
+}
+
 /// A picture between its front end and the engine.
 ///
 /// A front end makes it when the picture begins, and hands it over when its slices are complete. Everything is asked once a
@@ -70,6 +80,16 @@ pub(crate) trait CodedPicture: fmt::Debug + Send {
     /// The pictures that it refers to, in an order of the codec's own; `None` for one that does not exist. One that is
     /// named twice stands there twice. All are of the picture's own [`Format`].
     fn references(&self) -> &[Option<Arc<Held>>];
+
+    /// Which of these its slices may predict from, samples or motion vectors: a bit for each, by position. Others are only
+    /// to stay for pictures to come.
+    fn used(&self) -> u32;
+
+    /// What is said when the reference at this position does not exist.
+    fn missing(&self, at: usize) -> PictureFault;
+
+    /// What gradual refresh means for it.
+    fn refresh(&self) -> Refresh;
 
     /// Which of these it takes motion vectors from: each once.
     fn collocated(&self) -> &[usize];

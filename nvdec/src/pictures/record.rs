@@ -4,8 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrayvec::ArrayVec;
-use hcq::{DeviceBuffer, EngineKind, LINE, SyncPoint, Timeline};
+use hcq::{DeviceBuffer, EngineKind, LINE, SyncPoint};
 
+use super::coded::Refresh;
+use super::integrity::{Integrity, Origin};
 use crate::channels::is_lost;
 use crate::memory::motion::PLACES;
 use crate::pictures::info::Shows;
@@ -35,22 +37,92 @@ pub struct PictureRecord {
     blocks: u32,
     memory: DeviceBuffer,
     point: SyncPoint,
-    /// Whether it may go down with something else than its own engine, as far as was looked.
-    is_tied: AtomicBool,
-    /// Whether it is known that it did not go down.
-    is_safe: AtomicBool,
-    state: Mutex<Verdict>,
+    /// Whether it is known to be exact.
+    is_exact: AtomicBool,
+    state: Mutex<State>,
 }
 
 /// What became of a picture, as far as was looked.
 #[derive(Debug)]
-struct Verdict {
-    fate: Fate,
-    outcome: Option<Outcome>,
+enum State {
+    Open(Prospects),
+    Settled(Outcome),
 }
 
-/// The engine's status and what follows from it.
-pub(crate) type Outcome = (DecodeStatus, Result<(), PictureFault>);
+/// The engine's status, and what follows from it and from the pictures before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// What the engine says.
+    pub status: DecodeStatus,
+    /// How far the picture is what its encoder made.
+    pub integrity: Integrity,
+}
+
+impl Outcome {
+    /// What is wrong with the picture itself, or with one that goes back to a picture that was lost with its channel,
+    /// since its samples may be anything.
+    pub fn fault(&self) -> Option<PictureFault> {
+        match self.integrity {
+            Integrity::Damaged { cause } => Some(cause),
+            Integrity::Tainted { by } if by.cause.is_loss() => Some(PictureFault::ReferenceLost),
+            _ => None,
+        }
+    }
+}
+
+/// What bears on the integrity of a picture before it is decoded. References are counted in here, which takes instructions
+/// that wait for all stores before them: so this is made before the picture is submitted.
+#[derive(Debug, Default)]
+pub(crate) struct Prospects {
+    /// What is known to be wrong with it.
+    flaw: Option<PictureFault>,
+    refresh: Refresh,
+    /// The pictures that it is predicted from, less those that are known to be exact.
+    predicted_from: ArrayVec<Arc<PictureRecord>, PLACES>,
+    /// Copies that clear memory for it, and move motion vectors.
+    copies: Vec<SyncPoint>,
+}
+
+impl Prospects {
+    /// Those of a picture with a `flaw`, predicted from `references`, that waits for `waits`.
+    pub(crate) fn new<'a>(
+        flaw: Option<PictureFault>,
+        refresh: Refresh,
+        references: impl Iterator<Item = &'a Arc<PictureRecord>>,
+        waits: &[SyncPoint],
+    ) -> Prospects {
+        let copies = waits.iter().filter(|wait| wait.timeline().engine().kind() == EngineKind::Copy);
+        Prospects {
+            flaw,
+            refresh,
+            predicted_from: references
+                .filter(|record| !record.is_exact.load(Ordering::Acquire))
+                .take(PLACES)
+                .cloned()
+                .collect(),
+            copies: copies.cloned().collect(),
+        }
+    }
+
+    /// What they come to, once the engine is done with the picture and `verdict` is what it says.
+    fn judge(&self, verdict: Result<(), PictureFault>) -> Integrity {
+        if let Some(cause) = verdict.err().or(self.flaw) {
+            return Integrity::Damaged { cause };
+        }
+        if self.copies.iter().any(is_lost) {
+            return Integrity::Damaged { cause: PictureFault::ReferenceLost };
+        }
+        let origins = self.predicted_from.iter().filter_map(|reference| reference.origin());
+        // A loss stays one: what lies there may be another's.
+        let counts = |origin: &Origin| origin.number >= self.refresh.clean_since || origin.cause.is_loss();
+        match (origins.filter(counts).min_by_key(|origin| origin.number), self.refresh.recovering_until) {
+            (Some(by), _) => Integrity::Tainted { by },
+            (None, Some(until)) => Integrity::Recovering { until },
+            (None, None) => Integrity::Exact,
+        }
+    }
+}
 
 impl PictureRecord {
     /// The record of a picture that is done at `point` and leaves its status in `memory`.
@@ -59,7 +131,7 @@ impl PictureRecord {
         shows: Shows,
         memory: DeviceBuffer,
         point: SyncPoint,
-        ties: Ties,
+        prospects: Prospects,
     ) -> Arc<PictureRecord> {
         Arc::new(PictureRecord {
             number: picture.number,
@@ -68,9 +140,8 @@ impl PictureRecord {
             blocks: picture.blocks,
             memory,
             point,
-            is_tied: AtomicBool::new(!ties.is_empty()),
-            is_safe: AtomicBool::new(false),
-            state: Mutex::new(Verdict { fate: Fate::Open(ties), outcome: None }),
+            is_exact: AtomicBool::new(false),
+            state: Mutex::new(State::Open(prospects)),
         })
     }
 
@@ -89,19 +160,19 @@ impl PictureRecord {
         &self.point
     }
 
-    fn lock(&self) -> MutexGuard<'_, Verdict> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The engine's status and verdict, or `None` while the engine is at work.
-    pub fn outcome(&self) -> Option<(DecodeStatus, Result<(), PictureFault>)> {
+    /// What became of it, or `None` while the engine is at work.
+    pub fn outcome(&self) -> Option<Outcome> {
         if !self.point.is_reached() {
             return None;
         }
         // The session asks as well, before it gives the memory to another picture.
         let mut state = self.lock();
-        if state.outcome.is_some() {
-            return state.outcome;
+        if let State::Settled(outcome) = *state {
+            return Some(outcome);
         }
         let mut line = [[0; LINE]];
         hcq::load_lines([self.memory.view().ok()?], &mut line);
@@ -114,114 +185,29 @@ impl PictureRecord {
     }
 
     /// As [`settle`](Self::settle), unless the status was read before.
-    fn judge(&self, state: &mut Verdict, line: &[u8; LINE]) -> Outcome {
-        if let Some(outcome) = state.outcome {
-            return outcome;
-        }
-        let (status, verdict) = status::read(line, self.blocks);
-        let verdict = match self.find_out(&mut state.fate) {
-            None => verdict,
-            Some(PictureFault::ChannelLost) => Err(PictureFault::ChannelLost),
-            Some(elsewhere) => verdict.and(Err(elsewhere)),
+    fn judge(&self, state: &mut State, line: &[u8; LINE]) -> Outcome {
+        let prospects = match state {
+            State::Settled(outcome) => return *outcome,
+            State::Open(prospects) => prospects,
         };
-        let outcome = (status, verdict);
-        state.outcome = Some(outcome);
+        let (status, verdict) = status::read(line, self.blocks);
+        let verdict = if is_lost(&self.point) { Err(PictureFault::ChannelLost) } else { verdict };
+        let outcome = Outcome { status, integrity: prospects.judge(verdict) };
+        self.is_exact.store(outcome.integrity.is_exact(), Ordering::Release);
+        *state = State::Settled(outcome);
         outcome
     }
 
-    /// Whether the picture, or one that it depends on, went down with a channel. An engine that was not concerned
-    /// decodes from whatever lies where the reference should be, and finds no fault with it. For pictures whose point
-    /// is reached.
-    fn is_lost(&self) -> bool {
-        !self.is_safe.load(Ordering::Acquire) && self.find_out(&mut self.lock().fate).is_some()
-    }
-
-    fn find_out(&self, fate: &mut Fate) -> Option<PictureFault> {
-        let fault = match &*fate {
-            Fate::Known(fault) => return *fault,
-            Fate::Open(_) if is_lost(&self.point) => Some(PictureFault::ChannelLost),
-            Fate::Open(ties) => ties.are_lost().then_some(PictureFault::ReferenceLost),
-        };
-        *fate = Fate::Known(fault);
-        self.is_safe.store(fault.is_none(), Ordering::Release);
-        fault
-    }
-
-    /// Whether a picture on `timeline` that refers to this one may go down with it, and not with the timeline as well.
-    fn ties(&self, timeline: &Arc<Timeline>) -> bool {
-        if self.is_safe.load(Ordering::Acquire) {
-            return false;
+    /// The picture that those predicted from this one are not exact for, if there is one.
+    fn origin(&self) -> Option<Origin> {
+        // What a picture is predicted from was decoded before it.
+        let integrity = self
+            .outcome()
+            .map_or(Integrity::Damaged { cause: PictureFault::NoStatus }, |outcome| outcome.integrity);
+        match integrity {
+            Integrity::Exact | Integrity::Recovering { .. } => None,
+            Integrity::Damaged { cause } => Some(Origin { number: self.number, poc: self.poc, cause }),
+            Integrity::Tainted { by } => Some(by),
         }
-        // Of those on its own timeline it need not know: what kills them kills what comes behind them.
-        !Arc::ptr_eq(self.point.timeline(), timeline) || self.is_tied()
-    }
-
-    /// Whether it may go down with something else than its own engine.
-    fn is_tied(&self) -> bool {
-        if !self.is_tied.load(Ordering::Acquire) {
-            return false;
-        }
-        let tied = match &mut self.lock().fate {
-            Fate::Open(ties) => {
-                ties.forget_what_is_over(self.point.timeline());
-                !ties.is_empty()
-            }
-            Fate::Known(fault) => fault.is_some(),
-        };
-        self.is_tied.store(tied, Ordering::Release);
-        tied
-    }
-}
-
-/// Whether a picture went down with a channel.
-#[derive(Debug)]
-enum Fate {
-    /// Not known yet: if its own channel died before it was done, or by these.
-    Open(Ties),
-    /// How it was lost, if it was.
-    Known(Option<PictureFault>),
-}
-
-/// What a picture may go down with, apart from its own channel. To count references takes instructions that wait for all
-/// stores before them, so this is found out before a picture is submitted, and for as few pictures as can be.
-#[derive(Debug, Default)]
-pub(crate) struct Ties {
-    /// Pictures that it refers to.
-    references: ArrayVec<Arc<PictureRecord>, PLACES>,
-    /// Copies that clear memory for it, and move motion vectors.
-    copies: Vec<SyncPoint>,
-}
-
-impl Ties {
-    /// Those of a picture on `timeline` that refers to the pictures `references` and for which the engine waits for `waits`.
-    pub(crate) fn new<'a>(
-        timeline: &Arc<Timeline>,
-        references: impl Iterator<Item = &'a Arc<PictureRecord>>,
-        waits: &[SyncPoint],
-    ) -> Ties {
-        let copies = waits.iter().filter(|wait| wait.timeline().engine().kind() == EngineKind::Copy);
-        Ties {
-            references: references.filter(|record| record.ties(timeline)).cloned().collect(),
-            copies: copies.cloned().collect(),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.references.is_empty() && self.copies.is_empty()
-    }
-
-    /// Whether one of them went down, once all of them are over.
-    fn are_lost(&self) -> bool {
-        self.references.iter().any(|reference| reference.is_lost()) || self.copies.iter().any(is_lost)
-    }
-
-    /// Lets go of what is known to be good, for a picture on `timeline`. Does not look beyond what was found out before.
-    fn forget_what_is_over(&mut self, timeline: &Arc<Timeline>) {
-        self.copies.retain(|copy| !copy.is_reached() || is_lost(copy));
-        self.references.retain(|reference| {
-            let is_alone = || !reference.is_tied.load(Ordering::Acquire);
-            let goes_along = Arc::ptr_eq(reference.point.timeline(), timeline) && is_alone();
-            !reference.is_safe.load(Ordering::Acquire) && !goes_along
-        });
     }
 }

@@ -61,7 +61,7 @@ fn errors_belong_to_their_pictures() {
         }
     }
     let statistics = decoder.statistics();
-    assert_eq!((statistics.pictures, statistics.pictures_in_error), (33, 4));
+    assert_eq!((statistics.pictures, statistics.tally.damaged), (33, 4));
     let executions = machine.recorder.executions();
     let bytes: u64 = executions.iter().map(|e| u64::from(e.word(0x30))).sum();
     assert_eq!(statistics.bitstream_bytes, bytes);

@@ -22,10 +22,11 @@ use crate::frontend::{Frontend, Unit};
 use crate::job::Operand;
 use crate::packet::{Packet, Sent, Source};
 use crate::pictures::Pictures;
-use crate::pictures::coded::{Application, CodedPicture, Format, Operands, Placed};
+use crate::pictures::coded::{Application, CodedPicture, Format, Operands, Placed, Refresh};
 use crate::pictures::held::Held;
 use crate::pictures::info::{CodecInfo, Colour, Shows, Times};
 use crate::pictures::slice_data::Slices;
+use crate::status::PictureFault;
 use crate::surface::format::{Rect, SurfaceFormat, SurfaceGeometry};
 use crate::{Decoder, DecoderOptions};
 
@@ -210,6 +211,18 @@ impl CodedPicture for TestPicture {
 
     fn references(&self) -> &[Option<Arc<Held>>] {
         &self.references
+    }
+
+    fn used(&self) -> u32 {
+        u32::MAX
+    }
+
+    fn missing(&self, at: usize) -> PictureFault {
+        PictureFault::MissingReference { poc: self.numbers[at] as i32 }
+    }
+
+    fn refresh(&self) -> Refresh {
+        Refresh::default()
     }
 
     fn collocated(&self) -> &[usize] {

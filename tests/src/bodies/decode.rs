@@ -78,7 +78,7 @@ pub fn whole_streams_decode(on: &Backend) {
             .map(|line| line.rsplit(',').next().unwrap().trim())
             .collect();
         assert_eq!(player.shown.len(), sums.len(), "{}", stream.name);
-        assert_eq!(player.decoder.statistics().pictures_in_error, 0);
+        assert_eq!(player.decoder.statistics().tally.damaged, 0);
         assert_eq!(player.decoder.statistics().pictures, sums.len() as u64);
         if on.recorder.is_none() {
             for (frame, sum) in player.shown.iter().zip(sums) {

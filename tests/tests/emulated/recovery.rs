@@ -208,7 +208,7 @@ fn an_error_status_costs_one_picture() {
     let error = decoder.take_error().expect("the session knows of it");
     assert!(error.is_picture_error() && error.to_string().starts_with("picture 5 "), "{error}");
     assert!(decoder.take_error().is_none());
-    assert_eq!(decoder.statistics().pictures_in_error, 1);
+    assert_eq!(decoder.statistics().tally.damaged, 1);
     // The same session, and another one in the same channel.
     assert!(decode(&mut decoder, &nals()).iter().all(|frame| frame.status().is_ok()));
     assert_plays(&context, engine, &expected);

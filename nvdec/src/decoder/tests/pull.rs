@@ -341,7 +341,7 @@ fn a_reset_forgets_what_did_not_come_out() {
             assert!(decoder.receive().is_none() && decoder.take_error().is_none());
             let submitted = machine.recorder.executions().len();
             assert!(submitted > 0 && submitted <= sent);
-            assert_eq!(decoder.statistics().pictures_in_error, submitted as u64);
+            assert_eq!(decoder.statistics().tally.damaged, submitted as u64);
             if sent > 30 && several {
                 assert!(submitted < sent, "some are held back");
             }
