@@ -311,7 +311,7 @@ impl Session {
             let queue = self.queue(plan.engine)?;
             let queue = &self.queues[queue];
             let ties = Ties::new(queue.queue().timeline(), references.clone(), self.waits.as_slice());
-            match queue.submit_planned(job, plan.finish, &self.waits) {
+            match job.submit_planned(queue, plan.finish, &self.waits) {
                 Ok(point) => {
                     self.context.scheduler().submitted(plan, &point);
                     return Ok((point, ties));
