@@ -165,6 +165,10 @@ impl Frame {
     pub fn status(&self) -> Result<DecodeStatus> {
         self.wait()?;
         let outcome = self.record.outcome().expect("a reached point has an outcome");
-        outcome.fault().map_or(Ok(outcome.status), |fault| Err(self.error(fault)))
+        match outcome.fault() {
+            // The engine did as it was told.
+            None | Some(PictureFault::MissingReference { .. }) => Ok(outcome.status),
+            Some(fault) => Err(self.error(fault)),
+        }
     }
 }

@@ -1,14 +1,18 @@
 //! [`PictureJob`]: the seam between a codec and the engine, a plain struct.
 
-use hcq::{DeviceBuffer, SyncPoint};
+use hcq::pushbuf::SUBCHANNEL_ENGINE;
+use hcq::{DeviceBuffer, PushBuffer, SyncPoint};
+use nvkernel_sys::video;
 
+use crate::error::Result;
 use crate::memory::motion::MotionSlot;
+use crate::queue::VideoQueue;
 use crate::scheduler::cost::Time;
 use crate::surface::pool::Surface;
 use crate::uses::{Latest, Uses};
 
-/// Everything that one `EXECUTE` needs. A codec fills it, a [`VideoQueue`](crate::queue::VideoQueue) turns it
-/// into methods. It borrows what it names: the queue sees to it that memory outlives the work in it.
+/// Everything that one `EXECUTE` needs. A codec fills it, and it is submitted to a [`VideoQueue`]. It borrows what it
+/// names: the queue sees to it that memory outlives the work in it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PictureJob<'a> {
     /// Value of `SET_APPLICATION_ID`.
@@ -104,8 +108,58 @@ impl<'a> PictureJob<'a> {
         ready
     }
 
+    /// Submits the picture behind everything that it depends on; the uses of its memory are extended by it.
+    pub(crate) fn submit(&self, queue: &VideoQueue) -> Result<SyncPoint> {
+        let mut waits = Latest::default();
+        self.add_uses(&mut waits);
+        waits.add_all(self.waits);
+        self.submit_planned(queue, 0, &waits)
+    }
+
+    /// As [`submit`](Self::submit), where a scheduler expects the picture to be done at `finish`, and `waits` has what uses
+    /// the job's surfaces and motion vectors, and the job's own waits.
+    pub(crate) fn submit_planned(
+        &self,
+        queue: &VideoQueue,
+        finish: Time,
+        waits: &Latest<SyncPoint>,
+    ) -> Result<SyncPoint> {
+        let surfaces = std::iter::once(self.target).chain(self.references()).map(Surface::buffer);
+        let buffers = self.buffers.iter().map(|operand| operand.buffer).chain(surfaces);
+        let control = (self.application_id, self.control_params);
+        // SAFETY: every address written by `write_methods` lies in one of the buffers, whose sizes the
+        // codec module computed for the picture that the descriptor states; the engine's accesses follow from
+        // the descriptor alone, and damaged slice data cannot make it leave the picture or the tables. Should
+        // it do so after all, the MMU ends the channel at the edge of what this process has mapped.
+        let point =
+            unsafe { queue.submit(control, waits.as_slice(), buffers, |words| self.write_methods(words))? };
+        self.runs_until(&point, finish);
+        Ok(point)
+    }
+
+    /// The methods of the picture. The engine forgets every address with `EXECUTE`.
+    fn write_methods(&self, words: &mut PushBuffer) {
+        let mut method = |address: u32, value: u32| {
+            words.method(SUBCHANNEL_ENGINE, address, value);
+        };
+        let page = |address: u64| {
+            debug_assert!(address.is_multiple_of(256) && address >> 40 == 0);
+            (address >> 8) as u32
+        };
+        for operand in self.buffers {
+            method(operand.method, page(operand.gpu_address()));
+        }
+        for &(place, surface) in self.pictures {
+            method(video::SET_PICTURE_LUMA_OFFSET + 4 * u32::from(place), page(surface.luma_address()));
+        }
+        for &(place, surface) in self.pictures {
+            method(video::SET_PICTURE_CHROMA_OFFSET + 4 * u32::from(place), page(surface.chroma_address()));
+        }
+        method(video::EXECUTE, 0);
+    }
+
     /// Notes that the job runs until `point`, expected at `finish`.
-    pub(crate) fn runs_until(&self, point: &SyncPoint, finish: Time) {
+    fn runs_until(&self, point: &SyncPoint, finish: Time) {
         for reference in self.references() {
             reference.uses().read_until(point, finish);
         }
@@ -118,3 +172,6 @@ impl<'a> PictureJob<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,7 @@ mod error;
 mod frame;
 mod frontend;
 pub mod hevc;
+#[allow(unsafe_code)]
 mod job;
 mod memory;
 mod observe;

@@ -1,17 +1,13 @@
-//! [`VideoQueue`]: one NVDEC engine. Turns a [`PictureJob`] into methods and submits it.
+//! [`VideoQueue`]: one NVDEC engine.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hcq::pushbuf::SUBCHANNEL_ENGINE;
-use hcq::{Device, EngineType, PushBuffer, Queue, SyncPoint};
+use hcq::{Device, DeviceBuffer, EngineType, PushBuffer, Queue, SyncPoint};
 use nvkernel_sys::video;
 
 use crate::class::VideoClass;
-use crate::error::{Error, Result};
-use crate::job::PictureJob;
-use crate::scheduler::cost::Time;
-use crate::surface::pool::Surface;
-use crate::uses::Latest;
+use crate::error::Result;
 
 /// A queue on an NVDEC engine, shared by all sessions that use the engine.
 #[derive(Debug)]
@@ -48,76 +44,40 @@ impl VideoQueue {
         &self.class
     }
 
-    /// Submits one picture behind everything that it depends on; the uses of its memory are extended by it.
-    pub(crate) fn submit(&self, job: &PictureJob<'_>) -> Result<SyncPoint> {
-        let mut waits = Latest::default();
-        job.add_uses(&mut waits);
-        waits.add_all(job.waits);
-        self.submit_planned(job, 0, &waits)
-    }
-
-    /// As [`submit`](Self::submit), where a scheduler expects the picture to be done at `finish`, and `waits` has what uses
-    /// the job's surfaces and motion vectors, and the job's own waits.
-    pub(crate) fn submit_planned(
+    /// Submits what `write` writes behind `waits`, with the application and control word before it where the engine has
+    /// others. Waits while the queue is full.
+    ///
+    /// # Safety
+    ///
+    /// That of [`Queue::submit`], for what `write` writes.
+    pub(crate) unsafe fn submit<'a>(
         &self,
-        job: &PictureJob<'_>,
-        finish: Time,
-        waits: &Latest<SyncPoint>,
+        control: (u32, u32),
+        waits: &[SyncPoint],
+        buffers: impl Iterator<Item = &'a DeviceBuffer> + Clone,
+        write: impl Fn(&mut PushBuffer),
     ) -> Result<SyncPoint> {
-        let point = loop {
-            match self.try_submit(job, waits) {
-                // Not under the lock: others may still have to look at the queue.
-                Err(Error::Gpu(hcq::Error::QueueFull { .. })) => self.queue.wait_for_room()?,
-                outcome => break outcome?,
+        loop {
+            let mut guard = self.words.lock().unwrap_or_else(PoisonError::into_inner);
+            let words = &mut *guard;
+            words.buffer.clear();
+            if words.control != Some(control) {
+                words.buffer.method(SUBCHANNEL_ENGINE, video::SET_APPLICATION_ID, control.0);
+                words.buffer.method(SUBCHANNEL_ENGINE, video::SET_CONTROL_PARAMS, control.1);
             }
-        };
-        job.runs_until(&point, finish);
-        Ok(point)
-    }
-
-    /// Writes the methods and submits them behind `waits`, unless the queue is full.
-    fn try_submit(&self, job: &PictureJob<'_>, waits: &Latest<SyncPoint>) -> Result<SyncPoint> {
-        let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
-        let words = &mut *words;
-        words.buffer.clear();
-        let control = (job.application_id, job.control_params);
-        if words.control != Some(control) {
-            words.buffer.method(SUBCHANNEL_ENGINE, video::SET_APPLICATION_ID, control.0);
-            words.buffer.method(SUBCHANNEL_ENGINE, video::SET_CONTROL_PARAMS, control.1);
+            write(&mut words.buffer);
+            // SAFETY: passed on with the caller's own promise; the two methods above hold no address.
+            match unsafe { self.queue.submit(waits, &words.buffer, buffers.clone()) } {
+                Err(hcq::Error::QueueFull { .. }) => {}
+                outcome => {
+                    let point = outcome?;
+                    words.control = self.class.keeps_control.then_some(control);
+                    return Ok(point);
+                }
+            }
+            // Others may still have to look at the queue.
+            drop(guard);
+            self.queue.wait_for_room()?;
         }
-        write_methods(&mut words.buffer, job);
-        let surfaces = std::iter::once(job.target).chain(job.references()).map(Surface::buffer);
-        let buffers = job.buffers.iter().map(|operand| operand.buffer).chain(surfaces);
-        // SAFETY: every address written by `write_methods` lies in one of the buffers, whose sizes the
-        // codec module computed for the picture that the descriptor states; the engine's accesses follow from
-        // the descriptor alone, and damaged slice data cannot make it leave the picture or the tables. Should
-        // it do so after all, the MMU ends the channel at the edge of what this process has mapped.
-        let point = unsafe { self.queue.submit(waits.as_slice(), &words.buffer, buffers)? };
-        words.control = self.class.keeps_control.then_some(control);
-        Ok(point)
     }
 }
-
-/// The methods of one picture. The engine forgets every address with `EXECUTE`.
-fn write_methods(words: &mut PushBuffer, job: &PictureJob<'_>) {
-    let mut method = |address: u32, value: u32| {
-        words.method(SUBCHANNEL_ENGINE, address, value);
-    };
-    let page = |address: u64| {
-        debug_assert!(address.is_multiple_of(256) && address >> 40 == 0);
-        (address >> 8) as u32
-    };
-    for operand in job.buffers {
-        method(operand.method, page(operand.gpu_address()));
-    }
-    for &(place, surface) in job.pictures {
-        method(video::SET_PICTURE_LUMA_OFFSET + 4 * u32::from(place), page(surface.luma_address()));
-    }
-    for &(place, surface) in job.pictures {
-        method(video::SET_PICTURE_CHROMA_OFFSET + 4 * u32::from(place), page(surface.chroma_address()));
-    }
-    method(video::EXECUTE, 0);
-}
-
-#[cfg(test)]
-mod tests;

@@ -285,7 +285,7 @@ impl Replay {
             waits: &waits,
         };
         let queue = self.context.video_queue(engine, Priority::Bulk)?;
-        let point = queue.submit(&job)?;
+        let point = job.submit(&queue)?;
         Ok(Resubmitted { point, status, upload })
     }
 

@@ -317,7 +317,7 @@ impl Session {
         loop {
             tries += 1;
             let queue = self.queue(plan.engine)?;
-            match self.queues[queue].submit_planned(job, plan.finish, &self.waits) {
+            match job.submit_planned(&self.queues[queue], plan.finish, &self.waits) {
                 Ok(point) => {
                     self.context.scheduler().submitted(plan, &point);
                     return Ok(point);

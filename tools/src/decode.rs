@@ -14,7 +14,7 @@ use hevc::picture_hash::PictureHash;
 use hevc::{NalUnitType, Sps, Vps};
 use nvdec::{
     Codec, CodecInfo, Colour, Context, Decoder, DecoderOptions, Download, Downloader, Engines, Frame, Frames,
-    HostFrame, Mode, Next, Observer, Packet, Rect, Source, Statistics,
+    HostFrame, Integrity, Mode, Next, Observer, Packet, Policy, Rect, Source, Start, Statistics,
 };
 
 use crate::exit::Failure;
@@ -75,6 +75,8 @@ pub struct Picture {
     pub poc: i32,
     /// What the sample values mean.
     pub colour: Colour,
+    /// How far it is what its encoder made, by what the decoder says.
+    pub integrity: Integrity,
     /// The encoder's hash of it.
     pub hash: Option<PictureHash>,
     /// The whole picture; its window is the conformance window.
@@ -110,6 +112,10 @@ pub struct Settings {
     pub surfaces: Option<usize>,
     /// Largest pictures, in luma samples; as the library says if `None`.
     pub max_luma_samples: Option<u64>,
+    /// Where decoding begins.
+    pub start: Start,
+    /// What is done with pictures that are not exact.
+    pub policy: Policy,
     /// Stop after so many pictures.
     pub frames: Option<u64>,
     /// Leave the pictures on the GPU: nothing is given to the consumer.
@@ -183,6 +189,8 @@ pub fn decode(
         .with_engines(settings.engines)
         .with_mode(settings.mode)
         .with_surfaces(settings.surfaces)
+        .with_start(settings.start)
+        .with_policy(settings.policy)
         .with_held_frames(IN_FLIGHT + 2);
     if let Some(samples) = settings.max_luma_samples {
         options = options.with_max_luma_samples(samples);
@@ -471,6 +479,7 @@ impl Pipeline<'_> {
             index: self.summary.pictures,
             poc: frame.poc(),
             colour: frame.colour(),
+            integrity: frame.integrity()?,
             hash,
             host,
             coded_size,

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use clap::ValueEnum;
 use hcq::{EngineKind, EngineType};
-use nvdec::{Context, EngineSet, Engines, Mode};
+use nvdec::{Context, EngineSet, Engines, Mode, Policy, Start};
 
 /// A text that names no engines.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +74,56 @@ impl From<ModeChoice> for Mode {
             ModeChoice::Throughput => Mode::Throughput,
             ModeChoice::Balanced => Mode::Balanced,
             ModeChoice::LowLatency => Mode::LowLatency,
+        }
+    }
+}
+
+/// What `--start` names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum StartChoice {
+    /// At random access points alone
+    RandomAccess,
+    /// Also where pictures begin to be refreshed bit by bit (recovery point SEI)
+    RecoveryPoint,
+    /// Also at a picture that is all intra
+    #[default]
+    Intra,
+    /// At any picture, whatever it refers to
+    Any,
+}
+
+impl From<StartChoice> for Start {
+    fn from(choice: StartChoice) -> Start {
+        match choice {
+            StartChoice::RandomAccess => Start::RandomAccess,
+            StartChoice::RecoveryPoint => Start::RecoveryPoint,
+            StartChoice::Intra => Start::Intra,
+            StartChoice::Any => Start::Any,
+        }
+    }
+}
+
+/// What `--on-damage` names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PolicyChoice {
+    /// Put them out, and say which they are
+    #[default]
+    Deliver,
+    /// Leave them out
+    Skip,
+    /// End with the first of them
+    Stop,
+    /// Put out the last exact picture again in their place
+    Freeze,
+}
+
+impl From<PolicyChoice> for Policy {
+    fn from(choice: PolicyChoice) -> Policy {
+        match choice {
+            PolicyChoice::Deliver => Policy::Deliver,
+            PolicyChoice::Skip => Policy::Skip,
+            PolicyChoice::Stop => Policy::Stop,
+            PolicyChoice::Freeze => Policy::Freeze,
         }
     }
 }

@@ -113,6 +113,14 @@ pub enum Failure {
         /// NAL units found.
         nal_units: u64,
     },
+    /// The stream has pictures, and none was put out.
+    #[error("{path}: no picture put out: {why}")]
+    NothingShown {
+        /// The file.
+        path: String,
+        /// Why, and what would show some.
+        why: String,
+    },
     /// The pictures cannot be written in the format asked for.
     #[error("picture {picture}: {reason}")]
     Format {
@@ -159,7 +167,10 @@ impl Failure {
         match self {
             Failure::Usage(_) | Failure::Format { .. } => Exit::Usage,
             Failure::Input { .. } => Exit::NoInput,
-            Failure::NotAnnexB { .. } | Failure::Capture { .. } | Failure::NoPicture { .. } => Exit::Data,
+            Failure::NotAnnexB { .. }
+            | Failure::Capture { .. }
+            | Failure::NoPicture { .. }
+            | Failure::NothingShown { .. } => Exit::Data,
             Failure::Device { exit, .. } | Failure::Child { exit, .. } => *exit,
             Failure::Decode(error) => of_decoder(error),
             Failure::Output { .. } | Failure::Png { .. } | Failure::Stuck(_) => Exit::Fault,

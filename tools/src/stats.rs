@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::bench::measure::process_cpu;
 use crate::clock::EngineClock;
 use crate::decode::Summary;
+use crate::integrity::Report;
 use crate::verify::Verification;
 
 /// Figures of one run. Field names are those of the JSON output.
@@ -18,8 +19,8 @@ pub struct Stats {
     pub pictures: u64,
     /// Bytes of stream read.
     pub bytes: u64,
-    /// Pictures that came with an error.
-    pub errors: u64,
+    /// How the pictures came out.
+    pub integrity: Report,
     /// Pictures by the engine that decoded them.
     pub engines: BTreeMap<String, u64>,
     /// Wall time from the start of decoding to its end, output included, in seconds.
@@ -46,7 +47,7 @@ impl Stats {
         summary: &Summary,
         start: Start,
         begin: Instant,
-        errors: u64,
+        integrity: Report,
         engine_clock: Option<EngineClock>,
         verification: Option<Verification>,
     ) -> Stats {
@@ -56,7 +57,7 @@ impl Stats {
         Stats {
             pictures: summary.pictures,
             bytes: summary.bytes,
-            errors,
+            integrity,
             engines: summary.engines.iter().map(|(engine, count)| (engine.to_string(), *count)).collect(),
             seconds,
             pictures_per_second: if seconds > 0.0 { summary.pictures as f64 / seconds } else { 0.0 },
@@ -76,7 +77,7 @@ impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let engines: Vec<&str> = self.engines.keys().map(String::as_str).collect();
         let engines = if engines.is_empty() { "no engine".to_owned() } else { engines.join(", ") };
-        writeln!(f, "pictures        {} on {engines}, {} with errors", self.pictures, self.errors)?;
+        writeln!(f, "pictures        {} on {engines}; {}", self.pictures, self.integrity)?;
         writeln!(f, "speed           {:.1} pictures/s ({:.3} s)", self.pictures_per_second, self.seconds)?;
         let cycles = self.engine_cycles.checked_div(self.pictures).unwrap_or(0);
         writeln!(f, "engine cycles   {} ({cycles} per picture)", self.engine_cycles)?;
@@ -128,7 +129,7 @@ mod tests {
         let begin = Instant::now();
         let summary =
             Summary { pictures: 1, first_picture: Some(Duration::from_secs(2)), ..Summary::default() };
-        let stats = Stats::of(&summary, start, begin, 0, None, None);
+        let stats = Stats::of(&summary, start, begin, Report::default(), None, None);
         let before = (begin - start.at).as_secs_f64();
         assert_eq!(stats.first_picture_seconds, Some(2.0 + before));
         assert!(stats.cpu_us_per_picture <= (process_cpu() - start.cpu).as_secs_f64() * 1e6);
@@ -136,7 +137,8 @@ mod tests {
 
     #[test]
     fn rates_of_nothing_are_zero() {
-        let stats = Stats::of(&Summary::default(), Start::now(), Instant::now(), 0, None, None);
+        let stats =
+            Stats::of(&Summary::default(), Start::now(), Instant::now(), Report::default(), None, None);
         assert_eq!((stats.pictures_per_second, stats.cpu_us_per_picture), (0.0, 0.0));
         assert!(stats.to_string().contains("0 per picture") && !stats.to_string().contains("clock"));
         let slow = Stats { engine_clock: Some(EngineClock { mhz: 840.0, idle: Some(true) }), ..stats };

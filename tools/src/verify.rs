@@ -37,13 +37,14 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// Checks one picture.
-    pub fn check(&mut self, picture: &mut Picture) {
+    /// Checks one picture. `false`: it contradicts its hash.
+    pub fn check(&mut self, picture: &mut Picture) -> bool {
         let Some(hash) = picture.hash.take() else {
             self.without_hash += 1;
-            return;
+            return true;
         };
-        match first_wrong_plane(picture, &hash) {
+        let wrong = first_wrong_plane(picture, &hash);
+        match wrong {
             None => self.matched += 1,
             Some(plane) => {
                 self.mismatched += 1;
@@ -53,6 +54,7 @@ impl Verification {
             }
         }
         picture.hash = Some(hash);
+        wrong.is_none()
     }
 
     /// Whether no picture contradicts its hash.

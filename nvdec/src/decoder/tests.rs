@@ -7,7 +7,7 @@ use nvkernel_sys::video;
 use super::*;
 use crate::testing::Machine;
 use crate::testing::codec::{self, AT_ONCE, DPB, LATER, NEVER, Numbered, TOO_WIDE, WITHOUT_MOTION, picture};
-use crate::{Engines, Mode, PictureFault};
+use crate::{Engines, Integrity, Mode, PictureFault};
 
 mod pull;
 
@@ -44,19 +44,37 @@ fn order(units: &[Vec<u8>]) -> Vec<u32> {
 
 /// Decodes a whole stream, and gives the numbers that the surfaces hold.
 fn decode(machine: &Machine, options: DecoderOptions, units: &[Vec<u8>]) -> Vec<u32> {
+    let (marks, integrities, errors) = decode_all(machine, options, units);
+    assert!(integrities.iter().all(|integrity| integrity.is_exact()), "{integrities:?}");
+    assert!(errors.is_empty(), "{errors:?}");
+    marks
+}
+
+/// As above, and what is said of the pictures and of the stream.
+fn decode_all(
+    machine: &Machine,
+    options: DecoderOptions,
+    units: &[Vec<u8>],
+) -> (Vec<u32>, Vec<Integrity>, Vec<Error>) {
     let mut decoder = codec::decoder(machine, options);
-    let mut marks = Vec::new();
+    let (mut marks, mut integrities) = (Vec::new(), Vec::new());
     for frame in decoder.frames(Numbered::new(units)).with_ahead(20) {
         let frame = frame.unwrap();
         frame.status().unwrap();
         marks.push(codec::mark(frame.surface()));
+        integrities.push(frame.integrity().unwrap());
         assert_eq!((frame.poc(), frame.pts()), (marks[marks.len() - 1] as i32, Some(frame.number() as i64)));
     }
     decoder.finish().unwrap();
     assert_eq!(machine.kernel.log(), [""; 0]);
-    assert!(decoder.take_error().is_none());
-    assert_eq!(decoder.statistics().pictures, units.len() as u64);
-    marks
+    let errors: Vec<Error> = std::iter::from_fn(|| decoder.take_error()).collect();
+    let statistics = decoder.statistics();
+    assert_eq!(statistics.pictures, units.len() as u64);
+    assert_eq!(
+        (statistics.tally.decoded(), statistics.tally.total()),
+        (statistics.pictures, statistics.pictures)
+    );
+    (marks, integrities, errors)
 }
 
 /// The engine looks at the numbers in surfaces and motion vectors: they are those of the references, however many
@@ -173,7 +191,23 @@ fn missing_references_are_grey() {
     let mut units = vec![picture(SIZE, AT_ONCE, &[1]), picture(SIZE, AT_ONCE, &[2, 1, 4])];
     units.extend((0..20).map(|i| picture(SIZE, AT_ONCE, &[DPB as u8 + i % 2, 1])));
     let expected: Vec<_> = (0..22).collect();
-    assert_eq!(decode(&machine, DecoderOptions::default(), &units), expected);
+    let (marks, integrities, errors) = decode_all(&machine, DecoderOptions::default(), &units);
+    assert_eq!(marks, expected);
+    // Those that refer further back than there are pictures, or than the buffer holds, say so; the others are predicted
+    // from them.
+    let lacks_one = |number: usize| match number {
+        0 | 1 => true,
+        _ => (DPB + number % 2) > number.min(DPB),
+    };
+    for (number, integrity) in integrities.iter().enumerate() {
+        let fits = match integrity {
+            Integrity::Damaged { cause: PictureFault::MissingReference { .. } } => lacks_one(number),
+            Integrity::Tainted { by } => !lacks_one(number) && by.number < number as u64,
+            _ => false,
+        };
+        assert!(fits, "picture {number}: {integrity:?}");
+    }
+    assert_eq!(errors.len(), (0..22).filter(|&number| lacks_one(number)).count(), "{errors:?}");
     let first = &machine.recorder.executions()[0];
     let luma =
         |place: usize| first.address(video::SET_PICTURE_LUMA_OFFSET + 4 * first.word(4 * place)).unwrap();

@@ -5,6 +5,7 @@
 mod answers;
 mod contract;
 mod environment;
+mod integrity;
 mod limits;
 mod mutations;
 mod profile;

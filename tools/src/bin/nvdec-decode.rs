@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{ArgGroup, Parser};
 use nvdec_tools::device::DeviceArgs;
-use nvdec_tools::engines::{EngineChoice, ModeChoice};
+use nvdec_tools::engines::{EngineChoice, ModeChoice, PolicyChoice, StartChoice};
 use nvdec_tools::exit::{Exit, Failure};
 use nvdec_tools::output::{self, Format};
 use nvdec_tools::stats::Start;
@@ -49,6 +49,14 @@ struct Args {
     /// Most pictures in GPU memory, whatever the mode says; never fewer than the stream needs
     #[arg(long, value_name = "N", conflicts_with_all = ["check", "parse"])]
     surfaces: Option<usize>,
+
+    /// With which pictures decoding may begin; each choice allows what those before it allow
+    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["check", "parse"])]
+    start: StartChoice,
+
+    /// What to do with pictures that are not exact: damaged, predicted from damaged ones, or not refreshed yet
+    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["check", "parse"])]
+    on_damage: PolicyChoice,
 
     /// Stop after N pictures
     #[arg(short = 'n', long, value_name = "N", conflicts_with_all = ["check", "parse"])]
@@ -169,6 +177,8 @@ fn run(args: Args, start: Start) -> Result<Exit, Failure> {
         surfaces: args.surfaces,
         max_luma_samples: args.max_luma_samples,
         boost: args.boost,
+        begin_at: args.start.into(),
+        policy: args.on_damage.into(),
         frames: args.frames,
         preview: args.preview,
         trace: args.trace,

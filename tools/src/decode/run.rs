@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nvdec::Observer;
-use nvdec::{Download, Mode, OpenOptions};
+use nvdec::{Download, Mode, OpenOptions, Policy};
 
 use super::{Consumer, Picture, Settings, Summary, costs_pictures, decode};
 use crate::clock::{self, EngineClock};
@@ -15,6 +15,7 @@ use crate::console;
 use crate::device;
 use crate::engines::EngineChoice;
 use crate::exit::{self, Exit, Failure};
+use crate::integrity::{Integrities, Report};
 use crate::message;
 use crate::output::file::{Sources, is_dash};
 use crate::output::preview::Preview;
@@ -47,6 +48,10 @@ pub struct Options {
     pub max_luma_samples: Option<u64>,
     /// Have the clocks raised.
     pub boost: bool,
+    /// Where decoding begins.
+    pub begin_at: nvdec::Start,
+    /// What is done with pictures that are not exact.
+    pub policy: Policy,
     /// Stop after so many pictures.
     pub frames: Option<u64>,
     /// Where to write one picture as PNG, beside the output.
@@ -79,6 +84,8 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
         mode: options.mode,
         surfaces: options.surfaces,
         max_luma_samples: options.max_luma_samples,
+        start: options.begin_at,
+        policy: options.policy,
         frames: options.frames,
         discard: options.format == Format::Null && !options.verify && preview.is_none(),
     };
@@ -95,8 +102,11 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     };
     let summary = decode(&context, &name, &mut *source, settings, &mut job)?;
     job.progress.finish_and_clear();
+    let integrities = std::mem::take(&mut job.findings.integrities);
+    let report = integrities.report(&summary.statistics.tally);
     // An output without a picture is none: what stood under its name stays.
     if summary.pictures > 0 || options.frames == Some(0) {
+        job.sink.remark(&format!("integrity: {report}"))?;
         job.sink.finish()?;
     }
     let shown = job.preview.map(Preview::finish).transpose()?.flatten();
@@ -107,7 +117,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     // After the run, which time stamps would have slowed down. What a stream broke is not asked.
     let figures = (options.stats || options.json) && summary.stopped.is_none();
     let clock = figures.then(|| clock::measure(&context)).flatten();
-    let end = End { summary, findings: job.findings, shown, clock, begin };
+    let end = End { summary, report, findings: job.findings, shown, clock, begin };
     conclude(options, &name, end)
 }
 
@@ -125,6 +135,7 @@ fn outputs(options: &Options) -> Vec<&Path> {
 /// What a run came to.
 struct End {
     summary: Summary,
+    report: Report,
     findings: Findings,
     /// The picture that the preview shows.
     shown: Option<u64>,
@@ -134,13 +145,13 @@ struct End {
 
 /// Reports what is to be reported, the worst last.
 fn conclude(options: &Options, name: &str, end: End) -> Result<Exit, Failure> {
-    let End { summary, findings, shown, clock, begin } = end;
-    if findings.warnings > WARNINGS_SHOWN {
-        message!("warning: and {} more", findings.warnings - WARNINGS_SHOWN);
+    let End { summary, report, findings, shown, clock, begin } = end;
+    if findings.others > WARNINGS_SHOWN {
+        message!("warning: and {} more", findings.others - WARNINGS_SHOWN);
     }
     if options.stats || options.json {
-        let errors = summary.statistics.pictures_in_error;
-        let stats = Stats::of(&summary, options.start, begin, errors, clock, findings.verification.clone());
+        let stats =
+            Stats::of(&summary, options.start, begin, report.clone(), clock, findings.verification.clone());
         if options.json {
             let text = serde_json::to_string_pretty(&stats).expect("figures have string keys only");
             // Where pictures or the trace go to standard output, figures must not.
@@ -168,6 +179,9 @@ fn conclude(options: &Options, name: &str, end: End) -> Result<Exit, Failure> {
             message!("{name}: not decoded: {feature}");
             return Ok(Exit::Unavailable);
         }
+        if let Some(why) = why_nothing(&report, options) {
+            return Err(Failure::NothingShown { path: name.to_owned(), why });
+        }
         return Err(Failure::NoPicture {
             path: name.to_owned(),
             bytes: summary.bytes,
@@ -177,11 +191,35 @@ fn conclude(options: &Options, name: &str, end: End) -> Result<Exit, Failure> {
     if findings.verification.as_ref().is_some_and(|v| !v.is_good()) {
         return Ok(Exit::Fault);
     }
-    if findings.damage > 0 {
-        message!("{name}: damaged: {} errors in the stream, {pictures} pictures put out", findings.damage);
+    if findings.damage > 0 || report.damaged + report.tainted > 0 {
+        report.told_chains().for_each(|chain| message!("{name}: {chain}"));
+        let errors = findings.damage;
+        message!(
+            "{name}: damaged: {errors} errors in the stream, {pictures} pictures put out; decoded: {report}"
+        );
         return Ok(Exit::Data);
     }
+    if !report.is_sound() {
+        message!("{name}: {pictures} pictures put out; decoded: {report}");
+    }
     Ok(Exit::Success)
+}
+
+/// Why no picture was put out, as far as that is known, and what would show some.
+fn why_nothing(report: &Report, options: &Options) -> Option<String> {
+    let dropped: u64 = report.dropped.values().sum();
+    let held_back = report.exact + report.damaged + report.tainted + report.recovering;
+    if held_back > 0 && options.policy != Policy::Deliver {
+        return Some(format!(
+            "{held_back} pictures are not exact ({report}); `--on-damage deliver` shows them"
+        ));
+    }
+    (dropped > 0).then(|| match options.begin_at {
+        nvdec::Start::Any => format!("{dropped} pictures were passed over: {report}"),
+        _ => format!(
+            "{dropped} pictures were passed over, none of which decoding can begin with; `--start any` shows them"
+        ),
+    })
 }
 
 /// An open input.
@@ -234,8 +272,10 @@ struct Job {
 struct Findings {
     /// Result of `--verify`.
     verification: Option<Verification>,
-    /// Errors that did not end the stream.
+    integrities: Integrities,
+    /// Errors that did not end the stream, and those of them that are not a picture's.
     warnings: u64,
+    others: u64,
     /// Those of them that cost pictures.
     damage: u64,
     /// The first of them that names a feature that nothing here decodes.
@@ -244,9 +284,8 @@ struct Findings {
 
 impl Consumer for Job {
     fn picture(&mut self, picture: &mut Picture) -> Result<(), Failure> {
-        if let Some(verification) = &mut self.findings.verification {
-            verification.check(picture);
-        }
+        let contradicted = self.findings.verification.as_mut().is_some_and(|checked| !checked.check(picture));
+        self.findings.integrities.note(picture, contradicted);
         self.progress.set_message(format!("{} pictures", picture.index + 1));
         if let Some(preview) = &mut self.preview {
             preview.take(picture);
@@ -263,7 +302,10 @@ impl Consumer for Job {
         {
             findings.unsupported.get_or_insert_with(|| source.to_string());
         }
-        if findings.warnings <= WARNINGS_SHOWN {
+        // Of pictures there is a line for each, of other things there may be any number.
+        let is_of_picture = matches!(error, nvdec::Error::Picture { .. });
+        findings.others += u64::from(!is_of_picture);
+        if is_of_picture || findings.others <= WARNINGS_SHOWN {
             self.progress.suspend(|| message!("warning: {error}"));
         }
     }
@@ -307,6 +349,8 @@ mod tests {
             surfaces: None,
             max_luma_samples: None,
             boost: false,
+            begin_at: nvdec::Start::default(),
+            policy: Policy::default(),
             frames: None,
             preview: None,
             trace: None,
@@ -327,7 +371,9 @@ mod tests {
     }
 
     fn exit(options: &Options, summary: Summary, job: Job) -> Exit {
-        let end = End { summary, findings: job.findings, shown: None, clock: None, begin: Instant::now() };
+        let report = job.findings.integrities.clone().report(&summary.statistics.tally);
+        let end =
+            End { summary, report, findings: job.findings, shown: None, clock: None, begin: Instant::now() };
         conclude(options, "x.hevc", end).unwrap_or_else(|failure| failure.exit())
     }
 

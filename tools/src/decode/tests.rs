@@ -79,7 +79,7 @@ fn pictures_come_in_output_order_whatever_the_engine_does() {
         assert!(summary.first_picture.unwrap() <= summary.elapsed && summary.stopped.is_none());
         // The engine wrote no status, and each picture says so once.
         assert_eq!(collector.errors.lock().unwrap().len(), shown.len());
-        assert_eq!(summary.statistics.pictures_in_error, shown.len() as u64);
+        assert_eq!(summary.statistics.tally.damaged, shown.len() as u64);
     }
 }
 

@@ -73,6 +73,10 @@ impl Sink for FrameMd5 {
         self.output.write(format!("0, {index:>10}, {index:>10}, {:>8}, {size:>8}, {hash}\n", 1).as_bytes())
     }
 
+    fn remark(&mut self, text: &str) -> Result<(), Failure> {
+        self.output.write(format!("#{text}\n").as_bytes())
+    }
+
     fn finish(self: Box<Self>) -> Result<(), Failure> {
         self.output.commit()
     }

@@ -62,6 +62,11 @@ pub trait Sink {
     /// Writes a picture.
     fn picture(&mut self, picture: &Picture) -> Result<(), Failure>;
 
+    /// Writes a remark about the whole, where the format has room for one.
+    fn remark(&mut self, _text: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Writes what comes after the last picture, and gives files their names. Without it, what was written of a file is
     /// removed.
     fn finish(self: Box<Self>) -> Result<(), Failure>;

@@ -578,7 +578,7 @@ impl<W: Write> State<W> {
         while let Some(result) = self.results.remove(&self.written) {
             let Some(Pending { mut picture, record, blocks }) = self.pending.pop_front() else { return };
             self.written += 1;
-            picture.status = record.outcome().map(|(status, _)| status.into());
+            picture.status = record.outcome().map(|outcome| outcome.status.into());
             match result {
                 Ok(hashes) => {
                     let Some(blob) = self.write(|writer| writer.blob(&hashes.block_bytes())) else { return };

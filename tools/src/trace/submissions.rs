@@ -43,7 +43,7 @@ impl SubmittedPicture {
 
     /// Clock cycles that it took, by the engine's own count; `None` before it is done, and where that came to nothing.
     pub fn cycles(&self) -> Option<u64> {
-        let (status, _) = self.record.outcome()?;
+        let status = self.record.outcome()?.status;
         (status.cycle_count > 0).then_some(16 * u64::from(status.cycle_count))
     }
 }

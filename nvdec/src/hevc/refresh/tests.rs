@@ -7,9 +7,9 @@ use crate::testing::stream;
 
 /// A picture with this order count, which is an IRAP picture or not, and has pictures before it or not.
 fn picture(poc: i32, is_irap: bool, has_prior_pictures: bool) -> Picture {
-    let data = stream("h_ld_b");
+    let data = stream("h_ra_cra");
     let mut parser = Parser::new();
-    let mut pictures = bitstream::split_annex_b(&data).filter_map(|nal| match parser.parse(nal) {
+    let mut pictures = bitstream::split_annex_b(data).filter_map(|nal| match parser.parse(nal) {
         Ok(Unit::Slice(slice)) => slice.picture,
         _ => None,
     });

@@ -7,7 +7,6 @@ use hcq::{DeviceBuffer, Placement};
 use super::*;
 use crate::class::Chroma;
 use crate::engines::Priority;
-use crate::job::Operand;
 use crate::memory::motion::MotionStore;
 use crate::surface::pool::{Reuse, SurfacePool};
 use crate::surface::{Surface, SurfaceFormat, SurfaceGeometry};
@@ -60,7 +59,7 @@ fn words_of_one_picture() {
     let surfaces = surfaces(&machine, 3);
     let block = block(&machine);
     let mut pb = PushBuffer::new();
-    write_methods(&mut pb, &job(&operands(&block), &pictures(&surfaces)));
+    job(&operands(&block), &pictures(&surfaces)).write_methods(&mut pb);
     let base = (block.gpu_address() >> 8) as u32;
     let page = |address: u64| (address >> 8) as u32;
     let luma: Vec<u32> = surfaces.iter().map(|s| page(s.luma_address())).collect();
@@ -128,7 +127,7 @@ fn a_change_of_control_is_sent() {
     let mut job = job(&buffers, &pictures);
     for params in [0x4_2057, 0x4_2057, 0x5_2057, 0x4_2057, 0x4_2057] {
         job.control_params = params;
-        queue.submit(&job).unwrap().wait(LONG).unwrap();
+        job.submit(&queue).unwrap().wait(LONG).unwrap();
     }
     let executions = machine.recorder.executions();
     let sent: Vec<_> = executions
@@ -210,7 +209,7 @@ fn submissions_write_and_read_their_surfaces() {
     machine.kernel.faults().stall(0, engine);
     let block = block(&machine);
     let buffers = [operands(&block), vec![Operand::new(0x414, &block)]].concat();
-    let point = queue.submit(&job(&buffers, &pictures(&surfaces))).unwrap();
+    let point = job(&buffers, &pictures(&surfaces)).submit(&queue).unwrap();
     let value = |p: Option<SyncPoint>| p.map(|p| (p.timeline().engine(), p.value()));
     assert_eq!(value(pending_write(&surfaces[0])), Some((engine, point.value())));
     for reference in &surfaces[1..] {
@@ -264,7 +263,7 @@ fn jobs_depend_on_the_memory_that_they_touch() {
     };
     let submit = |queue: usize, access: Access<'_>| {
         let mut point = None;
-        with(access, &mut |job| point = Some(queues[queue].submit(job).unwrap()));
+        with(access, &mut |job| point = Some(job.submit(&queues[queue]).unwrap()));
         let point = point.expect("submitted");
         (point.timeline().engine(), point.value())
     };

@@ -1,0 +1,193 @@
+//! What is said of pictures of streams that are not whole, and what is done with them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bitstream::split_annex_b;
+use hcq::Device;
+use nvdec::{
+    Codec, Context, Decoder, DecoderOptions, Downloader, Error, Integrity, PictureFault, Policy, Start,
+    Tally, Units,
+};
+use proptest::prelude::*;
+
+use crate::support::{stream, sum, sums};
+
+fn context() -> Arc<Context> {
+    let kernel = nvdec::emulated::h200().unwrap();
+    Context::new(Device::open(Arc::new(kernel), 0).unwrap()).unwrap()
+}
+
+fn is_slice(unit: &[u8]) -> bool {
+    unit[0] >> 1 < 32
+}
+
+/// The stream without the slices at these positions, counted over slices.
+fn without(stream: &[u8], lost: impl Fn(usize) -> bool) -> Vec<u8> {
+    let mut slices = 0;
+    let mut left = Vec::new();
+    for unit in split_annex_b(stream) {
+        let number = slices;
+        slices += usize::from(is_slice(unit));
+        if !is_slice(unit) || !lost(number) {
+            left.extend_from_slice(&[0, 0, 0, 1]);
+            left.extend_from_slice(unit);
+        }
+    }
+    left
+}
+
+#[derive(Debug, Default)]
+struct Outcome {
+    /// MD5 and what is said of each frame, and whether it is repeated.
+    frames: Vec<(String, Integrity, bool)>,
+    tally: Tally,
+    errors: Vec<Error>,
+    ended: Option<Error>,
+}
+
+fn decode(data: &[u8], options: DecoderOptions) -> Outcome {
+    let context = context();
+    let downloader = Downloader::new(&context);
+    let mut decoder = Decoder::new(&context, Codec::Hevc, options).unwrap();
+    let mut outcome = Outcome::default();
+    for frame in decoder.frames(Units::new(data)) {
+        match frame {
+            Ok(frame) => {
+                let (integrity, repeated) = (frame.integrity().unwrap(), frame.is_repeated());
+                outcome.frames.push((sum(&downloader, frame).unwrap(), integrity, repeated));
+            }
+            Err(error) => outcome.ended = Some(error),
+        }
+    }
+    decoder.finish().unwrap();
+    outcome.errors = std::iter::from_fn(|| decoder.take_error()).collect();
+    outcome.tally = decoder.statistics().tally;
+    outcome
+}
+
+/// One picture of a low-delay stream is lost: the next one names it, those behind go back to that one.
+#[test]
+fn a_lost_picture_is_named_by_those_that_miss_it() {
+    let (data, expected) = (stream("h_ld_b"), sums("h_ld_b"));
+    let damaged = without(&data, |slice| slice == 4);
+    let outcome = decode(&damaged, DecoderOptions::default());
+    assert_eq!(outcome.frames.len(), expected.len() - 1);
+    for (number, (md5, integrity, _)) in outcome.frames.iter().enumerate() {
+        match number {
+            0..4 => assert_eq!((md5, *integrity), (&expected[number], Integrity::Exact)),
+            4 => assert_eq!(
+                *integrity,
+                Integrity::Damaged { cause: PictureFault::MissingReference { poc: 4 } },
+                "it comes behind the one that is lost"
+            ),
+            _ => assert!(!integrity.is_exact(), "picture {number}: {integrity}"),
+        }
+    }
+    let last = outcome.frames.last().unwrap().1;
+    let Integrity::Tainted { by } = last else { panic!("{last}") };
+    assert_eq!(by.number, 4);
+    assert!(matches!(
+        outcome.errors[0],
+        Error::Picture { number: 4, fault: PictureFault::MissingReference { poc: 4 }, .. }
+    ));
+    assert_eq!((outcome.tally.exact, outcome.tally.total()), (4, expected.len() as u64 - 1));
+    assert_eq!(outcome.tally.damaged, outcome.errors.len() as u64);
+}
+
+#[test]
+fn what_is_not_exact_is_done_with_as_the_caller_says() {
+    let (data, expected) = (stream("h_ld_b"), sums("h_ld_b"));
+    let damaged = without(&data, |slice| slice == 4);
+    let with = |policy| decode(&damaged, DecoderOptions::default().with_policy(policy));
+    let all = expected.len() - 1;
+
+    let skip = with(Policy::Skip);
+    assert_eq!(skip.frames.iter().map(|(md5, ..)| md5.as_str()).collect::<Vec<_>>(), expected[..4]);
+    assert_eq!((skip.tally.exact, skip.tally.decoded()), (4, all as u64), "they are decoded all the same");
+
+    let stop = with(Policy::Stop);
+    assert_eq!(stop.frames.len(), 4);
+    assert!(matches!(stop.ended, Some(Error::NotExact { number: 4, .. })), "{:?}", stop.ended);
+
+    let freeze = with(Policy::Freeze);
+    assert_eq!(freeze.frames.len(), all);
+    for (number, (md5, integrity, repeated)) in freeze.frames.iter().enumerate() {
+        assert_eq!((md5, integrity.is_exact(), *repeated), (&expected[number.min(3)], true, number > 3));
+    }
+
+    for policy in [Policy::Skip, Policy::Stop, Policy::Freeze] {
+        let whole = decode(&data, DecoderOptions::default().with_policy(policy));
+        assert_eq!(whole.frames.len(), expected.len(), "{policy:?}");
+        assert!(whole.ended.is_none() && whole.frames.iter().all(|(.., repeated)| !repeated));
+    }
+}
+
+/// A stream whose first picture is lost: there is nothing to begin with but what the caller allows.
+#[test]
+fn decoding_begins_where_the_caller_allows() {
+    let data = without(&stream("h_ld_b"), |slice| slice == 0);
+    let pictures = sums("h_ld_b").len() - 1;
+    for start in [Start::RandomAccess, Start::RecoveryPoint, Start::Intra] {
+        let outcome = decode(&data, DecoderOptions::default().with_start(start));
+        assert_eq!(outcome.frames.len(), 0, "{start:?}");
+        assert_eq!(outcome.tally.dropped.before_start, pictures as u64);
+        assert_eq!(outcome.tally.total(), pictures as u64);
+    }
+    let outcome = decode(&data, DecoderOptions::default().with_start(Start::Any));
+    assert_eq!(outcome.frames.len(), pictures);
+    assert!(outcome.frames.iter().all(|(_, integrity, _)| !integrity.is_exact()));
+}
+
+/// Pictures that are refreshed bit by bit, joined in the midst: nothing of them counts as damage.
+#[test]
+fn a_refresh_is_joined() {
+    let data = stream("f_refresh_join");
+    let outcome = decode(&data, DecoderOptions::default());
+    assert_eq!(outcome.frames.len(), sums("f_refresh_join").len());
+    // Its refresh is an approximate one.
+    assert!(outcome.frames.iter().all(|(_, integrity, _)| matches!(integrity, Integrity::Recovering { .. })));
+    assert!(outcome.errors.is_empty(), "{:?}", outcome.errors);
+    let none = decode(&data, DecoderOptions::default().with_start(Start::RandomAccess));
+    assert_eq!((none.frames.len(), none.tally.dropped.before_start), (0, outcome.tally.recovering));
+}
+
+/// Pictures that are all intra, and no random access point.
+#[test]
+fn an_intra_picture_is_begun_with() {
+    let data = stream("f_intra_join");
+    let outcome = decode(&data, DecoderOptions::default());
+    let md5s: Vec<_> = outcome.frames.iter().map(|(md5, ..)| md5.clone()).collect();
+    assert_eq!(md5s, sums("f_intra_join"));
+    assert_eq!(outcome.tally.exact, outcome.tally.total());
+    let none = decode(&data, DecoderOptions::default().with_start(Start::RecoveryPoint));
+    assert_eq!(none.frames.len(), 0);
+    // Joined later, the pictures before the next one of them are passed over.
+    let later = decode(&without(&data, |slice| slice == 0), DecoderOptions::default());
+    assert!(later.tally.dropped.before_start > 0 && later.tally.exact == later.tally.decoded());
+    assert_eq!(later.tally.total(), outcome.tally.total() - 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whatever slices are lost: what is said to be exact is a picture of the whole stream, and all that were seen are
+    /// accounted for.
+    #[test]
+    fn what_is_said_to_be_exact_is(
+        name in prop::sample::select(&["h_ld_b", "h_ra_cra", "x_wpp", "h_tmvp2_o", "s_lt_rplm"][..]),
+        lost in prop::collection::hash_set(0..40usize, 1..5),
+        engines in 1..4usize,
+    ) {
+        let whole: HashSet<String> = sums(name).into_iter().collect();
+        let data = without(&stream(name), |slice| lost.contains(&slice));
+        let context = context();
+        let engines = context.engines()[..engines].iter().copied().collect();
+        let options = DecoderOptions::default().with_engines(nvdec::Engines::Set(engines));
+        let outcome = decode(&data, options);
+        for (number, (md5, integrity, _)) in outcome.frames.iter().enumerate() {
+            prop_assert!(!integrity.is_exact() || whole.contains(md5), "picture {number} of {name}: {lost:?}");
+        }
+        prop_assert_eq!(outcome.tally.decoded(), outcome.frames.len() as u64);
+    }
+}
