@@ -346,7 +346,10 @@ impl Parser {
             self.current = None;
             self.activation.reset();
         }
+        // One that comes again, or too late, is none of those that dependent slice segments ahead continue.
+        let out_of_place = matches!(parsed, Err(Error::SliceSegmentOrder { .. }));
         if parsed.is_err()
+            && !out_of_place
             && let Some(current) = &mut self.current
         {
             // Dependent slice segments that follow would continue the one that is lost now.
