@@ -18,6 +18,12 @@ fn context() -> Arc<Context> {
     Context::new(Device::open(Arc::new(kernel), 0).unwrap()).unwrap()
 }
 
+/// A stream of the situations that the programs are tested with.
+fn field(name: &str) -> Vec<u8> {
+    let path = format!("{}/../tools/tests/data/field/{name}.hevc", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read(path).unwrap()
+}
+
 fn is_slice(unit: &[u8]) -> bool {
     unit[0] >> 1 < 32
 }
@@ -142,9 +148,9 @@ fn decoding_begins_where_the_caller_allows() {
 /// Pictures that are refreshed bit by bit, joined in the midst: nothing of them counts as damage.
 #[test]
 fn a_refresh_is_joined() {
-    let data = stream("f_refresh_join");
+    let data = field("f_refresh_join");
     let outcome = decode(&data, DecoderOptions::default());
-    assert_eq!(outcome.frames.len(), sums("f_refresh_join").len());
+    assert_eq!(outcome.frames.len(), 36);
     // Its refresh is an approximate one.
     assert!(outcome.frames.iter().all(|(_, integrity, _)| matches!(integrity, Integrity::Recovering { .. })));
     assert!(outcome.errors.is_empty(), "{:?}", outcome.errors);
@@ -155,11 +161,9 @@ fn a_refresh_is_joined() {
 /// Pictures that are all intra, and no random access point.
 #[test]
 fn an_intra_picture_is_begun_with() {
-    let data = stream("f_intra_join");
+    let data = field("f_intra_join");
     let outcome = decode(&data, DecoderOptions::default());
-    let md5s: Vec<_> = outcome.frames.iter().map(|(md5, ..)| md5.clone()).collect();
-    assert_eq!(md5s, sums("f_intra_join"));
-    assert_eq!(outcome.tally.exact, outcome.tally.total());
+    assert_eq!((outcome.frames.len(), outcome.tally.exact, outcome.tally.total()), (20, 20, 20));
     let none = decode(&data, DecoderOptions::default().with_start(Start::RecoveryPoint));
     assert_eq!(none.frames.len(), 0);
     // Joined later, the pictures before the next one of them are passed over.
