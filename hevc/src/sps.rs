@@ -3,6 +3,7 @@
 use bitstream::SyntaxError;
 
 use crate::BitReader;
+use crate::dpb::MAX_DPB_SIZE;
 use crate::error::{Error, Place, Structure};
 use crate::layers;
 use crate::ptl::ProfileTierLevel;
@@ -441,10 +442,14 @@ impl Sps {
     }
 
     /// Pictures that the DPB must hold, the current one included: `sps_max_dec_pic_buffering_minus1 + 1` of the highest
-    /// sub-layer, raised where the stream breaks the rule that it exceeds `sps_max_num_reorder_pics`.
+    /// sub-layer. An SPS that has less than `sps_max_num_reorder_pics` there breaks a rule (7.4.3.2.1) and does not say how
+    /// many there are: [`MAX_DPB_SIZE`], the most that any level allows.
     pub fn max_dec_pic_buffering(&self) -> usize {
         let ordering = self.highest_sub_layer_ordering();
-        usize::from(ordering.max_dec_pic_buffering_minus1.max(ordering.max_num_reorder_pics)) + 1
+        if ordering.max_num_reorder_pics > ordering.max_dec_pic_buffering_minus1 {
+            return MAX_DPB_SIZE;
+        }
+        usize::from(ordering.max_dec_pic_buffering_minus1) + 1
     }
 
     /// The output rectangle: the conformance window. The default display window of the VUI is a hint for displays and
