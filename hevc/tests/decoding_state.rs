@@ -306,6 +306,57 @@ fn extensions_for_other_layers_are_passed_over() {
     }
 }
 
+/// A PPS with the identifier of that of the picture may come between its slice segments, and is for pictures behind it.
+#[test]
+fn parameter_sets_within_a_picture_are_for_those_behind_it() {
+    let (stream, other) = (fixture("h_tiles_slices.hevc"), fixture("h_confwin.hevc"));
+    let sets =
+        [NalUnitType::VPS_NUT, NalUnitType::SPS_NUT, NalUnitType::PPS_NUT].map(|kind| first(&other, kind));
+    let mut parser = Parser::new();
+    let mut picture = None;
+    for nal in split_annex_b(&stream).take(8) {
+        let Unit::Slice(slice) = parser.parse(nal).expect("valid") else { continue };
+        picture = slice.picture.or(picture);
+        let picture = picture.as_ref().expect("the first slice segment starts one");
+        let current = parser.current_picture().expect("one is being received").clone();
+        assert!(std::sync::Arc::ptr_eq(picture, &current));
+        for set in &sets {
+            parser.parse(set).expect("valid");
+        }
+        assert!(!std::sync::Arc::ptr_eq(parser.pps(0).expect("stored"), &current.pps));
+        assert!(!std::sync::Arc::ptr_eq(parser.sps(0).expect("stored"), &current.sps));
+    }
+    assert!(picture.is_some());
+}
+
+#[test]
+fn a_recovery_point_within_a_picture_is_not_that_of_the_next() {
+    let stream = fixture("h_tiles_slices.hevc");
+    let is_slice = |nal: &&[u8]| kind(nal).is_slice_segment();
+    let is_first = |nal: &[u8]| nal[2] & 0x80 != 0;
+    let mut nals: Vec<&[u8]> = split_annex_b(&stream).collect();
+    // Without the first picture, an IRAP picture.
+    let second = nals.iter().enumerate().filter(|(_, nal)| is_slice(nal) && is_first(nal)).nth(1);
+    let second = second.expect("two pictures").0;
+    let first = nals.iter().position(|nal| is_slice(&nal)).expect("a slice segment");
+    nals.drain(first..second);
+    // recovery_point() with recovery_poc_cnt 0 and exact_match_flag 1.
+    let sei: &[u8] = &[0x4e, 0x01, 6, 1, 0xd0, 0x80];
+    let started = |in_front_of: &dyn Fn(&[u8]) -> bool| {
+        let mut parser = Parser::new();
+        parser.set_start_at(StartAt::RecoveryPoint);
+        let with_sei = nals.iter().flat_map(|&nal| {
+            let sei = (is_slice(&nal) && in_front_of(nal)).then_some(sei);
+            sei.into_iter().chain([nal])
+        });
+        let (seen, errors) = pictures(&mut parser, with_sei);
+        assert_eq!(errors, []);
+        seen.iter().filter(|&&(_, skipped, _)| !skipped).count()
+    };
+    assert_eq!(started(&|nal| !is_first(nal)), 0);
+    assert!(started(&is_first) > 0);
+}
+
 #[test]
 fn other_layers_and_reserved_types_are_ignored_by_name() {
     let stream = fixture("s_resv_layer1.hevc");

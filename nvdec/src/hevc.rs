@@ -72,6 +72,9 @@ pub(crate) struct Hevc {
     /// The picture whose slices are being collected; `None` also while they are dropped, as those of a skipped RASL picture
     /// and of one that could not be started are.
     current: Option<Box<HevcPicture>>,
+    /// Since its last slice segment there was a NAL unit that begins an access unit, unless a slice segment follows that goes
+    /// on with the picture.
+    is_between: bool,
     /// Bytes of NAL units taken so far.
     offset: u64,
 }
@@ -90,31 +93,32 @@ impl Frontend for Hevc {
         self.offset += nal.len() as u64;
         match self.parser.parse(nal) {
             Ok(hevc::Unit::Slice(slice)) => self.slice(slice, unit, pictures)?,
-            Ok(hevc::Unit::Sei { messages, suffix }) => {
-                if !suffix {
-                    self.end_picture(pictures)?;
-                }
+            Ok(hevc::Unit::Sei { messages, suffix: true }) => {
                 let hash = messages.into_iter().find_map(|m| match m.payload {
                     SeiPayload::DecodedPictureHash(hash) => Some(hash),
                     _ => None,
                 });
-                if let (Some(new), Some(current)) = (hash, &mut self.current) {
+                if let (Some(new), Some(current), false) = (hash, &mut self.current, self.is_between) {
                     current.set_hash(new);
                 }
             }
-            // All of these begin an access unit or end a sequence (7.4.2.4.4).
+            // All of these begin an access unit (7.4.2.4.4), and are found within pictures nevertheless.
             Ok(
                 hevc::Unit::Vps(_)
                 | hevc::Unit::Sps(_)
                 | hevc::Unit::Pps(_)
                 | hevc::Unit::AccessUnitDelimiter
-                | hevc::Unit::EndOfSequence
-                | hevc::Unit::EndOfBitstream,
-            ) => self.end_picture(pictures)?,
+                | hevc::Unit::Sei { .. },
+            ) => self.is_between = true,
+            Ok(hevc::Unit::EndOfSequence | hevc::Unit::EndOfBitstream) => self.end_picture(pictures)?,
             Ok(_) => {}
             Err(source) => pictures.note(Error::Bitstream { offset, source: source.into() }),
         }
         Ok(Sent::Accepted)
+    }
+
+    fn announce(&mut self, bytes: &[u8], pictures: &mut Pictures) -> Result<()> {
+        if begins_picture(bytes) { self.end_picture(pictures) } else { Ok(()) }
     }
 
     fn end_picture(&mut self, pictures: &mut Pictures) -> Result<()> {
@@ -161,6 +165,7 @@ impl Hevc {
     }
 
     fn slice(&mut self, slice: SliceSegment<'_>, unit: Unit<'_>, pictures: &mut Pictures) -> Result<()> {
+        self.is_between = false;
         if let Some(picture) = slice.picture {
             self.end_picture(pictures)?;
             self.current = self.begin(picture, unit.times, pictures)?;
