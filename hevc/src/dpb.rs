@@ -227,6 +227,8 @@ pub struct DecodedPictureBuffer<T: Clone> {
     end: usize,
     limits: Limits,
     current: Option<DpbIndex>,
+    /// The last picture output, by coded video sequence and order count: the highest of them.
+    last_output: Option<(u64, i32)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -250,15 +252,42 @@ impl Limits {
     fn are_exceeded(&self, survey: &Survey) -> bool {
         survey.late || survey.waiting > self.max_num_reorder_pics
     }
+
+    /// Whether a picture is to be output before `picture`, since the buffer is full (C.5.2.2). The rule takes for granted
+    /// that the buffer is as large as the SPS says. Two things show that it is not, and neither is there in streams that
+    /// conform: the reference picture set alone fills it, or what would make room comes behind `picture` in output order.
+    fn is_full(&self, survey: &Survey, picture: &Picture) -> bool {
+        let size = match survey.references {
+            // With one for the current picture, which also waits.
+            references if references >= self.max_dec_pic_buffering => {
+                references + self.max_num_reorder_pics + 1
+            }
+            _ => self.max_dec_pic_buffering,
+        };
+        let is_due = !picture.pic_output_flag
+            || survey.first.is_some_and(|first| first.at <= (picture.sequence, picture.pic_order_cnt_val));
+        survey.held >= MAX_DPB_SIZE || is_due && survey.held >= size
+    }
 }
 
 /// What [`DecodedPictureBuffer`] holds, as far as output goes by it.
 struct Survey {
     held: usize,
+    /// Pictures marked as references.
+    references: usize,
     /// Pictures needed for output.
     waiting: usize,
     /// One of them has waited for as long as it may.
     late: bool,
+    /// The first of them in output order.
+    first: Option<First>,
+}
+
+#[derive(Clone, Copy)]
+struct First {
+    /// Coded video sequence and order count.
+    at: (u64, i32),
+    place: usize,
 }
 
 impl<T: Clone> Default for DecodedPictureBuffer<T> {
@@ -279,7 +308,20 @@ impl<T: Clone> DecodedPictureBuffer<T> {
                 max_dec_pic_buffering: MAX_DPB_SIZE,
             },
             current: None,
+            last_output: None,
         }
+    }
+
+    /// Whether a picture comes where none can be: a picture with its order count, or one behind it, was output in its coded
+    /// video sequence, or one with its order count is held. It comes late, or a second time, or what began its sequence was
+    /// lost, and what it refers to is not what it meant. To be asked before [`begin`](Self::begin).
+    pub fn is_out_of_order(&self, picture: &Picture) -> bool {
+        if picture.no_rasl_output_flag {
+            return false;
+        }
+        let at = (picture.sequence, picture.pic_order_cnt_val);
+        let held = |entry: &Entry<T>| (entry.sequence, entry.poc) == at && !entry.generated;
+        self.last_output.is_some_and(|last| last.0 == at.0 && last.1 >= at.1) || self.held().any(held)
     }
 
     /// Marks references (8.3.2), removes what is no longer needed and bumps (C.5.2.2). To be called before `picture` is
@@ -300,7 +342,7 @@ impl<T: Clone> DecodedPictureBuffer<T> {
         }
         self.mark(picture, &mut begin.rps);
         self.bump_while(&mut begin.output, |limits, survey| {
-            limits.are_exceeded(survey) || survey.held >= limits.max_dec_pic_buffering
+            limits.are_exceeded(survey) || limits.is_full(survey, picture)
         });
         begin
     }
@@ -366,6 +408,7 @@ impl<T: Clone> DecodedPictureBuffer<T> {
     /// Empties the buffer without output.
     pub fn clear(&mut self) {
         self.current = None;
+        self.last_output = None;
         self.places = std::array::from_fn(|_| None);
         self.end = 0;
     }
@@ -494,11 +537,20 @@ impl<T: Clone> DecodedPictureBuffer<T> {
 
     fn survey(&self) -> Survey {
         let latency = self.limits.max_latency_pictures.unwrap_or(u64::MAX);
-        let mut survey = Survey { held: 0, waiting: 0, late: false };
-        for entry in self.held() {
+        let mut survey = Survey { held: 0, references: 0, waiting: 0, late: false, first: None };
+        for (place, entry) in self.places[..self.end].iter().enumerate() {
+            let Some(entry) = entry else { continue };
             survey.held += 1;
-            survey.waiting += usize::from(entry.needed_for_output);
-            survey.late |= entry.needed_for_output && entry.latency_count >= latency;
+            survey.references += usize::from(entry.marking != Marking::Unused);
+            if !entry.needed_for_output {
+                continue;
+            }
+            survey.waiting += 1;
+            survey.late |= entry.latency_count >= latency;
+            let at = (entry.sequence, entry.poc);
+            if survey.first.is_none_or(|first| at < first.at) {
+                survey.first = Some(First { at, place });
+            }
         }
         survey
     }
@@ -507,16 +559,14 @@ impl<T: Clone> DecodedPictureBuffer<T> {
     fn bump_while(&mut self, output: &mut Vec<Output<T>>, more: impl Fn(&Limits, &Survey) -> bool) {
         loop {
             let survey = self.survey();
-            if survey.waiting == 0 || !more(&self.limits, &survey) {
+            let Some(First { at: (sequence, poc), place }) = survey.first else { return };
+            if !more(&self.limits, &survey) {
                 return;
             }
-            let waiting = self.iter().filter(|(_, entry)| entry.needed_for_output);
-            let first = waiting.min_by_key(|(_, entry)| (entry.sequence, entry.poc));
-            let Some((DpbIndex(index), _)) = first else { return };
-            let place = &mut self.places[usize::from(index)];
+            let place = &mut self.places[place];
             let Some(entry) = place else { return };
             entry.needed_for_output = false;
-            let (poc, sequence) = (entry.poc, entry.sequence);
+            self.last_output = self.last_output.max(Some((sequence, poc)));
             let payload = if entry.is_unneeded() {
                 place.take().map(|entry| entry.payload)
             } else {
@@ -549,3 +599,6 @@ impl<T: Clone> DecodedPictureBuffer<T> {
         DpbIndex(free as u8)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 //! The crate takes NAL units, which [`bitstream`] finds, parses parameter sets, SEI messages and slice segment headers, derives picture order
 //! counts and reference picture sets, and keeps the decoded picture buffer in output order. It reconstructs no samples and
 //! knows nothing of the hardware that does. Version 1 of the standard and the range extensions are covered; enhancement
-//! layers are ignored, screen content coding and 3D tools are refused by name.
+//! layers are ignored, screen content coding is refused by name.
 //!
 //! ```
 //! use hevc::{DecodedPictureBuffer, Parser, Unit};
@@ -38,6 +38,7 @@ pub mod access_unit;
 pub mod dpb;
 pub mod error;
 pub mod hrd;
+mod layers;
 mod lists;
 pub mod nal;
 pub mod parser;

@@ -465,6 +465,8 @@ impl Parser {
             }
             current.last_address = address;
             current.last_address_ts = address_ts;
+            // SEI between its slice segments was the picture's own, and says nothing of the next one.
+            self.activation.recovery_point = false;
             if !header.dependent_slice_segment_flag {
                 current.independent = Independent::Later(Arc::clone(&header));
             }

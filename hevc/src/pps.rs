@@ -4,6 +4,7 @@ use bitstream::SyntaxError;
 
 use crate::BitReader;
 use crate::error::{Error, Place, Structure};
+use crate::layers;
 use crate::scaling::ScalingList;
 use crate::sps::Sps;
 
@@ -143,14 +144,17 @@ pub struct Pps {
     pub slice_segment_header_extension_present_flag: bool,
     /// `pps_range_extension()`.
     pub range_extension: PpsRangeExtension,
+    /// `pps_multilayer_extension()` is present; it concerns layers above the base layer only.
+    pub pps_multilayer_extension_flag: bool,
+    /// `pps_3d_extension()` is present; it concerns layers above the base layer only.
+    pub pps_3d_extension_flag: bool,
 }
 
 impl Pps {
     /// Parses a PPS of the base layer.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for the multilayer and 3D extensions and for screen content coding tools, otherwise
-    /// [`Error::Syntax`].
+    /// [`Error::Unsupported`] for screen content coding tools, otherwise [`Error::Syntax`].
     pub fn parse(rbsp: &[u8]) -> Result<Self, Error> {
         let r = &mut BitReader::new(rbsp, Place::new(Structure::Pps));
         let pps_pic_parameter_set_id = r.ue8(63, "pps_pic_parameter_set_id")?;
@@ -191,6 +195,8 @@ impl Pps {
             log2_parallel_merge_level: 2,
             slice_segment_header_extension_present_flag: false,
             range_extension: PpsRangeExtension::default(),
+            pps_multilayer_extension_flag: false,
+            pps_3d_extension_flag: false,
         };
         if pps.cu_qp_delta_enabled_flag {
             pps.diff_cu_qp_delta_depth = r.ue8(3, "diff_cu_qp_delta_depth")?;
@@ -234,21 +240,22 @@ impl Pps {
             return Ok(());
         }
         let range = r.flag("pps_range_extension_flag")?;
-        let multilayer = r.flag("pps_multilayer_extension_flag")?;
-        let three_d = r.flag("pps_3d_extension_flag")?;
+        self.pps_multilayer_extension_flag = r.flag("pps_multilayer_extension_flag")?;
+        self.pps_3d_extension_flag = r.flag("pps_3d_extension_flag")?;
         let scc = r.flag("pps_scc_extension_flag")?;
         r.skip(4, "pps_extension_4bits")?;
         if range {
             self.range_extension = PpsRangeExtension::parse(r, self)?;
         }
-        for (present, feature) in
-            [(multilayer, "pps_multilayer_extension_flag"), (three_d, "pps_3d_extension_flag")]
-        {
-            if present {
+        // Damage in what the base layer does without is none of its.
+        let is_passed = (!self.pps_multilayer_extension_flag
+            || layers::pps_multilayer_extension(r).unwrap_or(false))
+            && (!self.pps_3d_extension_flag || layers::pps_3d_extension(r).unwrap_or(false));
+        if scc {
+            if !is_passed {
+                let feature = "pps_scc_extension_flag behind an extension for other layers that is not read";
                 return Err(Error::Unsupported { place: r.place(), feature });
             }
-        }
-        if scc {
             // pps_scc_extension() (7.3.2.3.3): accepted as long as it enables nothing.
             for (element, feature) in [
                 ("pps_curr_pic_ref_enabled_flag", "pps_curr_pic_ref_enabled_flag (screen content coding)"),

@@ -79,6 +79,15 @@ impl ReferencePictureSet {
         rps
     }
 
+    /// Short-term pictures alone, all for the current one.
+    #[cfg(test)]
+    pub(crate) fn of_short_term(before: &[i32], after: &[i32]) -> Self {
+        let mut rps = Self::default();
+        before.iter().for_each(|&poc| rps.short_term.push(0, poc));
+        after.iter().for_each(|&poc| rps.short_term.push(1, poc));
+        rps
+    }
+
     /// `PocStCurrBefore`.
     pub fn st_curr_before(&self) -> &[i32] {
         self.short_term.list(0)

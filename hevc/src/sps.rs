@@ -3,7 +3,9 @@
 use bitstream::SyntaxError;
 
 use crate::BitReader;
+use crate::dpb::MAX_DPB_SIZE;
 use crate::error::{Error, Place, Structure};
+use crate::layers;
 use crate::ptl::ProfileTierLevel;
 use crate::scaling::ScalingList;
 use crate::st_ref_pic_set::StRefPicSet;
@@ -139,15 +141,16 @@ pub struct Sps {
     pub range_extension: SpsRangeExtension,
     /// `sps_multilayer_extension()` is present (its one flag concerns inter-layer prediction only).
     pub sps_multilayer_extension_flag: bool,
+    /// `sps_3d_extension()` is present; it concerns layers above the base layer only.
+    pub sps_3d_extension_flag: bool,
 }
 
 impl Sps {
     /// Parses an SPS of the base layer.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for the 3D extension and for screen content coding tools, otherwise
-    /// [`Error::Syntax`] and [`Error::NotMultiple`]. A VUI that
-    /// cannot be read is not an error, see [`Sps::vui_error`].
+    /// [`Error::Unsupported`] for screen content coding tools, otherwise [`Error::Syntax`] and [`Error::NotMultiple`]. A
+    /// VUI that cannot be read is not an error, see [`Sps::vui_error`].
     pub fn parse(rbsp: &[u8]) -> Result<Self, Error> {
         let r = &mut BitReader::new(rbsp, Place::new(Structure::Sps));
         let sps_video_parameter_set_id = r.u8(4, "sps_video_parameter_set_id")?;
@@ -268,6 +271,7 @@ impl Sps {
             vui_error: None,
             range_extension: SpsRangeExtension::default(),
             sps_multilayer_extension_flag: false,
+            sps_3d_extension_flag: false,
         };
         sps.check_geometry(r.place())?;
         if r.flag("vui_parameters_present_flag")? {
@@ -325,21 +329,23 @@ impl Sps {
             return Ok(());
         }
         let range = r.flag("sps_range_extension_flag")?;
-        let multilayer = r.flag("sps_multilayer_extension_flag")?;
-        let three_d = r.flag("sps_3d_extension_flag")?;
+        self.sps_multilayer_extension_flag = r.flag("sps_multilayer_extension_flag")?;
+        self.sps_3d_extension_flag = r.flag("sps_3d_extension_flag")?;
         let scc = r.flag("sps_scc_extension_flag")?;
         r.skip(4, "sps_extension_4bits")?;
         if range {
             self.range_extension = SpsRangeExtension::parse(r)?;
         }
-        if multilayer {
-            self.sps_multilayer_extension_flag = true;
+        if self.sps_multilayer_extension_flag {
             r.skip(1, "inter_view_mv_vert_constraint_flag")?;
         }
-        if three_d {
-            return Err(Error::Unsupported { place: r.place(), feature: "sps_3d_extension_flag" });
-        }
+        // Damage in what the base layer does without is none of its.
+        let is_passed = !self.sps_3d_extension_flag || layers::sps_3d_extension(r).is_ok();
         if scc {
+            if !is_passed {
+                let feature = "sps_scc_extension_flag behind an extension for other layers that is not read";
+                return Err(Error::Unsupported { place: r.place(), feature });
+            }
             self.parse_scc_extension(r)?;
         }
         // sps_extension_4bits announces data of later editions, which decoders ignore.
@@ -436,10 +442,14 @@ impl Sps {
     }
 
     /// Pictures that the DPB must hold, the current one included: `sps_max_dec_pic_buffering_minus1 + 1` of the highest
-    /// sub-layer, raised where the stream breaks the rule that it exceeds `sps_max_num_reorder_pics`.
+    /// sub-layer. An SPS that has less than `sps_max_num_reorder_pics` there breaks a rule (7.4.3.2.1) and does not say how
+    /// many there are: [`MAX_DPB_SIZE`], the most that any level allows.
     pub fn max_dec_pic_buffering(&self) -> usize {
         let ordering = self.highest_sub_layer_ordering();
-        usize::from(ordering.max_dec_pic_buffering_minus1.max(ordering.max_num_reorder_pics)) + 1
+        if ordering.max_num_reorder_pics > ordering.max_dec_pic_buffering_minus1 {
+            return MAX_DPB_SIZE;
+        }
+        usize::from(ordering.max_dec_pic_buffering_minus1) + 1
     }
 
     /// The output rectangle: the conformance window. The default display window of the VUI is a hint for displays and

@@ -224,29 +224,137 @@ fn repeated_and_backward_slice_segments_are_errors() {
     );
 }
 
+/// Puts `bits` in the place of `sps_extension_present_flag` or `pps_extension_present_flag`, which is 0, the last bit of a
+/// parameter set.
+fn with_extension(nal: &[u8], bits: &str) -> Vec<u8> {
+    let rbsp = Rbsp::new(&nal[2..]);
+    let mut all: Vec<u8> =
+        rbsp.bytes().iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
+    let stop = all.iter().rposition(|&bit| bit == 1).expect("a stop bit");
+    assert_eq!(all[stop - 1], 0);
+    all.truncate(stop - 1);
+    all.extend(bits.bytes().filter(|&b| b != b' ').map(|b| b - b'0').chain([1]));
+    all.resize(all.len().next_multiple_of(8), 0);
+    let bytes: Vec<u8> = all.chunks(8).map(|bits| bits.iter().fold(0, |byte, bit| byte << 1 | bit)).collect();
+    [&nal[..2], &escape(&bytes)].concat()
+}
+
 #[test]
 fn a_refused_sps_is_refused_for_its_pictures_too() {
     let stream = fixture("h_confwin.hevc");
     let mut parser = Parser::new();
     let (seen, _) = pictures(&mut parser, split_annex_b(&stream));
     assert_eq!(seen.len(), 4);
-    // The same SPS with sps_3d_extension_flag: the RBSP ends with sps_extension_present_flag 0 and the stop bit.
-    let sps = first(&stream, NalUnitType::SPS_NUT);
-    let rbsp = Rbsp::new(&sps[2..]);
-    let mut bits: Vec<u8> =
-        rbsp.bytes().iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
-    bits.truncate(bits.iter().rposition(|&bit| bit == 1).expect("a stop bit") - 1);
-    bits.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
-    bits.resize(bits.len().next_multiple_of(8), 0);
-    let bytes: Vec<u8> =
-        bits.chunks(8).map(|bits| bits.iter().fold(0, |byte, bit| byte << 1 | bit)).collect();
-    let refused = [&sps[..2], &escape(&bytes)].concat();
-    let error = parser.parse(&refused).expect_err("3D is refused");
-    assert_eq!(error.to_string(), "SPS 0: sps_3d_extension_flag is not supported");
+    // The same SPS with palette_mode_enabled_flag.
+    let refused = with_extension(&first(&stream, NalUnitType::SPS_NUT), "1 0001 0000 01");
+    let error = parser.parse(&refused).expect_err("screen content coding is refused");
+    assert_eq!(
+        error.to_string(),
+        "SPS 0: palette_mode_enabled_flag (screen content coding) is not supported"
+    );
     let slices = split_annex_b(&stream).filter(|nal| kind(nal).is_slice_segment());
     let (seen, errors) = pictures(&mut parser, slices);
     assert_eq!((seen.len(), errors.len()), (0, 4));
     assert!(errors.iter().all(|found| *found == error));
+}
+
+/// Extensions for the layers above are passed over in parameter sets of the base layer, and screen content coding behind
+/// them is found, or not taken for granted.
+#[test]
+fn extensions_for_other_layers_are_passed_over() {
+    let stream = fixture("h_confwin.hevc");
+    let sets = [NalUnitType::SPS_NUT, NalUnitType::PPS_NUT].map(|kind| first(&stream, kind));
+    let mut parser = Parser::new();
+    for (bits, refusal) in [
+        // Multilayer with nothing in it, 3D without depth lookup tables, and SCC that enables nothing.
+        ("1 0111 0000  0 0 1 0  0  000", None),
+        // Offsets and phases of a reference layer; SCC with residual_adaptive_colour_transform_enabled_flag.
+        (
+            "1 0101 0000  0 0 010 000001 1 1111 1 1111 1 1111 0  01",
+            Some("residual_adaptive_colour_transform_enabled_flag (screen content coding)"),
+        ),
+        // A colour mapping table; depth lookup tables; an extension that is cut off.
+        ("1 0100 0000  0 0 1 1 01101", None),
+        ("1 0010 0000  1 01101", None),
+        ("1 0100 0000  0 0 00000111110", None),
+        (
+            "1 0101 0000  0 0 1 1 01101",
+            Some("pps_scc_extension_flag behind an extension for other layers that is not read"),
+        ),
+    ] {
+        let pps = with_extension(&sets[1], bits);
+        match (parser.parse(&pps), refusal) {
+            (Ok(Unit::Pps(pps)), None) => {
+                let flags = [pps.pps_multilayer_extension_flag, pps.pps_3d_extension_flag];
+                assert_eq!(flags, [&bits[3..4] == "1", &bits[4..5] == "1"], "{bits}");
+            }
+            (Err(Error::Unsupported { feature, .. }), Some(refusal)) => assert_eq!(feature, refusal),
+            (result, _) => panic!("{bits}: {result:?}"),
+        }
+    }
+    for (bits, is_refused) in [
+        // Multilayer, and 3D with all of its elements, then SCC that enables nothing.
+        ("1 0111 0000  0  11 1 1111 111 1 11111  00000", false),
+        ("1 0010 0000  11", false),
+        ("1 0011 0000  11", true),
+    ] {
+        match parser.parse(&with_extension(&sets[0], bits)) {
+            Ok(Unit::Sps(sps)) if !is_refused => assert!(sps.sps_3d_extension_flag, "{bits}"),
+            Err(Error::Unsupported { .. }) if is_refused => {}
+            result => panic!("{bits}: {result:?}"),
+        }
+    }
+}
+
+/// A PPS with the identifier of that of the picture may come between its slice segments, and is for pictures behind it.
+#[test]
+fn parameter_sets_within_a_picture_are_for_those_behind_it() {
+    let (stream, other) = (fixture("h_tiles_slices.hevc"), fixture("h_confwin.hevc"));
+    let sets =
+        [NalUnitType::VPS_NUT, NalUnitType::SPS_NUT, NalUnitType::PPS_NUT].map(|kind| first(&other, kind));
+    let mut parser = Parser::new();
+    let mut picture = None;
+    for nal in split_annex_b(&stream).take(8) {
+        let Unit::Slice(slice) = parser.parse(nal).expect("valid") else { continue };
+        picture = slice.picture.or(picture);
+        let picture = picture.as_ref().expect("the first slice segment starts one");
+        let current = parser.current_picture().expect("one is being received").clone();
+        assert!(std::sync::Arc::ptr_eq(picture, &current));
+        for set in &sets {
+            parser.parse(set).expect("valid");
+        }
+        assert!(!std::sync::Arc::ptr_eq(parser.pps(0).expect("stored"), &current.pps));
+        assert!(!std::sync::Arc::ptr_eq(parser.sps(0).expect("stored"), &current.sps));
+    }
+    assert!(picture.is_some());
+}
+
+#[test]
+fn a_recovery_point_within_a_picture_is_not_that_of_the_next() {
+    let stream = fixture("h_tiles_slices.hevc");
+    let is_slice = |nal: &&[u8]| kind(nal).is_slice_segment();
+    let is_first = |nal: &[u8]| nal[2] & 0x80 != 0;
+    let mut nals: Vec<&[u8]> = split_annex_b(&stream).collect();
+    // Without the first picture, an IRAP picture.
+    let second = nals.iter().enumerate().filter(|(_, nal)| is_slice(nal) && is_first(nal)).nth(1);
+    let second = second.expect("two pictures").0;
+    let first = nals.iter().position(|nal| is_slice(&nal)).expect("a slice segment");
+    nals.drain(first..second);
+    // recovery_point() with recovery_poc_cnt 0 and exact_match_flag 1.
+    let sei: &[u8] = &[0x4e, 0x01, 6, 1, 0xd0, 0x80];
+    let started = |in_front_of: &dyn Fn(&[u8]) -> bool| {
+        let mut parser = Parser::new();
+        parser.set_start_at(StartAt::RecoveryPoint);
+        let with_sei = nals.iter().flat_map(|&nal| {
+            let sei = (is_slice(&nal) && in_front_of(nal)).then_some(sei);
+            sei.into_iter().chain([nal])
+        });
+        let (seen, errors) = pictures(&mut parser, with_sei);
+        assert_eq!(errors, []);
+        seen.iter().filter(|&&(_, skipped, _)| !skipped).count()
+    };
+    assert_eq!(started(&|nal| !is_first(nal)), 0);
+    assert!(started(&is_first) > 0);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use hevc::nal::NalHeader;
 use hevc::{Parser, Unit};
 
 /// Elements that only say whether others follow, or that are kept in another form.
-const NOT_KEPT: [&str; 24] = [
+const NOT_KEPT: [&str; 21] = [
     "vps_sub_layer_ordering_info_present_flag",
     "sps_sub_layer_ordering_info_present_flag",
     "aspect_ratio_info_present_flag",
@@ -18,7 +18,6 @@ const NOT_KEPT: [&str; 24] = [
     "colour_description_present_flag",
     "sps_extension_present_flag",
     "sps_range_extension_flag",
-    "sps_3d_extension_flag",
     "sps_scc_extension_flag",
     "sps_curr_pic_ref_enabled_flag",
     "palette_mode_enabled_flag",
@@ -26,8 +25,6 @@ const NOT_KEPT: [&str; 24] = [
     "intra_boundary_filtering_disable_flag",
     "pps_extension_present_flag",
     "pps_range_extension_flag",
-    "pps_multilayer_extension_flag",
-    "pps_3d_extension_flag",
     "pps_scc_extension_flag",
     "pps_curr_pic_ref_enabled_flag",
     "residual_adaptive_colour_transform_enabled_flag",

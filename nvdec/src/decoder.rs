@@ -243,11 +243,14 @@ impl Decoder {
                 return Ok(sent);
             }
         }
+        self.frontend.announce(self.reader.unfinished(), &mut self.pictures)?;
         Ok(Sent::Accepted)
     }
 
     /// Says that the picture whose units were sent is complete, so that it is submitted now rather than when the next
-    /// one begins; unless pictures are held back ([`Mode`](crate::Mode)).
+    /// one begins; unless pictures are held back ([`Mode`](crate::Mode)). For a caller that knows where an access unit ends, as
+    /// from a container or a marker of RTP: an access unit delimiter does not say it, since some streams have it within
+    /// pictures. What comes of the picture later is dropped.
     ///
     /// # Errors
     ///

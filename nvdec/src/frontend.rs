@@ -40,6 +40,14 @@ pub(crate) trait Frontend: fmt::Debug + Send {
     /// the engine cannot decode. Other faults of the stream are noted ([`Pictures::note`]).
     fn send(&mut self, unit: Unit<'_>, pictures: &mut Pictures) -> Result<Sent>;
 
+    /// A unit will be sent that begins with `bytes`. Whoever sends a byte stream knows that a whole unit earlier: when the
+    /// next one begins. So the picture before is handed over now if this is enough to see that it is complete.
+    ///
+    /// # Errors
+    ///
+    /// Those of the GPU.
+    fn announce(&mut self, bytes: &[u8], pictures: &mut Pictures) -> Result<()>;
+
     /// The picture whose units were sent is complete: hands it over.
     fn end_picture(&mut self, pictures: &mut Pictures) -> Result<()>;
 

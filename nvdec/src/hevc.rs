@@ -6,7 +6,7 @@ use arrayvec::ArrayVec;
 use bitstream::find_start_code;
 use hevc::dpb::{DecodedPictureBuffer, Marking, Output, RefEntry};
 use hevc::nal::{NalHeader, NalUnitType};
-use hevc::sei::SeiPayload;
+use hevc::sei::{SeiMessage, SeiPayload};
 use hevc::{Parser, Picture, Pps, SliceSegment, Sps, StartAt};
 use nvkernel_sys::video;
 
@@ -78,6 +78,9 @@ pub(crate) struct Hevc {
     refreshes: Refreshes,
     /// Decoding began with the current picture for want of anything better, and goes on if all of its slices are intra.
     on_trial: bool,
+    /// Since its last slice segment there was a NAL unit that begins an access unit, unless a slice segment follows that goes
+    /// on with the picture.
+    is_between: bool,
     /// Bytes of NAL units taken so far.
     offset: u64,
 }
@@ -97,36 +100,27 @@ impl Frontend for Hevc {
         match self.parser.parse(nal) {
             Ok(hevc::Unit::Slice(slice)) => self.slice(slice, unit, pictures)?,
             Ok(hevc::Unit::Sei { messages, suffix }) => {
-                if !suffix {
-                    self.end_picture(pictures)?;
-                }
                 for message in messages {
-                    match message.payload {
-                        SeiPayload::DecodedPictureHash(hash) => {
-                            if let Some(current) = &mut self.current {
-                                current.set_hash(hash);
-                            }
-                        }
-                        SeiPayload::RecoveryPoint(point) => {
-                            self.refreshes.announce(point.recovery_poc_cnt, point.exact_match_flag);
-                        }
-                        _ => {}
-                    }
+                    self.message(message, suffix);
                 }
+                self.is_between |= !suffix;
             }
-            // All of these begin an access unit or end a sequence (7.4.2.4.4).
+            // All of these begin an access unit (7.4.2.4.4), and are found within pictures nevertheless.
             Ok(
                 hevc::Unit::Vps(_)
                 | hevc::Unit::Sps(_)
                 | hevc::Unit::Pps(_)
-                | hevc::Unit::AccessUnitDelimiter
-                | hevc::Unit::EndOfSequence
-                | hevc::Unit::EndOfBitstream,
-            ) => self.end_picture(pictures)?,
+                | hevc::Unit::AccessUnitDelimiter,
+            ) => self.is_between = true,
+            Ok(hevc::Unit::EndOfSequence | hevc::Unit::EndOfBitstream) => self.end_picture(pictures)?,
             Ok(_) => {}
             Err(source) => pictures.note(Error::Bitstream { offset, source: source.into() }),
         }
         Ok(Sent::Accepted)
+    }
+
+    fn announce(&mut self, bytes: &[u8], pictures: &mut Pictures) -> Result<()> {
+        if begins_picture(bytes) { self.end_picture(pictures) } else { Ok(()) }
     }
 
     fn end_picture(&mut self, pictures: &mut Pictures) -> Result<()> {
@@ -193,7 +187,27 @@ impl Hevc {
         }
     }
 
+    /// Takes what a message says of the picture before it, or of the one to come.
+    fn message(&mut self, message: SeiMessage, suffix: bool) {
+        match message.payload {
+            SeiPayload::DecodedPictureHash(hash) if suffix && !self.is_between => {
+                if let Some(current) = &mut self.current {
+                    current.set_hash(hash);
+                }
+            }
+            SeiPayload::RecoveryPoint(point) if !suffix => {
+                self.refreshes.announce(point.recovery_poc_cnt, point.exact_match_flag);
+            }
+            _ => {}
+        }
+    }
+
     fn slice(&mut self, slice: SliceSegment<'_>, unit: Unit<'_>, pictures: &mut Pictures) -> Result<()> {
+        self.is_between = false;
+        if slice.picture.is_none() {
+            // What was said between its slice segments was the picture's own.
+            self.refreshes.take_back();
+        }
         if let Some(picture) = slice.picture {
             self.end_picture(pictures)?;
             self.current = self.begin(picture, unit.times, pictures)?;

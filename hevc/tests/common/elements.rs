@@ -261,6 +261,7 @@ pub fn sps(sps: &Sps) -> Elements {
     }
     let range = &sps.range_extension;
     w.flag("sps_multilayer_extension_flag", sps.sps_multilayer_extension_flag);
+    w.flag("sps_3d_extension_flag", sps.sps_3d_extension_flag);
     w.flag("transform_skip_rotation_enabled_flag", range.transform_skip_rotation_enabled_flag);
     w.flag("transform_skip_context_enabled_flag", range.transform_skip_context_enabled_flag);
     w.flag("implicit_rdpcm_enabled_flag", range.implicit_rdpcm_enabled_flag);
@@ -324,6 +325,8 @@ pub fn pps(pps: &Pps) -> Elements {
     w.flag("lists_modification_present_flag", pps.lists_modification_present_flag);
     w.put("log2_parallel_merge_level_minus2", pps.log2_parallel_merge_level - 2);
     w.flag("slice_segment_header_extension_present_flag", pps.slice_segment_header_extension_present_flag);
+    w.flag("pps_multilayer_extension_flag", pps.pps_multilayer_extension_flag);
+    w.flag("pps_3d_extension_flag", pps.pps_3d_extension_flag);
     let range = &pps.range_extension;
     w.put("log2_max_transform_skip_block_size_minus2", range.log2_max_transform_skip_size - 2);
     w.flag("cross_component_prediction_enabled_flag", range.cross_component_prediction_enabled_flag);

@@ -46,6 +46,11 @@ impl Refreshes {
         self.announced = Some(Announced { recovery_poc_cnt, exact_match_flag });
     }
 
+    /// Nothing was announced after all.
+    pub(super) fn take_back(&mut self) {
+        self.announced = None;
+    }
+
     /// Whether a message came after the last picture.
     pub(super) fn is_announced(&self) -> bool {
         self.announced.is_some()

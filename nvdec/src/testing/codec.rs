@@ -158,8 +158,12 @@ impl Frontend for TestCodec {
         Ok(Sent::Accepted)
     }
 
-    fn end_picture(&mut self, _: &mut Pictures) -> Result<()> {
+    fn announce(&mut self, _: &[u8], _: &mut Pictures) -> Result<()> {
         // A unit is a whole picture.
+        Ok(())
+    }
+
+    fn end_picture(&mut self, _: &mut Pictures) -> Result<()> {
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 #![cfg(feature = "emulated")]
 
 mod answers;
+mod as_they_are;
 mod contract;
 mod environment;
 mod integrity;

@@ -63,6 +63,8 @@ pub(crate) fn sps(sps: &Sps) -> String {
             ("high_precision_offsets_enabled_flag", extension.high_precision_offsets_enabled_flag),
             ("persistent_rice_adaptation_enabled_flag", extension.persistent_rice_adaptation_enabled_flag),
             ("cabac_bypass_alignment_enabled_flag", extension.cabac_bypass_alignment_enabled_flag),
+            ("sps_multilayer_extension_flag", sps.sps_multilayer_extension_flag),
+            ("sps_3d_extension_flag", sps.sps_3d_extension_flag),
         ],
     );
     if let Some(vui) = &sps.vui {
@@ -113,6 +115,8 @@ pub(crate) fn pps(pps: &Pps) -> String {
             ("scaling lists", pps.scaling_list_data.is_some()),
             ("no deblocking", pps.pps_deblocking_filter_disabled_flag),
             ("lists modification", pps.lists_modification_present_flag),
+            ("pps_multilayer_extension_flag", pps.pps_multilayer_extension_flag),
+            ("pps_3d_extension_flag", pps.pps_3d_extension_flag),
         ],
     );
     out

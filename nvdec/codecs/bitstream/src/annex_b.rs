@@ -223,6 +223,12 @@ impl AnnexBReader {
         Some(&self.buffer[range])
     }
 
+    /// What there is of the NAL unit that has begun, when [`next_nal`](Self::next_nal) has returned `None`. Zero bytes at its
+    /// end may belong to the start code behind it.
+    pub fn unfinished(&self) -> &[u8] {
+        self.nal_start.map_or(&[], |start| &self.buffer[start..])
+    }
+
     /// Bytes held now.
     pub fn buffered(&self) -> usize {
         self.buffer.len() - self.nal_start.unwrap_or(self.scan)

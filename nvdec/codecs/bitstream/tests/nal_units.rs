@@ -140,6 +140,8 @@ proptest! {
     fn pieces_split_like_the_whole(data in zeros_and_others(), cuts in prop::collection::vec(1usize..20, 1..200)) {
         let mut reader = AnnexBReader::new();
         let mut nals: Vec<Vec<u8>> = Vec::new();
+        // What was there of a NAL unit, by its number.
+        let mut unfinished: Vec<(usize, Vec<u8>)> = Vec::new();
         let mut rest = &data[..];
         for cut in cuts.iter().cycle() {
             let (piece, after) = rest.split_at((*cut).min(rest.len()));
@@ -147,6 +149,8 @@ proptest! {
             while let Some(nal) = reader.next_nal() {
                 nals.push(nal.to_vec());
             }
+            let end = reader.unfinished().iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+            unfinished.push((nals.len(), reader.unfinished()[..end].to_vec()));
             rest = after;
             if rest.is_empty() {
                 break;
@@ -155,6 +159,10 @@ proptest! {
         reader.finish();
         while let Some(nal) = reader.next_nal() {
             nals.push(nal.to_vec());
+        }
+        prop_assert_eq!(reader.unfinished(), &[]);
+        for (number, begin) in unfinished.iter().filter(|(_, begin)| !begin.is_empty()) {
+            prop_assert!(nals[*number].starts_with(begin));
         }
         prop_assert_eq!(nals, split_naively(&data));
     }
