@@ -4,9 +4,10 @@
 //! every byte of a mapping is read and written either by inline assembly, whose accesses stand for relaxed atomic ones,
 //! or by atomics. What overlaps in time may be seen torn, as with any memory that a device writes.
 
-/// From so many bytes on the processor's own string instructions are used: fast from the start, and as wide as it can.
+/// From so many bytes on the processor's own string instructions are used. Below that they are no faster, and they may pass
+/// by the lines that were fetched to be written.
 #[cfg(target_arch = "x86_64")]
-const STRING: usize = 1024;
+const STRING: usize = 8192;
 
 /// Copies `length` bytes; the two ranges do not overlap.
 ///
@@ -207,8 +208,8 @@ mod tests {
     #[test]
     fn all_bytes_and_no_others() {
         const ROOM: usize = 32;
-        let lengths = (0..300).chain([511, 512, 1000, 1023, 1024, 1025, 4099]);
-        let source: Vec<u8> = (0..8192usize).map(|i| (i * 31 + i / 256) as u8 | 1).collect();
+        let lengths = (0..300).chain([511, 512, 1000, 1023, 1024, 1025, 4099, 8191, 8192, 8193]);
+        let source: Vec<u8> = (0..16384usize).map(|i| (i * 31 + i / 256) as u8 | 1).collect();
         let (copies, fills): ([Copy; 2], [Fill; 2]) =
             ([super::copy, super::words::copy], [super::fill, super::words::fill]);
         for length in lengths {
