@@ -21,6 +21,7 @@ use crate::pictures::coded::{Application, CodedPicture, Format};
 use crate::pictures::held::Held;
 use crate::pictures::info::Times;
 use crate::pictures::slice_data::Slices;
+use crate::status::PictureFault;
 use crate::surface::format::{SurfaceFormat, SurfaceGeometry};
 
 pub mod audit;
@@ -249,6 +250,7 @@ impl Hevc {
             }
         };
         pictures.activate(&format)?;
+        let flaw = self.dpb.is_out_of_order(&picture).then_some(PictureFault::OutOfOrder);
         let begin = self.dpb.begin(&picture);
         show(pictures, begin.output);
         // No picture to come takes motion from those that only wait for their output.
@@ -266,7 +268,9 @@ impl Hevc {
         let is_start = !picture.has_prior_pictures && !picture.is_irap();
         self.on_trial = is_start && !self.refreshes.is_announced() && pictures.start() == Start::Intra;
         let refresh = self.refreshes.of(&picture, pictures.next_number());
-        Ok(Some(Box::new(HevcPicture::new(picture, prepared, times, begin.rps, references, refresh))))
+        let picture =
+            HevcPicture::new(picture, prepared, times, begin.rps, references, refresh).with_flaw(flaw);
+        Ok(Some(Box::new(picture)))
     }
 
     /// Whether the picture cannot be decoded: an error the first time that its parameter sets are seen.

@@ -684,13 +684,11 @@ impl Pictures {
         let used = coded.used();
         let is_used = move |at: usize| used >> at & 1 != 0;
         let refresh = coded.refresh();
-        let flaw = match (&grey, refresh.recovering_until) {
-            (Some(_), None) => {
-                let missing = (0..references.len()).find(|&at| is_used(at) && is_missing(&references[at]));
-                missing.map(|at| coded.missing(at))
-            }
+        let missing = || match (&grey, refresh.recovering_until) {
+            (Some(_), None) => (0..references.len()).find(|&at| is_used(at) && is_missing(&references[at])),
             _ => None,
         };
+        let flaw = coded.flaw().or_else(|| missing().map(|at| coded.missing(at)));
         let predicted_from = references.iter().enumerate().filter(|(at, _)| is_used(*at));
         let predicted_from = predicted_from.filter_map(|(_, held)| Some(held.as_ref()?.frame()?.record()));
         let same = |a: usize, b: usize| match (&references[a], &references[b]) {

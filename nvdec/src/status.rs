@@ -60,6 +60,9 @@ pub enum PictureFault {
         /// Picture order count of what is missing.
         poc: i32,
     },
+    /// Its order count is behind that of pictures that were shown: it comes late or twice, or the random access point before it is
+    /// lost, and its references are those of another sequence.
+    OutOfOrder,
     /// The hash that the stream has of its samples is another than theirs.
     HashMismatch,
     /// The channel of its engine died, or was taken down, before the picture was decoded.
@@ -94,6 +97,9 @@ impl fmt::Display for PictureFault {
             PictureFault::MissingReference { poc } => {
                 write!(f, "the picture with POC {poc}, which it is predicted from, is missing")
             }
+            PictureFault::OutOfOrder => f.write_str(
+                "its order count was passed: it comes late or twice, or a random access point is lost",
+            ),
             PictureFault::HashMismatch => {
                 f.write_str("the samples do not have the hash that the stream says")
             }

@@ -22,8 +22,9 @@ use crate::verify::Verification;
 
 /// Bytes of slice data in a packet of a network (RFC 7798, within an Ethernet frame).
 const PACKET: usize = 1200;
-/// Pictures that are silently wrong are named up to so many.
-const NAMED: usize = 40;
+/// Most pictures that are named, and that text names.
+const NAMED: usize = 2000;
+const TOLD: usize = 40;
 
 /// What is done to a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -230,7 +231,7 @@ impl fmt::Display for Table {
         }
         let lists = [("wrong", &self.silent), ("right", &self.needless)];
         for (truth, list) in lists {
-            for Misjudged { source, stream, kind, picture, poc, said } in list {
+            for Misjudged { source, stream, kind, picture, poc, said } in list.iter().take(TOLD) {
                 let kind = kind.name();
                 writeln!(
                     f,

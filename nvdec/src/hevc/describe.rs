@@ -111,6 +111,7 @@ pub(super) struct HevcPicture {
     collocated: ArrayVec<usize, { MAX_COLLOCATED + 1 }>,
     /// Which of these slices may predict from.
     used: u32,
+    flaw: Option<PictureFault>,
     refresh: Refresh,
     hash: Option<PictureHash>,
 }
@@ -124,8 +125,13 @@ impl HevcPicture {
         references: ArrayVec<Option<Arc<Held>>, PLACES>,
         refresh: Refresh,
     ) -> Self {
-        let (collocated, used, hash) = (ArrayVec::new(), 0, None);
-        HevcPicture { picture, prepared, times, rps, references, collocated, used, refresh, hash }
+        let (collocated, used, flaw, hash) = (ArrayVec::new(), 0, None, None);
+        HevcPicture { picture, prepared, times, rps, references, collocated, used, flaw, refresh, hash }
+    }
+
+    /// The same, of which that is known to be wrong.
+    pub(super) fn with_flaw(self, flaw: Option<PictureFault>) -> Self {
+        HevcPicture { flaw, ..self }
     }
 
     /// The parsed picture.
@@ -161,6 +167,11 @@ impl CodedPicture for HevcPicture {
 
     fn used(&self) -> u32 {
         self.used
+    }
+
+    fn flaw(&self) -> Option<PictureFault> {
+        // Without references it is right, wherever it stands.
+        self.flaw.filter(|_| self.used != 0)
     }
 
     fn missing(&self, at: usize) -> PictureFault {

@@ -85,6 +85,9 @@ pub(crate) trait CodedPicture: fmt::Debug + Send {
     /// to stay for pictures to come.
     fn used(&self) -> u32;
 
+    /// What is known to be wrong with it before it is decoded.
+    fn flaw(&self) -> Option<PictureFault>;
+
     /// What is said when the reference at this position does not exist.
     fn missing(&self, at: usize) -> PictureFault;
 

@@ -221,6 +221,10 @@ impl CodedPicture for TestPicture {
         u32::MAX
     }
 
+    fn flaw(&self) -> Option<PictureFault> {
+        None
+    }
+
     fn missing(&self, at: usize) -> PictureFault {
         PictureFault::MissingReference { poc: self.numbers[at] as i32 }
     }
