@@ -206,7 +206,7 @@ pub fn of_decoder(error: &nvdec::Error) -> Exit {
         nvdec::Error::Gpu(error) => of_gpu(error),
         nvdec::Error::Unusable { source, .. } => of_decoder(source),
         nvdec::Error::Bitstream { source, .. } if source.is_unsupported => Exit::Unavailable,
-        nvdec::Error::NotSound { .. } => Exit::Data,
+        nvdec::Error::NotSound { .. } | nvdec::Error::NotExact { .. } => Exit::Data,
         error if error.is_picture_error() => Exit::Data,
         _ => Exit::Fault,
     }
