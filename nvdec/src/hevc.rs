@@ -6,7 +6,7 @@ use arrayvec::ArrayVec;
 use bitstream::find_start_code;
 use hevc::dpb::{DecodedPictureBuffer, Marking, Output, RefEntry};
 use hevc::nal::{NalHeader, NalUnitType};
-use hevc::sei::SeiPayload;
+use hevc::sei::{SeiMessage, SeiPayload};
 use hevc::{Parser, Picture, Pps, SliceSegment, Sps};
 use nvkernel_sys::video;
 
@@ -28,6 +28,7 @@ mod descriptor;
 pub(crate) mod info;
 mod limits;
 mod scratch;
+mod side;
 mod tables;
 
 /// The parser, whose types appear in the API of this module.
@@ -36,6 +37,7 @@ use describe::{BITSTREAM_AT, HevcPicture, Templates};
 use descriptor::DESCRIPTOR_BYTES;
 pub use limits::{check, check_limits, check_pps};
 use scratch::Scratch;
+use side::Side;
 
 /// What NVIDIA's own driver sends for HEVC, less EVENT_TRACE_LOGGING_ON: the trace lands behind the status, says
 /// nothing that the status does not, and costs 20 µs a picture.
@@ -72,6 +74,8 @@ pub(crate) struct Hevc {
     /// The picture whose slices are being collected; `None` also while they are dropped, as those of a skipped RASL picture
     /// and of one that could not be started are.
     current: Option<Box<HevcPicture>>,
+    /// Messages for frames, once there was one.
+    side: Option<Box<Side>>,
     /// Bytes of NAL units taken so far.
     offset: u64,
 }
@@ -94,12 +98,13 @@ impl Frontend for Hevc {
                 if !suffix {
                     self.end_picture(pictures)?;
                 }
-                let hash = messages.into_iter().find_map(|m| match m.payload {
-                    SeiPayload::DecodedPictureHash(hash) => Some(hash),
-                    _ => None,
-                });
-                if let (Some(new), Some(current)) = (hash, &mut self.current) {
-                    current.set_hash(new);
+                for message in messages {
+                    self.message(message, suffix);
+                }
+            }
+            Ok(hevc::Unit::DolbyVisionRpu(rpu)) => {
+                if let Some(current) = &mut self.current {
+                    side::add_rpu(&mut current.side_data, rpu);
                 }
             }
             // All of these begin an access unit or end a sequence (7.4.2.4.4).
@@ -132,6 +137,7 @@ impl Frontend for Hevc {
         self.end_picture(pictures)?;
         show(pictures, self.dpb.flush());
         self.parser.reset();
+        self.side = None;
         Ok(())
     }
 
@@ -139,6 +145,7 @@ impl Frontend for Hevc {
         self.current = None;
         self.dpb.clear();
         self.parser.reset();
+        self.side = None;
     }
 
     fn reorder(&self) -> Option<usize> {
@@ -157,6 +164,21 @@ impl Hevc {
                 check_all(sps, pps, pictures).ok()?;
                 Some(format(sps, pps, pictures))
             }
+        }
+    }
+
+    /// Takes what a message says of the picture before it, or of the one to come.
+    fn message(&mut self, message: SeiMessage, suffix: bool) {
+        if let SeiPayload::DecodedPictureHash(hash) = message.payload {
+            if let Some(current) = &mut self.current {
+                current.set_hash(hash);
+            }
+        } else if !side::is_shown(&message) {
+            // Says nothing that a frame has.
+        } else if !suffix {
+            self.side.get_or_insert_default().add(message);
+        } else if let Some(current) = &mut self.current {
+            side::add_suffix(&mut current.side_data, message);
         }
     }
 
@@ -180,6 +202,8 @@ impl Hevc {
         times: Times,
         pictures: &mut Pictures,
     ) -> Result<Option<Box<HevcPicture>>> {
+        // Also of a picture that is dropped: some of it holds for those behind it.
+        let side_data = self.side.as_mut().and_then(|side| side.begin(&picture));
         if picture.skipped || self.is_refused(&picture, pictures)? {
             return Ok(None);
         }
@@ -206,7 +230,7 @@ impl Hevc {
         let references: ArrayVec<_, PLACES> = begin.rps.initial_list0().map(held).take(PLACES).collect();
         let class = pictures.context().class();
         let prepared = self.templates.get(&picture.sps, &picture.pps, class, &format.geometry);
-        Ok(Some(Box::new(HevcPicture::new(picture, prepared, times, begin.rps, references))))
+        Ok(Some(Box::new(HevcPicture::new(picture, prepared, times, begin.rps, references, side_data))))
     }
 
     /// Whether the picture cannot be decoded: an error the first time that its parameter sets are seen.

@@ -71,6 +71,7 @@ pub use options::{ContextOptions, DecoderOptions, MemoryLimit, Mode, Price};
 pub use packet::{ByteStream, Framing, Packet, Sent, Source, Units};
 pub use pictures::info::{CodecInfo, Colour, Times};
 pub use pictures::record::PictureRecord;
+pub use pictures::side_data::{self, SideData};
 pub use queue::VideoQueue;
 pub use scheduler::EngineLoad;
 pub use session::Statistics;

@@ -23,6 +23,7 @@ use crate::memory::{AtLimit, Memory};
 use crate::pictures::coded::{CodedPicture, Operands, Placed};
 use crate::pictures::held::Held;
 use crate::pictures::info::{CodecInfo, Colour, Shows, Times};
+use crate::pictures::side_data::SideData;
 use crate::surface::format::{Rect, SurfaceGeometry};
 
 /// Offsets within a picture's chunk of host memory. The tables are there for the first pictures of their
@@ -109,6 +110,7 @@ pub(super) struct HevcPicture {
     /// Which of these slices take motion from: one, in a stream that conforms. One more than can be decoded.
     collocated: ArrayVec<usize, { MAX_COLLOCATED + 1 }>,
     hash: Option<PictureHash>,
+    pub(super) side_data: Option<Arc<SideData>>,
 }
 
 impl HevcPicture {
@@ -118,8 +120,10 @@ impl HevcPicture {
         times: Times,
         rps: ResolvedRps,
         references: ArrayVec<Option<Arc<Held>>, PLACES>,
+        side_data: Option<Arc<SideData>>,
     ) -> Self {
-        HevcPicture { picture, prepared, times, rps, references, collocated: ArrayVec::new(), hash: None }
+        let (collocated, hash) = (ArrayVec::new(), None);
+        HevcPicture { picture, prepared, times, rps, references, collocated, hash, side_data }
     }
 
     /// The parsed picture.
@@ -212,9 +216,15 @@ impl CodedPicture for HevcPicture {
                 transfer: colour.transfer_characteristics,
                 matrix: colour.matrix_coeffs,
                 full_range: colour.video_full_range_flag,
-                chroma_location: vui.and_then(|vui| vui.chroma_sample_loc_type).map(|(top, _)| top as u8),
+                chroma_location: vui.and_then(|vui| vui.chroma_sample_loc_type).and_then(chroma_location),
             },
+            side_data: self.side_data.clone(),
             codec: CodecInfo::Hevc(HevcPictureInfo { sps: sps.clone(), hash: self.hash.clone() }),
         }
     }
+}
+
+/// Where chroma samples lie by `chroma_sample_loc_type_top_field`, unless that is reserved (E.3.1).
+fn chroma_location((top, _): (u32, u32)) -> Option<u8> {
+    u8::try_from(top).ok().filter(|&top| top <= 5)
 }

@@ -37,6 +37,7 @@ exact! {
     h_pic8x8_o h_ctu8 x_size_24x18 k_tiles_wpp
     h_pcm10 h_lossless h_cip h_dqp h_slice_cqp_o h_dbk_slice
     s_lt_rplm h_tmvp2_o h_confwin
+    x_hdr_sei f_dovi_iphone f_fmp4_captions
 }
 
 /// Seven streams of different kinds at the same time, an engine each, in one address space.
