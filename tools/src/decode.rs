@@ -14,7 +14,7 @@ use hevc::picture_hash::PictureHash;
 use hevc::{NalUnitType, Sps, Vps};
 use nvdec::{
     Codec, CodecInfo, Colour, Context, Decoder, DecoderOptions, Download, Downloader, Engines, Frame, Frames,
-    HostFrame, Mode, Next, Observer, Packet, Rect, Source, Statistics,
+    HostFrame, Mode, Next, Observer, Packet, Rect, SideData, Source, Statistics,
 };
 
 use crate::exit::Failure;
@@ -75,6 +75,8 @@ pub struct Picture {
     pub poc: i32,
     /// What the sample values mean.
     pub colour: Colour,
+    /// What the stream says of it besides.
+    pub side_data: Option<Arc<SideData>>,
     /// The encoder's hash of it.
     pub hash: Option<PictureHash>,
     /// The whole picture; its window is the conformance window.
@@ -471,6 +473,7 @@ impl Pipeline<'_> {
             index: self.summary.pictures,
             poc: frame.poc(),
             colour: frame.colour(),
+            side_data: frame.side_data().cloned(),
             hash,
             host,
             coded_size,

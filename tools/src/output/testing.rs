@@ -17,6 +17,7 @@ pub(crate) fn picture(index: u64) -> Picture {
         index,
         poc: index as i32,
         colour: nvdec::Colour::default(),
+        side_data: None,
         hash: None,
         host: HostFrame {
             format: SurfaceFormat { chroma: Chroma::C420, bit_depth: 8 },
@@ -58,6 +59,7 @@ pub(crate) fn picture_of(
         index: 0,
         poc: 0,
         colour: nvdec::Colour::default(),
+        side_data: None,
         hash: None,
         host: HostFrame {
             format,
