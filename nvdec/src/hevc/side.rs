@@ -1,5 +1,6 @@
 //! [`Side`]: which messages of the stream hold for a picture.
 
+use std::mem::discriminant;
 use std::sync::Arc;
 
 use hevc::sei::{self, Flagged, Persistence, PicTiming, SeiMessage, SeiPayload, T35};
@@ -41,7 +42,9 @@ impl Side {
 
     /// What holds for `picture`, which begins.
     pub(super) fn begin(&mut self, picture: &Picture) -> Option<Arc<SideData>> {
-        if self.sequence.replace(picture.sequence) != Some(picture.sequence) {
+        let is_known = self.sequence.replace(picture.sequence) == Some(picture.sequence);
+        // Pictures before the first sequence have its number.
+        if !is_known || picture.no_rasl_output_flag {
             (self.lasting, self.known) = (SideData::default(), None);
             self.turns.clear();
         }
@@ -88,8 +91,12 @@ impl Side {
             return data.clone();
         }
         let mut data = self.lasting.clone();
-        for (_, payload) in &self.turns[..upto] {
-            set(&mut data, payload.clone());
+        let turns = &self.turns[..upto];
+        for (at, (_, payload)) in turns.iter().enumerate() {
+            let is_same = |(_, later): &(i32, SeiPayload)| discriminant(later) == discriminant(payload);
+            if !turns[at + 1..].iter().any(is_same) {
+                set(&mut data, payload.clone());
+            }
         }
         let data = (!data.is_empty()).then(|| Arc::new(data));
         self.known = Some((upto, data.clone()));

@@ -136,7 +136,9 @@ fn colour_chunks(picture: &Picture) -> Vec<(ChunkType, Vec<u8>)> {
     if let Some(display) = side_data.and_then(|data| data.mastering_display) {
         let points = [display.red, display.green, display.blue, display.white];
         let points = points.into_iter().flat_map(|(x, y)| [x, y]).flat_map(u16::to_be_bytes);
-        let luminances = [display.max_luminance, display.min_luminance];
+        // PNG has numbers of 31 bits.
+        let luminances =
+            [display.max_luminance, display.min_luminance].map(|value| value.min(i32::MAX as u32));
         let data = points.chain(luminances.into_iter().flat_map(u32::to_be_bytes));
         chunks.push((chunk::mDCV, data.collect()));
     }

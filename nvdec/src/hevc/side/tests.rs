@@ -23,6 +23,7 @@ fn picture(poc: i32, sequence: u64) -> Picture {
     });
     let mut picture = (*found.unwrap()).clone();
     (picture.pic_order_cnt_val, picture.sequence) = (poc, sequence);
+    picture.no_rasl_output_flag = false;
     picture
 }
 
@@ -63,6 +64,11 @@ fn what_holds_for_the_sequence_is_shared_until_it_ends() {
     assert_eq!(with_code.content_light_level, Some(expected));
     assert!(Arc::ptr_eq(&first, &stream.begin(4, 0, &[]).unwrap()));
     assert!(stream.begin(0, 1, &[]).is_none(), "another sequence");
+    // Pictures that are skipped before the first sequence have its number.
+    assert!(stream.begin(1, 1, &[LIGHT]).is_some());
+    let mut first = picture(2, 1);
+    first.no_rasl_output_flag = true;
+    assert!(stream.0.begin(&first).is_none());
 }
 
 #[test]
