@@ -24,6 +24,9 @@ const HEADER_PREFIX: usize = 128;
 /// So many times more are un-escaped if they were not enough.
 const PREFIX_GROWTH: usize = 16;
 
+/// `UNSPEC62`, in Dolby Vision streams.
+const DOLBY_VISION_RPU: NalUnitType = NalUnitType(62);
+
 /// A NAL unit that is none of the decoder's business, by reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -64,6 +67,9 @@ pub enum Unit<'a> {
     EndOfBitstream,
     /// Filler data.
     Filler,
+    /// The reference processing unit of Dolby Vision, for the picture before: NAL unit type 62, which the standard leaves
+    /// to applications. The bytes behind the NAL unit header, emulation prevention left in, as other programs take them.
+    DolbyVisionRpu(&'a [u8]),
     /// Not decoded.
     Ignored(Ignored),
 }
@@ -319,6 +325,7 @@ impl Parser {
             }
             NalUnitType::FD_NUT => Ok(Unit::Filler),
             kind if kind.is_slice_segment() => self.slice(header, nal).map(Unit::Slice),
+            DOLBY_VISION_RPU => Ok(Unit::DolbyVisionRpu(payload)),
             NalUnitType(48..) => Ok(Unit::Ignored(Ignored::Unspecified(header))),
             _ => Ok(Unit::Ignored(Ignored::Reserved(header))),
         }

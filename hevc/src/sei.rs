@@ -1,5 +1,25 @@
 //! `sei_rbsp()` (7.3.5, Annex D).
 
+mod colour;
+mod kinds;
+mod presentation;
+#[cfg(test)]
+mod tests;
+mod time;
+mod user_data;
+
+pub use colour::{
+    AlternativeTransfer, AmbientViewing, Chromaticity, ContentColourVolume, ContentLightLevel,
+    MasteringDisplay,
+};
+pub use kinds::{Persistence, SeiKind};
+pub use presentation::{
+    DisplayOrientation, FilmGrain, FramePacking, GrainColour, GrainComponent, IntensityInterval,
+    MAX_MODEL_VALUES,
+};
+pub use time::{ClockTimestamp, CpbDpbDelays, FrameFieldInfo, PicTiming, TimeCode};
+pub use user_data::{RegisteredUserData, T35, UnregisteredUserData};
+
 use std::ops::Range;
 
 use bitstream::SyntaxError;
@@ -7,6 +27,9 @@ use bitstream::SyntaxError;
 use crate::BitReader;
 use crate::error::{Error, Place, Structure};
 use crate::picture_hash::PictureHash;
+
+/// Messages of one NAL unit at most. The standard has no limit; encoders write a few.
+pub const MAX_MESSAGES: usize = 1024;
 
 /// `recovery_point()` (D.2.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,30 +57,6 @@ pub struct ActiveParameterSets {
     pub active_seq_parameter_set_ids: Vec<u8>,
 }
 
-/// `mastering_display_colour_volume()` (D.2.28).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct MasteringDisplay {
-    /// `display_primaries_x` and `display_primaries_y` of green, blue and red, in units of 0.00002.
-    pub display_primaries: [(u16, u16); 3],
-    /// `white_point_x` and `white_point_y`, in units of 0.00002.
-    pub white_point: (u16, u16),
-    /// `max_display_mastering_luminance`, in units of 0.0001 cd/m2.
-    pub max_luminance: u32,
-    /// `min_display_mastering_luminance`, in units of 0.0001 cd/m2.
-    pub min_luminance: u32,
-}
-
-/// `content_light_level_info()` (D.2.35).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct ContentLightLevel {
-    /// `max_content_light_level`, in cd/m2.
-    pub max_content_light_level: u16,
-    /// `max_pic_average_light_level`, in cd/m2.
-    pub max_pic_average_light_level: u16,
-}
-
 /// What an SEI message says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -72,8 +71,53 @@ pub enum SeiPayload {
     MasteringDisplay(MasteringDisplay),
     /// payloadType 144.
     ContentLightLevel(ContentLightLevel),
-    /// A payload type that is not read, or one of the above that could not be read: the payload as it stands.
+    /// payloadType 147.
+    AlternativeTransfer(AlternativeTransfer),
+    /// payloadType 148.
+    AmbientViewing(AmbientViewing),
+    /// payloadType 149.
+    ContentColourVolume(Flagged<ContentColourVolume>),
+    /// payloadType 4.
+    RegisteredUserData(RegisteredUserData),
+    /// payloadType 5.
+    UnregisteredUserData(UnregisteredUserData),
+    /// payloadType 19.
+    FilmGrain(Flagged<Box<FilmGrain>>),
+    /// payloadType 45.
+    FramePacking(Flagged<FramePacking>),
+    /// payloadType 47.
+    DisplayOrientation(Flagged<DisplayOrientation>),
+    /// payloadType 136.
+    TimeCode(TimeCode),
+    /// A payload type that is not read, or one of the above that could not be read: the payload as it stands. The picture
+    /// timing message is among them, since its syntax depends on the SPS of the picture to come: [`PicTiming::parse`].
     Raw(Vec<u8>),
+}
+
+/// What a message says that can be taken back, and that says itself how long it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Flagged<T> {
+    /// `*_cancel_flag`: what earlier messages of this type said no longer holds.
+    Cancelled,
+    /// `*_persistence_flag` is 0: holds for this picture alone, and ends what earlier messages said.
+    ThisPicture(T),
+    /// `*_persistence_flag` is 1: holds in output order, until the coded video sequence ends or a picture comes with a message
+    /// of this type.
+    FromHere(T),
+}
+
+impl<T> Flagged<T> {
+    fn new(value: T, persistence_flag: bool) -> Self {
+        if persistence_flag { Self::FromHere(value) } else { Self::ThisPicture(value) }
+    }
+
+    /// What holds for the picture; `None` if cancelled.
+    pub fn value(&self) -> Option<&T> {
+        match self {
+            Self::Cancelled => None,
+            Self::ThisPicture(value) | Self::FromHere(value) => Some(value),
+        }
+    }
 }
 
 /// One SEI message.
@@ -88,11 +132,18 @@ pub struct SeiMessage {
     pub payload: SeiPayload,
 }
 
+impl SeiMessage {
+    /// What the standard says of its type; `None` for a reserved one.
+    pub fn kind(&self) -> Option<&'static SeiKind> {
+        SeiKind::of(self.payload_type)
+    }
+}
+
 /// Reads all messages of an SEI RBSP.
 ///
 /// # Errors
-/// [`SyntaxError::Truncated`] when a message reaches beyond the RBSP; a payload that cannot be read becomes
-/// [`SeiPayload::Raw`].
+/// [`SyntaxError::Truncated`] when a message reaches beyond the RBSP, [`SyntaxError::OutOfRange`] when there are more than
+/// [`MAX_MESSAGES`]; a payload that cannot be read becomes [`SeiPayload::Raw`].
 pub fn parse(rbsp: &[u8], suffix: bool) -> Result<Vec<SeiMessage>, Error> {
     let place = Place::new(Structure::Sei);
     let truncated = |element, byte: usize| SyntaxError::Truncated {
@@ -107,6 +158,10 @@ pub fn parse(rbsp: &[u8], suffix: bool) -> Result<Vec<SeiMessage>, Error> {
     let mut messages = Vec::new();
     let mut position = 0;
     while position < end {
+        if messages.len() == MAX_MESSAGES {
+            let (value, max) = (MAX_MESSAGES as i64 + 1, MAX_MESSAGES as i64);
+            return Err(SyntaxError::OutOfRange { place, element: "sei_message", value, min: 0, max }.into());
+        }
         let mut coded = |element| {
             let mut value = 0u32;
             loop {
@@ -131,45 +186,35 @@ pub fn parse(rbsp: &[u8], suffix: bool) -> Result<Vec<SeiMessage>, Error> {
 }
 
 fn parse_payload(payload_type: u32, data: &[u8], suffix: bool) -> Result<SeiPayload, Error> {
-    let r = &mut BitReader::new(data, Place::new(Structure::Sei));
-    Ok(match (payload_type, suffix) {
-        (132, true) => match PictureHash::parse(data) {
-            Some(hash) => SeiPayload::DecodedPictureHash(hash),
-            None => SeiPayload::Raw(data.to_vec()),
-        },
-        (6, false) => SeiPayload::RecoveryPoint(RecoveryPoint {
+    let read = SeiKind::of(payload_type).filter(|kind| kind.may_be_in(suffix)).and_then(|kind| kind.read);
+    match read {
+        Some(read) => read(&mut BitReader::new(data, Place::new(Structure::Sei)), data),
+        None => Ok(SeiPayload::Raw(data.to_vec())),
+    }
+}
+
+impl RecoveryPoint {
+    fn parse(r: &mut BitReader<'_>) -> Result<Self, Error> {
+        Ok(Self {
             recovery_poc_cnt: r.se_range(-0x8000, 0x7fff, "recovery_poc_cnt")?,
             exact_match_flag: r.flag("exact_match_flag")?,
             broken_link_flag: r.flag("broken_link_flag")?,
-        }),
-        (129, false) => {
-            let active_video_parameter_set_id = r.u8(4, "active_video_parameter_set_id")?;
-            let self_contained_cvs_flag = r.flag("self_contained_cvs_flag")?;
-            let no_parameter_set_update_flag = r.flag("no_parameter_set_update_flag")?;
-            let count = 1 + r.ue_max(15, "num_sps_ids_minus1")?;
-            let ids = (0..count).map(|_| r.ue8(15, "active_seq_parameter_set_id"));
-            SeiPayload::ActiveParameterSets(ActiveParameterSets {
-                active_video_parameter_set_id,
-                self_contained_cvs_flag,
-                no_parameter_set_update_flag,
-                active_seq_parameter_set_ids: ids.collect::<Result<_, _>>()?,
-            })
-        }
-        (137, false) => {
-            let point = |r: &mut BitReader<'_>| -> Result<(u16, u16), Error> {
-                Ok((r.u(16, "display_primaries_x")? as u16, r.u(16, "display_primaries_y")? as u16))
-            };
-            SeiPayload::MasteringDisplay(MasteringDisplay {
-                display_primaries: [point(r)?, point(r)?, point(r)?],
-                white_point: point(r)?,
-                max_luminance: r.u(32, "max_display_mastering_luminance")?,
-                min_luminance: r.u(32, "min_display_mastering_luminance")?,
-            })
-        }
-        (144, false) => SeiPayload::ContentLightLevel(ContentLightLevel {
-            max_content_light_level: r.u(16, "max_content_light_level")? as u16,
-            max_pic_average_light_level: r.u(16, "max_pic_average_light_level")? as u16,
-        }),
-        _ => SeiPayload::Raw(data.to_vec()),
-    })
+        })
+    }
+}
+
+impl ActiveParameterSets {
+    fn parse(r: &mut BitReader<'_>) -> Result<Self, Error> {
+        let active_video_parameter_set_id = r.u8(4, "active_video_parameter_set_id")?;
+        let self_contained_cvs_flag = r.flag("self_contained_cvs_flag")?;
+        let no_parameter_set_update_flag = r.flag("no_parameter_set_update_flag")?;
+        let count = 1 + r.ue_max(15, "num_sps_ids_minus1")?;
+        let ids = (0..count).map(|_| r.ue8(15, "active_seq_parameter_set_id"));
+        Ok(Self {
+            active_video_parameter_set_id,
+            self_contained_cvs_flag,
+            no_parameter_set_update_flag,
+            active_seq_parameter_set_ids: ids.collect::<Result<_, _>>()?,
+        })
+    }
 }

@@ -332,13 +332,13 @@ fn parameter_sets_within_a_picture_are_for_those_behind_it() {
 #[test]
 fn a_recovery_point_within_a_picture_is_not_that_of_the_next() {
     let stream = fixture("h_tiles_slices.hevc");
-    let is_slice = |nal: &&[u8]| kind(nal).is_slice_segment();
+    let is_slice = |nal: &[u8]| kind(nal).is_slice_segment();
     let is_first = |nal: &[u8]| nal[2] & 0x80 != 0;
     let mut nals: Vec<&[u8]> = split_annex_b(&stream).collect();
     // Without the first picture, an IRAP picture.
     let second = nals.iter().enumerate().filter(|(_, nal)| is_slice(nal) && is_first(nal)).nth(1);
     let second = second.expect("two pictures").0;
-    let first = nals.iter().position(|nal| is_slice(&nal)).expect("a slice segment");
+    let first = nals.iter().position(|nal| is_slice(nal)).expect("a slice segment");
     nals.drain(first..second);
     // recovery_point() with recovery_poc_cnt 0 and exact_match_flag 1.
     let sei: &[u8] = &[0x4e, 0x01, 6, 1, 0xd0, 0x80];
@@ -346,7 +346,7 @@ fn a_recovery_point_within_a_picture_is_not_that_of_the_next() {
         let mut parser = Parser::new();
         parser.set_start_at(StartAt::RecoveryPoint);
         let with_sei = nals.iter().flat_map(|&nal| {
-            let sei = (is_slice(&nal) && in_front_of(nal)).then_some(sei);
+            let sei = (is_slice(nal) && in_front_of(nal)).then_some(sei);
             sei.into_iter().chain([nal])
         });
         let (seen, errors) = pictures(&mut parser, with_sei);

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::pictures::info::{CodecInfo, Colour, Times};
 use crate::pictures::integrity::Integrity;
 use crate::pictures::record::PictureRecord;
+use crate::pictures::side_data::SideData;
 use crate::scheduler::cost::Time;
 use crate::status::{DecodeStatus, PictureFault};
 use crate::surface::format::{Rect, SurfaceFormat};
@@ -100,6 +101,14 @@ impl Frame {
     /// What sample values mean.
     pub fn colour(&self) -> Colour {
         self.record.shows.colour
+    }
+
+    /// What the stream says of it besides: light levels, captions, orientation and the like. `None` if it says nothing.
+    ///
+    /// What holds for a whole sequence is shared by its frames. A picture keeps 64 KiB of messages at most
+    /// ([`side_data::MAX_BYTES`](crate::side_data::MAX_BYTES)); what is beyond is dropped and counted.
+    pub fn side_data(&self) -> Option<&Arc<SideData>> {
+        self.record.shows.side_data.as_ref()
     }
 
     /// What only its codec says of it.

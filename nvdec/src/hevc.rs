@@ -31,6 +31,7 @@ pub(crate) mod info;
 mod limits;
 mod refresh;
 mod scratch;
+mod side;
 mod tables;
 
 /// The parser, whose types appear in the API of this module.
@@ -40,6 +41,7 @@ use descriptor::DESCRIPTOR_BYTES;
 pub use limits::{check, check_limits, check_pps};
 use refresh::Refreshes;
 use scratch::Scratch;
+use side::Side;
 
 /// What NVIDIA's own driver sends for HEVC, less EVENT_TRACE_LOGGING_ON: the trace lands behind the status, says
 /// nothing that the status does not, and costs 20 µs a picture.
@@ -82,6 +84,8 @@ pub(crate) struct Hevc {
     /// Since its last slice segment there was a NAL unit that begins an access unit, unless a slice segment follows that goes
     /// on with the picture.
     is_between: bool,
+    /// Messages for frames, once there was one.
+    side: Option<Box<Side>>,
     /// Bytes of NAL units taken so far.
     offset: u64,
 }
@@ -105,6 +109,11 @@ impl Frontend for Hevc {
                     self.message(message, suffix);
                 }
                 self.is_between |= !suffix;
+            }
+            Ok(hevc::Unit::DolbyVisionRpu(rpu)) => {
+                if let Some(current) = &mut self.current {
+                    side::add_rpu(&mut current.side_data, rpu);
+                }
             }
             // All of these begin an access unit (7.4.2.4.4), and are found within pictures nevertheless.
             Ok(
@@ -147,6 +156,7 @@ impl Frontend for Hevc {
         show(pictures, self.dpb.flush());
         self.parser.reset();
         self.refreshes = Refreshes::default();
+        self.side = None;
         Ok(())
     }
 
@@ -155,6 +165,7 @@ impl Frontend for Hevc {
         self.dpb.clear();
         self.parser.reset();
         self.refreshes = Refreshes::default();
+        self.side = None;
     }
 
     fn reorder(&self) -> Option<usize> {
@@ -191,15 +202,24 @@ impl Hevc {
     /// Takes what a message says of the picture before it, or of the one to come.
     fn message(&mut self, message: SeiMessage, suffix: bool) {
         match message.payload {
-            SeiPayload::DecodedPictureHash(hash) if suffix && !self.is_between => {
-                if let Some(current) = &mut self.current {
+            SeiPayload::DecodedPictureHash(hash) => {
+                if let (Some(current), true, false) = (&mut self.current, suffix, self.is_between) {
                     current.set_hash(hash);
                 }
             }
-            SeiPayload::RecoveryPoint(point) if !suffix => {
-                self.refreshes.announce(point.recovery_poc_cnt, point.exact_match_flag);
+            SeiPayload::RecoveryPoint(point) => {
+                if !suffix {
+                    self.refreshes.announce(point.recovery_poc_cnt, point.exact_match_flag);
+                }
             }
-            _ => {}
+            // Says nothing that a frame has.
+            _ if !side::is_shown(&message) => {}
+            _ if !suffix => self.side.get_or_insert_default().add(message),
+            _ => {
+                if let Some(current) = &mut self.current {
+                    side::add_suffix(&mut current.side_data, message);
+                }
+            }
         }
     }
 
@@ -208,6 +228,10 @@ impl Hevc {
         if slice.picture.is_none() {
             // What was said between its slice segments was the picture's own.
             self.refreshes.take_back();
+            let own = self.side.iter_mut().flat_map(|side| side.take_next());
+            if let Some(current) = &mut self.current {
+                own.for_each(|message| side::add_suffix(&mut current.side_data, message));
+            }
         }
         if let Some(picture) = slice.picture {
             self.end_picture(pictures)?;
@@ -229,6 +253,8 @@ impl Hevc {
         times: Times,
         pictures: &mut Pictures,
     ) -> Result<Option<Box<HevcPicture>>> {
+        // Also of a picture that is dropped: some of it holds for those behind it.
+        let side_data = self.side.as_mut().and_then(|side| side.begin(&picture));
         if picture.skipped {
             let leading = picture.nal_unit_type.is_rasl() && picture.has_prior_pictures;
             pictures.drop_picture(|dropped| match leading {
@@ -269,7 +295,7 @@ impl Hevc {
         self.on_trial = is_start && !self.refreshes.is_announced() && pictures.start() == Start::Intra;
         let refresh = self.refreshes.of(&picture, pictures.next_number());
         let picture =
-            HevcPicture::new(picture, prepared, times, begin.rps, references, refresh).with_flaw(flaw);
+            HevcPicture::new(picture, prepared, times, begin.rps, references, refresh).with(flaw, side_data);
         Ok(Some(Box::new(picture)))
     }
 

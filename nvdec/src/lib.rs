@@ -73,6 +73,7 @@ pub use packet::{ByteStream, Framing, Packet, Sent, Source, Units};
 pub use pictures::info::{CodecInfo, Colour, Times};
 pub use pictures::integrity::{Dropped, Integrity, Origin, Tally};
 pub use pictures::record::{Outcome, PictureRecord};
+pub use pictures::side_data::{self, SideData};
 pub use queue::VideoQueue;
 pub use scheduler::EngineLoad;
 pub use session::Statistics;

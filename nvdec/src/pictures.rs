@@ -14,6 +14,7 @@ pub(crate) mod integrity;
 pub(crate) mod lookahead;
 mod picture_table;
 pub(crate) mod record;
+pub mod side_data;
 pub(crate) mod slice_data;
 
 use crate::context::Context;

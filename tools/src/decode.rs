@@ -14,7 +14,7 @@ use hevc::picture_hash::PictureHash;
 use hevc::{NalUnitType, Sps, Vps};
 use nvdec::{
     Codec, CodecInfo, Colour, Context, Decoder, DecoderOptions, Download, Downloader, Engines, Frame, Frames,
-    HostFrame, Integrity, Mode, Next, Observer, Packet, Policy, Rect, Source, Start, Statistics,
+    HostFrame, Integrity, Mode, Next, Observer, Packet, Policy, Rect, SideData, Source, Start, Statistics,
 };
 
 use crate::exit::Failure;
@@ -77,6 +77,8 @@ pub struct Picture {
     pub colour: Colour,
     /// How far it is what its encoder made, by what the decoder says.
     pub integrity: Integrity,
+    /// What the stream says of it besides.
+    pub side_data: Option<Arc<SideData>>,
     /// The encoder's hash of it.
     pub hash: Option<PictureHash>,
     /// The whole picture; its window is the conformance window.
@@ -480,6 +482,7 @@ impl Pipeline<'_> {
             poc: frame.poc(),
             colour: frame.colour(),
             integrity: frame.integrity()?,
+            side_data: frame.side_data().cloned(),
             hash,
             host,
             coded_size,

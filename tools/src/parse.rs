@@ -1,13 +1,16 @@
 //! `nvdec-decode --parse`: what a stream says of itself, without a GPU.
 
+pub(crate) mod messages;
 pub(crate) mod text;
 
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 use bitstream::AnnexBReader;
 use hevc::nal::NalUnitType;
-use hevc::{DecodedPictureBuffer, Output, Parser, Picture, RefEntry, SliceType, Unit};
+use hevc::sei::{SeiMessage, SeiPayload};
+use hevc::{DecodedPictureBuffer, Output, Parser, Picture, RefEntry, SliceType, Sps, Unit};
 use serde::Serialize;
 
 use crate::console;
@@ -15,12 +18,15 @@ use crate::decode::{self, run::Input};
 use crate::exit::{Exit, Failure};
 use crate::probe;
 
+pub use messages::ParsedMessage;
 pub use text::render;
 
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 20;
 /// Most errors kept; the rest is counted.
 const ERRORS_KEPT: usize = 50;
+/// Most messages kept of a picture; the rest is counted.
+const MESSAGES_KEPT: usize = 64;
 
 /// A picture of the stream. Field names are those of the JSON output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -57,6 +63,20 @@ pub struct ParsedPicture {
     pub hash: bool,
     /// `pic_parameter_set_id`.
     pub pps: u8,
+    /// What travels with it besides the hash, at most 64 messages.
+    pub messages: Vec<ParsedMessage>,
+    /// How many more there are.
+    pub more_messages: u64,
+}
+
+impl ParsedPicture {
+    fn message(&mut self, message: ParsedMessage) {
+        if self.messages.len() < MESSAGES_KEPT {
+            self.messages.push(message);
+        } else {
+            self.more_messages += 1;
+        }
+    }
 }
 
 /// A stream without its samples.
@@ -143,6 +163,11 @@ struct State {
     dpb: DecodedPictureBuffer<usize>,
     stream: ParsedStream,
     outputs: u64,
+    /// Messages of the picture that has not begun, and how many more there are.
+    next: Vec<SeiMessage>,
+    more: u64,
+    /// The SPS of the picture begun last.
+    sps: Option<Arc<Sps>>,
 }
 
 impl State {
@@ -173,14 +198,23 @@ impl State {
                     }
                 }
             }
-            Ok(Unit::Sei { messages, suffix: true }) => {
-                let hash = |m: &hevc::sei::SeiMessage| {
-                    matches!(m.payload, hevc::sei::SeiPayload::DecodedPictureHash(_))
-                };
-                if messages.iter().any(hash)
-                    && let Some(row) = self.stream.pictures.last_mut()
-                {
-                    row.hash = true;
+            Ok(Unit::Sei { messages, suffix: false }) => {
+                let room = MESSAGES_KEPT.saturating_sub(self.next.len()).min(messages.len());
+                self.more += (messages.len() - room) as u64;
+                self.next.extend(messages.into_iter().take(room));
+            }
+            Ok(Unit::Sei { messages, .. }) => {
+                let (Some(row), Some(sps)) = (self.stream.pictures.last_mut(), &self.sps) else { return };
+                for message in messages {
+                    match message.payload {
+                        SeiPayload::DecodedPictureHash(_) => row.hash = true,
+                        _ => row.message(ParsedMessage::new(&message, true, sps)),
+                    }
+                }
+            }
+            Ok(Unit::DolbyVisionRpu(rpu)) => {
+                if let Some(row) = self.stream.pictures.last_mut() {
+                    row.message(ParsedMessage::dolby_vision_rpu(rpu));
                 }
             }
             Ok(Unit::Ignored(ignored)) => {
@@ -238,7 +272,13 @@ impl State {
             skipped: picture.skipped,
             hash: false,
             pps: picture.pps.pps_pic_parameter_set_id,
+            messages: Vec::new(),
+            more_messages: std::mem::take(&mut self.more),
         };
+        for message in self.next.drain(..) {
+            row.message(ParsedMessage::new(&message, false, &picture.sps));
+        }
+        self.sps = Some(picture.sps.clone());
         let mut due = Vec::new();
         if !picture.skipped {
             let begin = self.dpb.begin(picture);
@@ -299,6 +339,84 @@ mod tests {
         assert!(sps.summary.contains("202x150") && sps.summary.contains("4:2:0"), "{}", sps.summary);
         let text = render("clip", &parsed);
         assert!(text.contains("10 pictures"), "{text}");
+    }
+
+    fn names(picture: &ParsedPicture) -> Vec<&str> {
+        picture.messages.iter().map(|message| message.name).collect()
+    }
+
+    #[test]
+    fn messages_stand_with_their_pictures() {
+        let clip = include_bytes!("../../nvdec/tests/data/x_hdr_sei.hevc");
+        let parsed = parse(&mut &clip[..], "hdr").unwrap();
+        let light = [
+            "content_light_level_info",
+            "mastering_display_colour_volume",
+            "alternative_transfer_characteristics",
+        ];
+        for picture in &parsed.pictures {
+            let expected = if picture.nal_unit_type == "IDR_N_LP" { &light[..] } else { &[] };
+            assert_eq!(names(picture), expected, "picture {}", picture.number);
+        }
+        let json = serde_json::to_value(&parsed.pictures[0].messages).unwrap();
+        assert_eq!(
+            json[0]["values"],
+            serde_json::json!({
+                "max_content_cd_m2": 1000, "max_picture_average_cd_m2": 400
+            })
+        );
+        assert_eq!(json[1]["payload_type"], 137);
+        assert_eq!(json[1]["values"]["max_cd_m2"], 1000.0);
+        assert_eq!(json[1]["values"]["green"], serde_json::json!([0.17, 0.797]));
+        let text = render("hdr", &parsed);
+        for line in [
+            "SEI 137 mastering_display_colour_volume, 24 bytes: red [0.708,0.292], ",
+            "SEI 147 alternative_transfer_characteristics, 1 byte: preferred_transfer_characteristics 18",
+            "messages: 2 x SEI 144 content_light_level_info",
+            ", chroma location 2",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_sei_is_shown_too() {
+        let clip = include_bytes!("../tests/data/field/f_dovi_iphone.hevc");
+        let parsed = parse(&mut &clip[..], "dolby").unwrap();
+        assert_eq!(
+            names(&parsed.pictures[0]),
+            ["user_data_unregistered", "ambient_viewing_environment", "Dolby Vision RPU"]
+        );
+        let ambient = &parsed.pictures[0].messages[1];
+        assert!(ambient.values.contains(&("illuminance_lux", 314.0.into())), "{ambient:?}");
+        assert!(parsed.pictures[1..].iter().all(|picture| names(picture) == ["Dolby Vision RPU"]));
+        assert!(parsed.ignored.is_empty());
+        assert!(render("dolby", &parsed).contains("messages: 5 x Dolby Vision RPU"));
+    }
+
+    #[test]
+    fn unknown_messages_keep_type_and_size_and_are_counted() {
+        // Type 250, 3 bytes, 70 times in front of the first slice.
+        let mut clip = Vec::new();
+        for nal in bitstream::split_annex_b(CLIP) {
+            if hevc::NalHeader::parse(nal).unwrap().nal_unit_type.is_irap() {
+                clip.extend([0, 0, 1, 0x4e, 1]);
+                clip.extend([250, 3, 1, 2, 3].repeat(70));
+                clip.push(0x80);
+            }
+            clip.extend([0, 0, 1]);
+            clip.extend_from_slice(nal);
+        }
+        let parsed = parse(&mut &clip[..], "unknown").unwrap();
+        let first = &parsed.pictures[0];
+        assert_eq!(
+            first.messages.len() as u64 + first.more_messages,
+            70 + u64::from(first.messages[0].name != "reserved")
+        );
+        let unknown = first.messages.last().unwrap();
+        assert_eq!((unknown.payload_type, unknown.name, unknown.bytes), (Some(250), "reserved", 3));
+        let text = render("unknown", &parsed);
+        assert!(text.contains("SEI 250 reserved, 3 bytes") && text.contains("more messages"), "{text}");
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::memory::{AtLimit, Memory};
 use crate::pictures::coded::{CodedPicture, Operands, Placed, Refresh};
 use crate::pictures::held::Held;
 use crate::pictures::info::{CodecInfo, Colour, Shows, Times};
+use crate::pictures::side_data::SideData;
 use crate::status::PictureFault;
 use crate::surface::format::{Rect, SurfaceGeometry};
 
@@ -114,6 +115,7 @@ pub(super) struct HevcPicture {
     flaw: Option<PictureFault>,
     refresh: Refresh,
     hash: Option<PictureHash>,
+    pub(super) side_data: Option<Arc<SideData>>,
 }
 
 impl HevcPicture {
@@ -125,13 +127,25 @@ impl HevcPicture {
         references: ArrayVec<Option<Arc<Held>>, PLACES>,
         refresh: Refresh,
     ) -> Self {
-        let (collocated, used, flaw, hash) = (ArrayVec::new(), 0, None, None);
-        HevcPicture { picture, prepared, times, rps, references, collocated, used, flaw, refresh, hash }
+        let (collocated, used, flaw, hash, side_data) = (ArrayVec::new(), 0, None, None, None);
+        HevcPicture {
+            picture,
+            prepared,
+            times,
+            rps,
+            references,
+            collocated,
+            used,
+            flaw,
+            refresh,
+            hash,
+            side_data,
+        }
     }
 
-    /// The same, of which that is known to be wrong.
-    pub(super) fn with_flaw(self, flaw: Option<PictureFault>) -> Self {
-        HevcPicture { flaw, ..self }
+    /// The same, with what is known to be wrong with it, and what the stream says of it besides.
+    pub(super) fn with(self, flaw: Option<PictureFault>, side_data: Option<Arc<SideData>>) -> Self {
+        HevcPicture { flaw, side_data, ..self }
     }
 
     /// The parsed picture.
@@ -242,9 +256,15 @@ impl CodedPicture for HevcPicture {
                 transfer: colour.transfer_characteristics,
                 matrix: colour.matrix_coeffs,
                 full_range: colour.video_full_range_flag,
-                chroma_location: vui.and_then(|vui| vui.chroma_sample_loc_type).map(|(top, _)| top as u8),
+                chroma_location: vui.and_then(|vui| vui.chroma_sample_loc_type).and_then(chroma_location),
             },
+            side_data: self.side_data.clone(),
             codec: CodecInfo::Hevc(HevcPictureInfo { sps: sps.clone(), hash: self.hash.clone() }),
         }
     }
+}
+
+/// Where chroma samples lie by `chroma_sample_loc_type_top_field`, unless that is reserved (E.3.1).
+fn chroma_location((top, _): (u32, u32)) -> Option<u8> {
+    u8::try_from(top).ok().filter(|&top| top <= 5)
 }

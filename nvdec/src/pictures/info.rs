@@ -1,5 +1,8 @@
 //! What is said of a picture that is shown, besides its samples.
 
+use std::sync::Arc;
+
+use super::side_data::SideData;
 use crate::hevc::info::HevcPictureInfo;
 use crate::surface::format::Rect;
 
@@ -54,5 +57,7 @@ pub(crate) struct Shows {
     pub(crate) times: Times,
     pub(crate) is_key: bool,
     pub(crate) colour: Colour,
+    /// `None` for most pictures: it costs them a pointer.
+    pub(crate) side_data: Option<Arc<SideData>>,
     pub(crate) codec: CodecInfo,
 }

@@ -272,6 +272,7 @@ impl CodedPicture for TestPicture {
             times: self.times,
             is_key: self.references.is_empty(),
             colour: Colour::default(),
+            side_data: None,
             codec: CodecInfo::None,
         }
     }

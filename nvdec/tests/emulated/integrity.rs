@@ -18,12 +18,6 @@ fn context() -> Arc<Context> {
     Context::new(Device::open(Arc::new(kernel), 0).unwrap()).unwrap()
 }
 
-/// A stream of the situations that the programs are tested with.
-fn field(name: &str) -> Vec<u8> {
-    let path = format!("{}/../tools/tests/data/field/{name}.hevc", env!("CARGO_MANIFEST_DIR"));
-    std::fs::read(path).unwrap()
-}
-
 fn is_slice(unit: &[u8]) -> bool {
     unit[0] >> 1 < 32
 }
@@ -148,7 +142,7 @@ fn decoding_begins_where_the_caller_allows() {
 /// Pictures that are refreshed bit by bit, joined in the midst: nothing of them counts as damage.
 #[test]
 fn a_refresh_is_joined() {
-    let data = field("f_refresh_join");
+    let data = stream("f_refresh_join");
     let outcome = decode(&data, DecoderOptions::default());
     assert_eq!(outcome.frames.len(), 36);
     // Its refresh is an approximate one.
@@ -161,7 +155,7 @@ fn a_refresh_is_joined() {
 /// Pictures that are all intra, and no random access point.
 #[test]
 fn an_intra_picture_is_begun_with() {
-    let data = field("f_intra_join");
+    let data = stream("f_intra_join");
     let outcome = decode(&data, DecoderOptions::default());
     assert_eq!((outcome.frames.len(), outcome.tally.exact, outcome.tally.total()), (20, 20, 20));
     let none = decode(&data, DecoderOptions::default().with_start(Start::RecoveryPoint));

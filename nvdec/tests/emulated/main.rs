@@ -11,6 +11,7 @@ mod limits;
 mod mutations;
 mod profile;
 mod pull;
+mod side_data;
 mod spread;
 mod store;
 mod streams;

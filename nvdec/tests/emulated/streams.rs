@@ -38,6 +38,7 @@ exact! {
     h_pcm10 h_lossless h_cip h_dqp h_slice_cqp_o h_dbk_slice
     s_lt_rplm h_tmvp2_o h_confwin
     f_aud_in_picture f_sei_in_picture f_reorder_over_dpb
+    x_hdr_sei f_dovi_iphone f_fmp4_captions
 }
 
 /// Seven streams of different kinds at the same time, an engine each, in one address space.

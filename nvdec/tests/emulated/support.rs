@@ -12,8 +12,13 @@ use nvdec::{Codec, Context, Decoder, DecoderOptions, Download, Downloader, Error
 use nvkernel_sys::bits::Field;
 use nvkernel_sys::video::{self, hevc_pic};
 
+/// Beside these tests, or among the situations that the programs are tested with.
 fn path(name: &str, extension: &str) -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "tests", "data", &format!("{name}.{extension}")].iter().collect()
+    let folders = ["tests/data", "../tools/tests/data/field"];
+    let paths = folders.map(|folder| {
+        [env!("CARGO_MANIFEST_DIR"), folder, &format!("{name}.{extension}")].iter().collect::<PathBuf>()
+    });
+    paths.iter().find(|path| path.exists()).unwrap_or(&paths[0]).clone()
 }
 
 pub(crate) fn stream(name: &str) -> Vec<u8> {

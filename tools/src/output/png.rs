@@ -2,11 +2,13 @@
 //!
 //! The matrix is that of the VUI; where it is unspecified, BT.709 for 720 lines and more, else BT.601, which is the
 //! usual guess. Range is the VUI's too. Chroma is taken from the nearest sample, without interpolation: the files are
-//! for looking at pictures, not for measuring colour. Transfer functions are left alone.
+//! for looking at pictures, not for measuring colour. Transfer functions are left alone; the file says which one it is, and for
+//! which display, where the stream does (chunks cICP, mDCV and cLLI).
 
 use std::path::{Path, PathBuf};
 
 use nvdec::class::Chroma;
+use png::chunk::{self, ChunkType};
 
 use super::Sink;
 use super::file::{OutputFile, Sources, is_dash};
@@ -110,11 +112,47 @@ pub(super) fn write(path: &Path, mut file: OutputFile, picture: &Picture) -> Res
     encoder
         .write_header()
         .and_then(|mut writer| {
+            for (name, data) in colour_chunks(picture) {
+                writer.write_chunk(name, &data)?;
+            }
             writer.write_image_data(&data)?;
             writer.finish()
         })
         .map_err(|source| Failure::Png { path: path.to_owned(), source })?;
     file.commit().map(|_| ())
+}
+
+/// What the stream says of colours, as chunks of PNG's third edition: cICP where it says which primaries and transfer function
+/// it has, and with it mDCV and cLLI.
+fn colour_chunks(picture: &Picture) -> Vec<(ChunkType, Vec<u8>)> {
+    let side_data = picture.side_data.as_deref();
+    let transfer = side_data.and_then(|data| data.alternative_transfer).unwrap_or(picture.colour.transfer);
+    let primaries = picture.colour.primaries;
+    if [primaries, transfer].iter().any(is_unknown) {
+        return Vec::new();
+    }
+    // The file has RGB in full range, whatever the stream has.
+    let mut chunks = vec![(chunk::cICP, vec![primaries, transfer, 0, 1])];
+    if let Some(display) = side_data.and_then(|data| data.mastering_display) {
+        let points = [display.red, display.green, display.blue, display.white];
+        let points = points.into_iter().flat_map(|(x, y)| [x, y]).flat_map(u16::to_be_bytes);
+        // PNG has numbers of 31 bits.
+        let luminances =
+            [display.max_luminance, display.min_luminance].map(|value| value.min(i32::MAX as u32));
+        let data = points.chain(luminances.into_iter().flat_map(u32::to_be_bytes));
+        chunks.push((chunk::mDCV, data.collect()));
+    }
+    if let Some(level) = side_data.and_then(|data| data.content_light_level) {
+        // In units of 0.0001 cd/m2.
+        let levels = [level.max_content, level.max_picture_average].map(|level| 10_000 * u32::from(level));
+        chunks.push((chunk::cLLI, levels.into_iter().flat_map(u32::to_be_bytes).collect()));
+    }
+    chunks
+}
+
+/// Whether a code point of H.273 is reserved (0 and 3) or says that nothing is known (2).
+fn is_unknown(code: &u8) -> bool {
+    matches!(code, 0 | 2 | 3)
 }
 
 /// How luma and chroma make RGB (H.273, `MatrixCoefficients`).
@@ -268,6 +306,71 @@ mod tests {
         let info = reader.next_frame(&mut data).unwrap();
         assert_eq!((info.width, info.height, info.bit_depth), (2, 2, png::BitDepth::Sixteen));
         assert_eq!(data[..12], [0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 255, 255]);
+        assert_eq!(reader.info().coding_independent_code_points, None, "nothing is known of its colours");
         std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    /// The chunks of a file: name and data.
+    fn chunks(bytes: &[u8]) -> Vec<([u8; 4], Vec<u8>)> {
+        let mut rest = bytes.strip_prefix(b"\x89PNG\r\n\x1a\n").unwrap();
+        let mut found = Vec::new();
+        while let Some((length, tail)) = rest.split_first_chunk() {
+            let length = u32::from_be_bytes(*length) as usize;
+            found.push((tail[..4].try_into().unwrap(), tail[4..4 + length].to_vec()));
+            rest = &tail[4 + length + 4..];
+        }
+        found
+    }
+
+    #[test]
+    fn colours_of_high_dynamic_range_are_named() {
+        let mut picture = picture_of(Chroma::C444, 10, 1, 1, [&[64], &[512], &[512]]);
+        (picture.colour.primaries, picture.colour.transfer) = (9, 16);
+        let display = nvdec::side_data::MasteringDisplay {
+            red: (35400, 14600),
+            green: (8500, 39850),
+            blue: (6550, 2300),
+            white: (15635, 16450),
+            max_luminance: 10_000_000,
+            min_luminance: 50,
+        };
+        let mut data = nvdec::SideData::default();
+        data.mastering_display = Some(display);
+        data.content_light_level =
+            Some(nvdec::side_data::ContentLightLevel { max_content: 1000, max_picture_average: 400 });
+        picture.side_data = Some(data.clone().into());
+        let path = std::env::temp_dir().join(format!("nvdec-png-colours-{}.png", std::process::id()));
+        let written = |picture: &Picture| {
+            write(&path, OutputFile::create(&path, &Sources::default()).unwrap(), picture).unwrap();
+            std::fs::read(&path).unwrap()
+        };
+        let bytes = written(&picture);
+        let found = chunks(&bytes);
+        let names: Vec<_> = found.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, [*b"IHDR", *b"cICP", *b"mDCV", *b"cLLI", *b"IDAT", *b"IEND"]);
+        assert_eq!(found[1].1, [9, 16, 0, 1]);
+        // Red x is 35400, 0x8a48; blue comes last of the primaries.
+        assert_eq!(
+            (&found[2].1[..4], &found[2].1[8..12]),
+            (&[0x8a, 0x48, 0x39, 0x08][..], &[0x19, 0x96, 0x08, 0xfc][..])
+        );
+        assert_eq!(found[2].1[16..], [0, 0x98, 0x96, 0x80, 0, 0, 0, 50]);
+        assert_eq!(found[3].1, [0, 0x98, 0x96, 0x80, 0, 0x3d, 0x09, 0]);
+        let reader = png::Decoder::new(std::io::Cursor::new(&bytes)).read_info().unwrap();
+        let light = reader.info().content_light_level.unwrap();
+        assert_eq!(
+            (light.max_content_light_level, light.max_frame_average_light_level),
+            (10_000_000, 4_000_000)
+        );
+        let read = reader.info().mastering_display_color_volume.unwrap();
+        assert_eq!((read.max_luminance, read.min_luminance), (10_000_000, 50));
+
+        data.alternative_transfer = Some(18);
+        picture.side_data = Some(data.into());
+        assert_eq!(chunks(&written(&picture))[1].1, [9, 18, 0, 1], "what the stream prefers");
+        picture.colour.primaries = 2;
+        let names: Vec<_> = chunks(&written(&picture)).iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, [*b"IHDR", *b"IDAT", *b"IEND"]);
+        std::fs::remove_file(path).unwrap();
     }
 }

@@ -18,6 +18,7 @@ pub(crate) fn picture(index: u64) -> Picture {
         poc: index as i32,
         colour: nvdec::Colour::default(),
         integrity: nvdec::Integrity::Exact,
+        side_data: None,
         hash: None,
         host: HostFrame {
             format: SurfaceFormat { chroma: Chroma::C420, bit_depth: 8 },
@@ -60,6 +61,7 @@ pub(crate) fn picture_of(
         poc: 0,
         colour: nvdec::Colour::default(),
         integrity: nvdec::Integrity::Exact,
+        side_data: None,
         hash: None,
         host: HostFrame {
             format,

@@ -1,12 +1,17 @@
 //! A parsed stream for people.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use hevc::{Pps, Sps, Vps};
+use serde_json::Value;
 
-use super::{ParsedPicture, ParsedStream};
+use super::{ParsedMessage, ParsedPicture, ParsedStream};
 use crate::decode::StreamInfo;
 use crate::probe::report::plural;
+
+/// Characters of a value that are printed of each message.
+const CHARACTERS_SHOWN: usize = 60;
 
 /// A VPS in words.
 pub(crate) fn vps(vps: &Vps) -> String {
@@ -82,6 +87,9 @@ pub(crate) fn sps(sps: &Sps) -> String {
         }
         if let Some((width, height)) = info.sample_aspect_ratio {
             let _ = write!(out, ", samples {width}:{height}");
+        }
+        if let Some(location) = info.chroma_sample_loc_type {
+            let _ = write!(out, ", chroma location {location}");
         }
         if info.field_seq {
             out.push_str(", pictures are fields");
@@ -178,6 +186,33 @@ fn row(out: &mut String, picture: &ParsedPicture) {
         }
     }
     out.push('\n');
+    for message in &picture.messages {
+        self::message(out, message);
+    }
+    if picture.more_messages > 0 {
+        let _ = writeln!(out, "        and {} more messages", picture.more_messages);
+    }
+}
+
+/// A message on a line of its own.
+fn message(out: &mut String, message: &ParsedMessage) {
+    out.push_str("        ");
+    if let Some(payload_type) = message.payload_type {
+        let _ = write!(out, "{}SEI {payload_type} ", if message.suffix { "suffix " } else { "" });
+    }
+    let _ = write!(out, "{}, {}", message.name, plural(message.bytes, "byte"));
+    for (at, (name, value)) in message.values.iter().enumerate() {
+        let value = match value {
+            Value::String(text) => text.clone(),
+            value => value.to_string(),
+        };
+        let _ = write!(out, "{} {name} ", if at == 0 { ":" } else { "," });
+        out.extend(value.chars().take(CHARACTERS_SHOWN));
+        if value.chars().nth(CHARACTERS_SHOWN).is_some() {
+            out.push('…');
+        }
+    }
+    out.push('\n');
 }
 
 fn totals(out: &mut String, stream: &ParsedStream) {
@@ -197,6 +232,14 @@ fn totals(out: &mut String, stream: &ParsedStream) {
         let _ = write!(out, ", {skipped} skipped");
     }
     let _ = writeln!(out, "; {hashed} carry a hash");
+    let mut messages = BTreeMap::new();
+    for message in stream.pictures.iter().flat_map(|picture| &picture.messages) {
+        *messages.entry((message.payload_type, message.name)).or_insert(0u64) += 1;
+    }
+    for ((payload_type, name), count) in messages {
+        let number = payload_type.map_or_else(String::new, |payload_type| format!("SEI {payload_type} "));
+        let _ = writeln!(out, "messages: {count} x {number}{name}");
+    }
     for (name, count) in &stream.ignored {
         let _ = writeln!(out, "ignored: {count} x {name}");
     }
