@@ -49,8 +49,8 @@ pub enum Unit<'a> {
     Sps(Arc<Sps>),
     /// Picture parameter set.
     Pps(Arc<Pps>),
-    /// Supplemental enhancement information. Prefix messages belong to the picture that follows, suffix messages to the
-    /// one before; where sub-layers were removed but their suffix messages left, the first one is that of the picture.
+    /// Supplemental enhancement information. Prefix messages belong to the picture whose slice segment follows, which some
+    /// streams have begun before, suffix messages to the one before; where sub-layers were removed but their suffix messages left, the first one is that of the picture.
     Sei {
         /// The messages in order.
         messages: Vec<SeiMessage>,
