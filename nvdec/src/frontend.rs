@@ -21,8 +21,8 @@ pub(crate) struct Unit<'a> {
 
 impl<'a> Unit<'a> {
     /// A unit of a byte stream.
-    pub(crate) fn copied(bytes: &'a [u8]) -> Unit<'a> {
-        Unit { bytes, place: None, times: Times::default() }
+    pub(crate) fn copied(bytes: &'a [u8], times: Times) -> Unit<'a> {
+        Unit { bytes, place: None, times }
     }
 }
 
@@ -39,6 +39,9 @@ pub(crate) trait Frontend: fmt::Debug + Send {
     /// Those of the GPU. [`Error::CannotDecode`](crate::Error::CannotDecode) once for parameter sets that come into force and that
     /// the engine cannot decode. Other faults of the stream are noted ([`Pictures::note`]).
     fn send(&mut self, unit: Unit<'_>, pictures: &mut Pictures) -> Result<Sent>;
+
+    /// Whether a unit that begins with `start` ends the picture before it. `false` where only the whole unit can tell.
+    fn ends_picture(&self, start: &[u8]) -> bool;
 
     /// The picture whose units were sent is complete: hands it over.
     fn end_picture(&mut self, pictures: &mut Pictures) -> Result<()>;

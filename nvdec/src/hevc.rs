@@ -117,6 +117,10 @@ impl Frontend for Hevc {
         Ok(Sent::Accepted)
     }
 
+    fn ends_picture(&self, start: &[u8]) -> bool {
+        ends_picture(start)
+    }
+
     fn end_picture(&mut self, pictures: &mut Pictures) -> Result<()> {
         let Some(current) = self.current.take() else { return Ok(()) };
         let picture = current.picture().clone();
@@ -263,6 +267,15 @@ fn begins_picture(nal: &[u8]) -> bool {
     // first_slice_segment_in_pic_flag is the first bit behind the NAL unit header.
     NalHeader::parse(nal).is_ok_and(|h| h.nal_unit_type.is_slice_segment() && h.nuh_layer_id == 0)
         && nal.get(NalHeader::SIZE).is_some_and(|b| b & 0x80 != 0)
+}
+
+/// Whether the picture before a NAL unit that begins with `start`, its header and a byte more, is complete (7.4.2.4.4): for
+/// those who have to know it before the whole NAL unit is there. NAL units that are small and never come alone, such as
+/// parameter sets, are left to end it when they are whole.
+pub fn ends_picture(start: &[u8]) -> bool {
+    const ENDS: [NalUnitType; 3] = [NalUnitType::AUD_NUT, NalUnitType::EOS_NUT, NalUnitType::EOB_NUT];
+    begins_picture(start)
+        || NalHeader::parse(start).is_ok_and(|h| h.nuh_layer_id == 0 && ENDS.contains(&h.nal_unit_type))
 }
 
 /// Whether the engine finds no slice segment in bytes that end with a start code before that. They may begin within a NAL

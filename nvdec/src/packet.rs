@@ -29,6 +29,8 @@ pub enum Framing {
     /// are copied, and its pictures have no times. All packets of a stream are framed so then, to its end or a
     /// [reset](crate::Decoder::reset).
     ByteStream,
+    /// As [`ByteStream`](Self::ByteStream), and the packet ends where an access unit ends: its last picture is complete.
+    AccessUnit,
     /// The packet is one unit, without start code or length in front.
     Unit,
 }
@@ -80,8 +82,16 @@ impl<'a> Packet<'a> {
         Packet { bytes: Bytes::Borrowed(bytes), framing: Framing::ByteStream, times: Times::default() }
     }
 
-    /// The packet with times, which belong to the picture that begins in it. Without effect on a piece of a byte
-    /// stream.
+    /// Bytes of a stream whose units have start codes, which end where an access unit ends: one or more whole access units,
+    /// or what was left of one. The last picture in them is complete then, where that of [`byte_stream`](Self::byte_stream) waits for
+    /// what comes behind it; without bytes, the picture that was sent so far is. Pictures may still be held back
+    /// ([`Mode`](crate::Mode)).
+    pub fn access_unit(bytes: &'a [u8]) -> Packet<'a> {
+        Packet { bytes: Bytes::Borrowed(bytes), framing: Framing::AccessUnit, times: Times::default() }
+    }
+
+    /// The packet with times, which belong to the picture that begins in it; to each of them, if there are several. Without
+    /// effect on a piece of a byte stream.
     #[must_use]
     pub fn with_times(self, times: Times) -> Packet<'a> {
         Packet { times, ..self }
@@ -121,7 +131,8 @@ pub trait Source {
     ///
     /// # Errors
     ///
-    /// What reading the stream says.
+    /// What reading the stream says. [`WouldBlock`](io::ErrorKind::WouldBlock) if nothing is there for now, after which it is asked
+    /// again; any other error ends the stream.
     fn packet(&mut self) -> io::Result<Option<Packet<'_>>>;
 
     /// Goes on to the next packet: this one was taken.

@@ -16,6 +16,7 @@ pub mod decode;
 pub mod device;
 pub mod engines;
 pub mod exit;
+pub mod input;
 mod interrupt;
 pub mod logger;
 pub mod output;

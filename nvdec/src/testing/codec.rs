@@ -157,6 +157,10 @@ impl Frontend for TestCodec {
         Ok(Sent::Accepted)
     }
 
+    fn ends_picture(&self, _: &[u8]) -> bool {
+        false
+    }
+
     fn end_picture(&mut self, _: &mut Pictures) -> Result<()> {
         // A unit is a whole picture.
         Ok(())

@@ -6,6 +6,7 @@ mod answers;
 mod contract;
 mod environment;
 mod limits;
+mod live;
 mod mutations;
 mod profile;
 mod pull;

@@ -73,6 +73,10 @@ impl Sink for FrameMd5 {
         self.output.write(format!("0, {index:>10}, {index:>10}, {:>8}, {size:>8}, {hash}\n", 1).as_bytes())
     }
 
+    fn flush(&mut self) -> Result<(), Failure> {
+        self.output.flush()
+    }
+
     fn finish(self: Box<Self>) -> Result<(), Failure> {
         self.output.commit()
     }

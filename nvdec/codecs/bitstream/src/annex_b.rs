@@ -223,6 +223,13 @@ impl AnnexBReader {
         Some(&self.buffer[range])
     }
 
+    /// What is there of the NAL unit that comes next, behind its start code, once [`next_nal`](Self::next_nal) has said that
+    /// more data is needed: its header may tell what it will be. Empty before the first start code. Zeros at the end
+    /// may belong to the start code after it.
+    pub fn unfinished(&self) -> &[u8] {
+        self.nal_start.map_or(&[], |start| &self.buffer[start..])
+    }
+
     /// Bytes held now.
     pub fn buffered(&self) -> usize {
         self.buffer.len() - self.nal_start.unwrap_or(self.scan)
