@@ -1,6 +1,7 @@
 //! [`Decoder`]: a stream in, frames in output order out.
 
 use std::borrow::BorrowMut;
+use std::io;
 use std::sync::Arc;
 
 use bitstream::AnnexBReader;
@@ -17,7 +18,11 @@ use crate::options::{DecoderOptions, Price};
 use crate::packet::{Bytes, Framing, Packet, Sent, Source};
 use crate::pictures::Pictures;
 use crate::pictures::coded::Application;
+use crate::pictures::info::Times;
 use crate::session::Statistics;
+
+/// Ends the unit before it.
+const START_CODE: [u8; 3] = [0, 0, 1];
 
 /// The front end of a codec, and how the engine is told of it. Here is where front ends are chosen.
 fn frontend(codec: Codec, options: &DecoderOptions) -> Option<(Box<dyn Frontend>, Application)> {
@@ -38,6 +43,10 @@ pub struct Decoder {
     fed: u64,
     /// A unit of the byte stream that waits for a surface, or for memory.
     stalled: Option<Vec<u8>>,
+    /// Times of the pictures that begin in what the reader holds.
+    times: Times,
+    /// The picture is complete once the reader is empty.
+    whole: bool,
 }
 
 impl Decoder {
@@ -72,6 +81,8 @@ impl Decoder {
             reader: AnnexBReader::new(),
             fed: 0,
             stalled: None,
+            times: Times::default(),
+            whole: false,
         })
     }
 
@@ -120,7 +131,8 @@ impl Decoder {
     /// [limit](Context::set_memory_limit) allows it; beyond that there is an [`Error::FramesHeld`], and iteration goes on when
     /// frames have been dropped.
     ///
-    /// After an error of one sequence iteration goes on with what comes after it; after one of the GPU or of `source` it ends.
+    /// After an error of one sequence iteration goes on with what comes after it; after one of the GPU or of `source` it ends,
+    /// except for [`WouldBlock`](io::ErrorKind::WouldBlock), with which a source says that it has nothing for now.
     /// What is wrong with single pictures is said by [`take_error`](Self::take_error), of this decoder or of the iterator.
     pub fn frames<S: Source>(&mut self, source: S) -> Frames<&mut Decoder, S> {
         Frames { decoder: self, source, state: State::Reading, ahead: 0 }
@@ -202,9 +214,19 @@ impl Decoder {
                 before?;
                 self.send_unit(&packet)
             }
-            Framing::ByteStream => {
-                if let Err(source) = self.reader.feed(packet.data()) {
-                    self.pictures.note(Error::Bitstream { offset: self.fed, source: source.into() });
+            Framing::Beginning => {
+                before?;
+                if self.frontend.ends_picture(packet.data()) {
+                    self.frontend.end_picture(&mut self.pictures)?;
+                }
+                Ok(Sent::Accepted)
+            }
+            Framing::ByteStream | Framing::AccessUnit => {
+                self.feed(packet.data());
+                (self.times, self.whole) = (Times::default(), packet.framing == Framing::AccessUnit);
+                if self.whole {
+                    self.times = packet.times;
+                    self.feed(&START_CODE);
                 }
                 self.fed += packet.data().len() as u64;
                 // Only now, since a packet that ends in an error was taken as well.
@@ -213,6 +235,12 @@ impl Decoder {
                 let _ = self.pump()?;
                 Ok(Sent::Accepted)
             }
+        }
+    }
+
+    fn feed(&mut self, bytes: &[u8]) {
+        if let Err(source) = self.reader.feed(bytes) {
+            self.pictures.note(Error::Bitstream { offset: self.fed, source: source.into() });
         }
     }
 
@@ -230,20 +258,23 @@ impl Decoder {
     /// Has the front end take what is left of the byte stream.
     fn pump(&mut self) -> Result<Sent> {
         if let Some(bytes) = self.stalled.take() {
-            let sent = self.frontend.send(Unit::copied(&bytes), &mut self.pictures)?;
+            let sent = self.frontend.send(Unit::copied(&bytes, self.times), &mut self.pictures)?;
             if sent != Sent::Accepted {
                 self.stalled = Some(bytes);
                 return Ok(sent);
             }
         }
         while let Some(bytes) = self.reader.next_nal() {
-            let sent = self.frontend.send(Unit::copied(bytes), &mut self.pictures)?;
+            let sent = self.frontend.send(Unit::copied(bytes, self.times), &mut self.pictures)?;
             if sent != Sent::Accepted {
                 self.stalled = Some(bytes.to_vec());
                 return Ok(sent);
             }
         }
-        self.frontend.announce(self.reader.unfinished(), &mut self.pictures)?;
+        // What comes next may be long in coming.
+        if std::mem::take(&mut self.whole) || self.frontend.ends_picture(self.reader.unfinished()) {
+            self.frontend.end_picture(&mut self.pictures)?;
+        }
         Ok(Sent::Accepted)
     }
 
@@ -259,6 +290,16 @@ impl Decoder {
         self.frontend.end_picture(&mut self.pictures)
     }
 
+    /// Submits the pictures that are held back ([`Mode`](crate::Mode)), for a caller that has no more of the stream for a while.
+    /// [`Sent::NoSurface`] if one of them finds no surface: receive and drop frames, then call it again.
+    ///
+    /// # Errors
+    ///
+    /// Those of the GPU.
+    pub fn submit_held_back(&mut self) -> Result<Sent> {
+        Ok(if self.pictures.submit_all()? { Sent::Accepted } else { Sent::NoSurface })
+    }
+
     /// Ends the stream: the last pictures are submitted and all frames become due. Another stream may follow; its
     /// pictures are counted on from those before.
     ///
@@ -272,7 +313,7 @@ impl Decoder {
             refusal => return Ok(refusal),
         }
         self.frontend.finish(&mut self.pictures)?;
-        Ok(if self.pictures.submit_all()? { Sent::Accepted } else { Sent::NoSurface })
+        self.submit_held_back()
     }
 
     /// Forgets everything that was sent and has not come out, errors among it, and keeps memory and parameter sets:
@@ -281,6 +322,7 @@ impl Decoder {
     pub fn reset(&mut self) {
         self.reader = AnnexBReader::new();
         self.stalled = None;
+        self.whole = false;
         self.frontend.reset();
         self.pictures.reset();
     }
@@ -384,7 +426,11 @@ impl<D: BorrowMut<Decoder>, S: Source> Frames<D, S> {
             }
             let sent = self.step().inspect_err(|error| {
                 // Nothing comes behind these; a caller that passes errors over would ask for ever.
-                if matches!(error, Error::Gpu(_) | Error::Source { .. }) {
+                let ends = match error {
+                    Error::Source { source } => source.kind() != io::ErrorKind::WouldBlock,
+                    error => matches!(error, Error::Gpu(_)),
+                };
+                if ends {
                     self.state = State::Ended;
                 }
             })?;

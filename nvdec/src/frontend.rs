@@ -21,8 +21,8 @@ pub(crate) struct Unit<'a> {
 
 impl<'a> Unit<'a> {
     /// A unit of a byte stream.
-    pub(crate) fn copied(bytes: &'a [u8]) -> Unit<'a> {
-        Unit { bytes, place: None, times: Times::default() }
+    pub(crate) fn copied(bytes: &'a [u8], times: Times) -> Unit<'a> {
+        Unit { bytes, place: None, times }
     }
 }
 
@@ -40,13 +40,8 @@ pub(crate) trait Frontend: fmt::Debug + Send {
     /// the engine cannot decode. Other faults of the stream are noted ([`Pictures::note`]).
     fn send(&mut self, unit: Unit<'_>, pictures: &mut Pictures) -> Result<Sent>;
 
-    /// A unit will be sent that begins with `bytes`. Whoever sends a byte stream knows that a whole unit earlier: when the
-    /// next one begins. So the picture before is handed over now if this is enough to see that it is complete.
-    ///
-    /// # Errors
-    ///
-    /// Those of the GPU.
-    fn announce(&mut self, bytes: &[u8], pictures: &mut Pictures) -> Result<()>;
+    /// Whether a unit that begins with `start` ends the picture before it. `false` where only the whole unit can tell.
+    fn ends_picture(&self, start: &[u8]) -> bool;
 
     /// The picture whose units were sent is complete: hands it over.
     fn end_picture(&mut self, pictures: &mut Pictures) -> Result<()>;

@@ -84,10 +84,23 @@ pub(crate) struct Hevc {
     /// Since its last slice segment there was a NAL unit that begins an access unit, unless a slice segment follows that goes
     /// on with the picture.
     is_between: bool,
+    /// Where the stream has its access unit delimiters, and whether there was one since the last slice segment of a picture.
+    delimiters: Delimiters,
+    is_delimited: bool,
     /// Messages for frames, once there was one.
     side: Option<Box<Side>>,
     /// Bytes of NAL units taken so far.
     offset: u64,
+}
+
+/// Where a stream has its access unit delimiters: some have one in front of each slice segment. Where they stand between
+/// pictures, they end one before the next begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Delimiters {
+    #[default]
+    Unknown,
+    Between,
+    Within,
 }
 
 impl Frontend for Hevc {
@@ -116,12 +129,13 @@ impl Frontend for Hevc {
                 }
             }
             // All of these begin an access unit (7.4.2.4.4), and are found within pictures nevertheless.
-            Ok(
-                hevc::Unit::Vps(_)
-                | hevc::Unit::Sps(_)
-                | hevc::Unit::Pps(_)
-                | hevc::Unit::AccessUnitDelimiter,
-            ) => self.is_between = true,
+            Ok(hevc::Unit::Vps(_) | hevc::Unit::Sps(_) | hevc::Unit::Pps(_)) => self.is_between = true,
+            Ok(hevc::Unit::AccessUnitDelimiter) => {
+                (self.is_between, self.is_delimited) = (true, self.is_delimited || self.current.is_some());
+                if self.delimiters == Delimiters::Between {
+                    self.end_picture(pictures)?;
+                }
+            }
             Ok(hevc::Unit::EndOfSequence | hevc::Unit::EndOfBitstream) => self.end_picture(pictures)?,
             Ok(_) => {}
             Err(source) => pictures.note(Error::Bitstream { offset, source: source.into() }),
@@ -129,8 +143,14 @@ impl Frontend for Hevc {
         Ok(Sent::Accepted)
     }
 
-    fn announce(&mut self, bytes: &[u8], pictures: &mut Pictures) -> Result<()> {
-        if begins_picture(bytes) { self.end_picture(pictures) } else { Ok(()) }
+    fn ends_picture(&self, start: &[u8]) -> bool {
+        let ends = |kind| match kind {
+            NalUnitType::EOS_NUT | NalUnitType::EOB_NUT => true,
+            NalUnitType::AUD_NUT => self.delimiters == Delimiters::Between,
+            _ => false,
+        };
+        begins_picture(start)
+            || NalHeader::parse(start).is_ok_and(|h| h.nuh_layer_id == 0 && ends(h.nal_unit_type))
     }
 
     fn end_picture(&mut self, pictures: &mut Pictures) -> Result<()> {
@@ -225,6 +245,12 @@ impl Hevc {
 
     fn slice(&mut self, slice: SliceSegment<'_>, unit: Unit<'_>, pictures: &mut Pictures) -> Result<()> {
         self.is_between = false;
+        if std::mem::take(&mut self.is_delimited) {
+            self.delimiters = match (self.delimiters, slice.picture.is_some()) {
+                (Delimiters::Within, _) | (_, false) => Delimiters::Within,
+                (_, true) => Delimiters::Between,
+            };
+        }
         if slice.picture.is_none() {
             // What was said between its slice segments was the picture's own.
             self.refreshes.take_back();

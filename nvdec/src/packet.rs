@@ -29,6 +29,11 @@ pub enum Framing {
     /// are copied, and its pictures have no times. All packets of a stream are framed so then, to its end or a
     /// [reset](crate::Decoder::reset).
     ByteStream,
+    /// As [`ByteStream`](Self::ByteStream), and the packet ends where an access unit ends: its last picture is complete.
+    AccessUnit,
+    /// The packet is what is there of the unit that comes next, [three bytes](Packet::beginning) at least. It is sent again with
+    /// the unit.
+    Beginning,
     /// The packet is one unit, without start code or length in front.
     Unit,
 }
@@ -80,8 +85,22 @@ impl<'a> Packet<'a> {
         Packet { bytes: Bytes::Borrowed(bytes), framing: Framing::ByteStream, times: Times::default() }
     }
 
-    /// The packet with times, which belong to the picture that begins in it. Without effect on a piece of a byte
-    /// stream.
+    /// Bytes of a stream whose units have start codes, which end where an access unit ends: one or more whole access units,
+    /// or what was left of one. The last picture in them is complete then, where that of [`byte_stream`](Self::byte_stream) waits for
+    /// what comes behind it; without bytes, the picture that was sent so far is. Pictures may still be held back
+    /// ([`Mode`](crate::Mode)).
+    pub fn access_unit(bytes: &'a [u8]) -> Packet<'a> {
+        Packet { bytes: Bytes::Borrowed(bytes), framing: Framing::AccessUnit, times: Times::default() }
+    }
+
+    /// What is there of the unit that comes next, which is sent again when it is whole: if that is enough to see that it is not
+    /// part of the picture before it, that picture is complete, and waits no longer. Three bytes always are.
+    pub fn beginning(bytes: &'a [u8]) -> Packet<'a> {
+        Packet { bytes: Bytes::Borrowed(bytes), framing: Framing::Beginning, times: Times::default() }
+    }
+
+    /// The packet with times, which belong to the picture that begins in it; to each of them, if there are several. Without
+    /// effect on a piece of a byte stream.
     #[must_use]
     pub fn with_times(self, times: Times) -> Packet<'a> {
         Packet { times, ..self }
@@ -121,7 +140,8 @@ pub trait Source {
     ///
     /// # Errors
     ///
-    /// What reading the stream says.
+    /// What reading the stream says. [`WouldBlock`](io::ErrorKind::WouldBlock) if nothing is there for now, after which it is asked
+    /// again; any other error ends the stream.
     fn packet(&mut self) -> io::Result<Option<Packet<'_>>>;
 
     /// Goes on to the next packet: this one was taken.

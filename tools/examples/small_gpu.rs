@@ -5,9 +5,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -19,6 +17,7 @@ use nvdec_tools::check::corpus::corpus;
 use nvdec_tools::check::expected::Expected;
 use nvdec_tools::check::stream::check_stream;
 use nvdec_tools::decode::{Consumer, Picture, Settings, decode};
+use nvdec_tools::input::{self, other::Reader};
 use nvdec_tools::{Exit, Failure};
 
 /// GPU memory in MiB: enough for 4096x2304 with few surfaces.
@@ -50,12 +49,18 @@ fn context() -> Result<Arc<Context>, Box<dyn std::error::Error>> {
 fn run(paths: &[PathBuf]) -> Result<Exit, Box<dyn std::error::Error>> {
     let context = context()?;
     let settings = || Settings { engines: Engines::LeastBusy, mode: Mode::LowLatency, ..Settings::default() };
-    let open = |path: &Path| File::open(path).map_err(|error| format!("{}: {error}", path.display()));
     let mut results = Vec::new();
     let mut worst = Exit::Success;
     for entry in corpus(paths)? {
         let name = entry.stream.display().to_string();
-        let mut file: Box<dyn Read> = Box::new(open(&entry.stream)?);
+        let mut file = match input::open(&entry.stream, Reader::File, false) {
+            Ok(file) => file,
+            Err(failure @ Failure::NotAnnexB { .. }) => {
+                println!("refused    {name}  {failure}");
+                continue;
+            }
+            Err(failure) => return Err(failure.into()),
+        };
         match &entry.sums {
             Ok(sums) => {
                 let result = check_stream(&context, &name, &mut file, settings(), &Expected::read(sums)?);

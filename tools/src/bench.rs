@@ -15,6 +15,7 @@ pub mod start;
 pub mod stream;
 
 use std::fmt;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use serde::Serialize;
 
 use crate::console;
 use crate::exit::{Exit, Failure};
-use crate::output::file::Sources;
+use crate::input::{self, other::Reader};
 
 /// Stands before every result. Field names are those of the JSON output.
 #[derive(Clone, Debug, Serialize)]
@@ -94,20 +95,18 @@ pub fn print<T: Serialize + fmt::Display>(
     Ok(Exit::Success)
 }
 
-/// A whole stream in memory.
+/// A whole stream in memory; `-` is standard input.
 ///
 /// # Errors
 ///
-/// [`Failure::Input`] if it cannot be read, [`Failure::NotAnnexB`] if it is something else, [`Failure::Usage`] if
-/// standard output goes to it.
+/// As [`input::open`].
 pub fn read(path: &Path) -> Result<Arc<[u8]>, Failure> {
-    Sources::of([path]).check(&[])?;
-    let name = path.display().to_string();
-    let data = std::fs::read(path).map_err(|source| Failure::Input { path: name.clone(), source })?;
-    if let Some(found) = crate::decode::other_format(&data) {
-        return Err(Failure::NotAnnexB { path: name, found: found.to_owned() });
+    let mut input = input::open(path, Reader::File, false)?;
+    let mut data = Vec::with_capacity(input.size().and_then(|size| size.try_into().ok()).unwrap_or(0));
+    match input.read_to_end(&mut data) {
+        Ok(_) => Ok(data.into()),
+        Err(source) => Err(Failure::Input { path: input.name().to_owned(), source }),
     }
-    Ok(data.into())
 }
 
 #[cfg(test)]

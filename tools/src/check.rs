@@ -6,7 +6,6 @@ pub mod stream;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -21,6 +20,7 @@ use crate::decode::Settings;
 use crate::device;
 use crate::engines::EngineChoice;
 use crate::exit::{Exit, Failure};
+use crate::input::{self, other::Reader};
 use crate::output::file::Sources;
 use corpus::{Entry, corpus};
 use expected::Expected;
@@ -229,9 +229,10 @@ fn check_entry(context: &Arc<Context>, entry: &Entry, options: &Options, index: 
         Ok(expected) => expected,
         Err(error) => return bare(Verdict::Error { reason: error.to_string() }),
     };
-    let mut file = match File::open(&entry.stream) {
-        Ok(file) => file,
-        Err(error) => return bare(Verdict::Error { reason: format!("cannot read it: {error}") }),
+    let mut input = match input::open(&entry.stream, Reader::File, false) {
+        Ok(input) => input,
+        Err(Failure::NotAnnexB { found, .. }) => return bare(Verdict::Skipped { reason: found }),
+        Err(failure) => return bare(Verdict::Error { reason: failure.to_string() }),
     };
     let engines = options.engine.for_job(context, index);
     let settings = Settings {
@@ -240,7 +241,7 @@ fn check_entry(context: &Arc<Context>, entry: &Entry, options: &Options, index: 
         max_luma_samples: options.max_luma_samples,
         ..Settings::default()
     };
-    check_stream(context, &name, &mut file, settings, &expected)
+    check_stream(context, &name, &mut input, settings, &expected)
 }
 
 #[cfg(test)]

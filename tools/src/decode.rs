@@ -3,7 +3,7 @@
 pub mod run;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,15 +14,17 @@ use hevc::picture_hash::PictureHash;
 use hevc::{NalUnitType, Sps, Vps};
 use nvdec::{
     Codec, CodecInfo, Colour, Context, Decoder, DecoderOptions, Download, Downloader, Engines, Frame, Frames,
-    HostFrame, Integrity, Mode, Next, Observer, Packet, Policy, Rect, SideData, Source, Start, Statistics,
+    HostFrame, Integrity, Mode, Next, Observer, Packet, Policy, Rect, Sent, SideData, Source, Start,
+    Statistics,
 };
 
 use crate::exit::Failure;
+use crate::input::Feed;
 
-/// Bytes read at a time.
-const CHUNK: usize = 1 << 20;
 /// Pictures on their way to host memory: enough to hide a copy behind the decoding of its successors.
 const IN_FLIGHT: usize = 8;
+/// How long a picture that is not there is waited for before the source is looked at again.
+const GLANCE: Duration = Duration::from_millis(2);
 /// How long a picture may take before its engine counts as stuck.
 const PICTURE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -138,6 +140,11 @@ pub trait Consumer {
     /// Bytes read so far.
     fn progress(&mut self, _bytes: u64) {}
 
+    /// Nothing is there to be read for now: what was put out is to be seen.
+    fn pause(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// What is to watch the decoder.
     fn observer(&mut self) -> Option<Box<dyn Observer>> {
         None
@@ -183,7 +190,7 @@ pub struct Summary {
 pub fn decode(
     context: &Arc<Context>,
     name: &str,
-    source: &mut dyn Read,
+    source: &mut dyn Feed,
     settings: Settings,
     consumer: &mut dyn Consumer,
 ) -> Result<Summary, Failure> {
@@ -234,14 +241,26 @@ pub fn decode(
     Ok(summary)
 }
 
-/// The NAL units of a byte stream, counted.
+/// Bytes of a NAL unit that tell whether it ends a picture.
+const BEGINNING: usize = 3;
+/// Ends the NAL unit before it.
+const START_CODE: [u8; 3] = [0, 0, 1];
+
+/// The NAL units of a byte stream, counted. Before it has to wait for more of the stream, it has the picture end that is
+/// complete, and says once that there is nothing for now.
 struct Nals<'a> {
     name: &'a str,
-    source: &'a mut dyn Read,
+    source: &'a mut dyn Feed,
     reader: AnnexBReader,
     chunk: Vec<u8>,
     /// The NAL unit that is to be sent.
     next: Option<Vec<u8>>,
+    /// What was read ends where an access unit ends.
+    whole: bool,
+    /// NAL units behind which the decoder was told that the picture is complete.
+    told: u64,
+    /// It was said that the source has nothing for now.
+    waits: bool,
     ended: bool,
     bytes: u64,
     count: u64,
@@ -254,13 +273,17 @@ struct Nals<'a> {
 }
 
 impl<'a> Nals<'a> {
-    fn new(name: &'a str, source: &'a mut dyn Read) -> Nals<'a> {
+    fn new(name: &'a str, source: &'a mut dyn Feed) -> Nals<'a> {
+        let chunk = vec![0; source.chunk()];
         Nals {
             name,
             source,
             reader: AnnexBReader::new(),
-            chunk: vec![0; CHUNK],
+            chunk,
             next: None,
+            whole: false,
+            told: 0,
+            waits: false,
             ended: false,
             bytes: 0,
             count: 0,
@@ -279,19 +302,29 @@ impl<'a> Nals<'a> {
                 Err(source) => return Err(Failure::Input { path: self.name.to_owned(), source }),
             }
         };
-        let chunk = &self.chunk[..read];
-        if self.bytes == 0
-            && let Some(found) = other_format(chunk)
-        {
-            return Err(Failure::NotAnnexB { path: self.name.to_owned(), found: found.to_owned() });
-        }
         if read == 0 {
             self.reader.finish();
-        } else if let Err(source) = self.reader.feed(chunk) {
-            self.errors.push(nvdec::Error::Bitstream { offset: self.bytes, source: source.into() });
+            return Ok(false);
+        }
+        self.whole = self.source.is_whole();
+        let end: &[u8] = if self.whole { &START_CODE } else { &[] };
+        for bytes in [&self.chunk[..read], end] {
+            if let Err(source) = self.reader.feed(bytes) {
+                self.errors.push(nvdec::Error::Bitstream { offset: self.bytes, source: source.into() });
+            }
         }
         self.bytes += read as u64;
-        Ok(read > 0)
+        Ok(true)
+    }
+
+    /// What tells the decoder whether the picture of the NAL units so far is complete, which the next one might say late.
+    fn news(&self) -> Option<Packet<'_>> {
+        let beginning = self.reader.unfinished();
+        match self.told < self.count {
+            true if self.whole => Some(Packet::access_unit(&[])),
+            true if beginning.len() >= BEGINNING => Some(Packet::beginning(beginning)),
+            _ => None,
+        }
     }
 
     fn note_vps(&mut self) {
@@ -309,27 +342,34 @@ impl<'a> Nals<'a> {
 impl Source for Nals<'_> {
     fn packet(&mut self) -> io::Result<Option<Packet<'_>>> {
         while self.next.is_none() {
-            match self.reader.next_nal() {
-                Some(nal) => {
-                    self.next = Some(nal.to_vec());
-                    self.count += 1;
-                    self.note_vps();
-                }
-                None if self.ended => return Ok(None),
-                None => match self.read() {
-                    Ok(more) => self.ended = !more,
+            if let Some(nal) = self.reader.next_nal() {
+                self.next = Some(nal.to_vec());
+                self.count += 1;
+                self.note_vps();
+            } else if self.ended {
+                return Ok(None);
+            } else if self.news().is_some() {
+                return Ok(self.news());
+            } else if !self.waits && self.source.would_wait() {
+                self.waits = true;
+                return Err(io::ErrorKind::WouldBlock.into());
+            } else {
+                match self.read() {
+                    Ok(more) => (self.ended, self.waits) = (!more, false),
                     Err(failure) => {
                         self.failure = Some(failure);
                         return Err(io::Error::other("the input cannot be read"));
                     }
-                },
+                }
             }
         }
         Ok(self.next.as_deref().map(Packet::unit))
     }
 
     fn advance(&mut self) {
-        self.next = None;
+        if self.next.take().is_none() {
+            self.told = self.count;
+        }
     }
 }
 
@@ -367,6 +407,10 @@ impl Pipeline<'_> {
                     }
                 }
                 Ok(Next::End) => break,
+                // What is decoded does not wait for what is to come.
+                Err(nvdec::Error::Source { source }) if source.kind() == io::ErrorKind::WouldBlock => {
+                    self.catch_up()?;
+                }
                 // Later sequences of the stream may be within the limits of the hardware.
                 Err(error @ nvdec::Error::CannotDecode { .. }) => {
                     if self.summary.stopped.is_none() {
@@ -381,6 +425,32 @@ impl Pipeline<'_> {
         self.drain()?;
         self.frames.decoder().finish()?;
         Ok(())
+    }
+
+    /// Gives the consumer all pictures that can be shown by now, with those that are held back for a better order, as long as
+    /// the source has nothing: a writer that is only a little behind finds engines at work.
+    fn catch_up(&mut self) -> Result<(), Failure> {
+        loop {
+            while let Some(oldest) = self.flight.front() {
+                if !oldest.is_finished() {
+                    // What went wrong is said when the picture is delivered.
+                    let _ = oldest.point().wait(GLANCE);
+                    if !self.frames.source().source.would_wait() {
+                        return Ok(());
+                    }
+                }
+                self.deliver_oldest()?;
+            }
+            let before = self.received;
+            let sent = self.frames.decoder().submit_held_back()?;
+            self.take_due()?;
+            // With the surfaces of those that were delivered it goes on.
+            if self.flight.is_empty() && (sent == Sent::Accepted || self.received == before) {
+                break;
+            }
+        }
+        self.look_at_source();
+        self.consumer.pause()
     }
 
     /// Passes on what the source and the decoder found by now.
@@ -501,21 +571,6 @@ impl Pipeline<'_> {
         self.take_due()?;
         while self.deliver_oldest()? {}
         Ok(())
-    }
-}
-
-/// What a file is by its first bytes, if they cannot begin a byte stream.
-pub fn other_format(start: &[u8]) -> Option<&'static str> {
-    const MP4: &str = "it looks like MP4; take the stream out with \
-                       `ffmpeg -i IN.mp4 -c copy -bsf:v hevc_mp4toannexb OUT.hevc`";
-    const MATROSKA: &str = "it looks like Matroska; take the stream out with \
-                            `ffmpeg -i IN.mkv -c copy -bsf:v hevc_mp4toannexb OUT.hevc`";
-    match start {
-        [_, _, _, _, b'f', b't', b'y', b'p', ..] => Some(MP4),
-        [0x1a, 0x45, 0xdf, 0xa3, ..] => Some(MATROSKA),
-        [b'R', b'I', b'F', b'F', ..] => Some("it looks like AVI"),
-        [0x47, rest @ ..] if rest.get(187) == Some(&0x47) => Some("it looks like an MPEG transport stream"),
-        _ => None,
     }
 }
 

@@ -88,7 +88,7 @@ pub enum Failure {
         source: io::Error,
     },
     /// The input is something else than an Annex B byte stream.
-    #[error("{path} is not an HEVC byte stream (Annex B): {found}")]
+    #[error("{path} is no HEVC byte stream (Annex B): {found}")]
     NotAnnexB {
         /// The file.
         path: String,

@@ -17,6 +17,7 @@ pub mod decode;
 pub mod device;
 pub mod engines;
 pub mod exit;
+pub mod input;
 pub mod integrity;
 mod interrupt;
 pub mod logger;

@@ -14,8 +14,8 @@ use hevc::{DecodedPictureBuffer, Output, Parser, Picture, RefEntry, SliceType, S
 use serde::Serialize;
 
 use crate::console;
-use crate::decode::{self, run::Input};
 use crate::exit::{Exit, Failure};
+use crate::input::{self, other::Reader};
 use crate::probe;
 
 pub use messages::ParsedMessage;
@@ -111,8 +111,9 @@ pub struct ParameterSet {
 
 /// Parses `input` and prints what it holds.
 pub fn run(input: &Path, json: bool) -> Result<Exit, Failure> {
-    let Input { name, mut source, .. } = decode::run::open(input)?;
-    let parsed = parse(&mut *source, &name)?;
+    let mut input = input::open(input, Reader::Parse, false)?;
+    let name = input.name().to_owned();
+    let parsed = parse(&mut input, &name)?;
     let text = if json {
         serde_json::to_string_pretty(&parsed).expect("a stream has string keys only") + "\n"
     } else {
@@ -137,11 +138,6 @@ pub fn parse(source: &mut dyn Read, name: &str) -> Result<ParsedStream, Failure>
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(source) => return Err(Failure::Input { path: name.to_owned(), source }),
         };
-        if state.stream.bytes == 0
-            && let Some(found) = decode::other_format(&chunk[..read])
-        {
-            return Err(Failure::NotAnnexB { path: name.to_owned(), found: found.to_owned() });
-        }
         if let Err(error) = reader.feed(&chunk[..read]) {
             state.error(&error);
         }
@@ -460,6 +456,5 @@ mod tests {
         let noise: Vec<u8> = (0..4096u32).map(|i| ((i * i) >> 3) as u8).collect();
         let parsed = parse(&mut &noise[..], "noise").unwrap();
         assert!(parsed.pictures.is_empty());
-        assert!(matches!(parse(&mut &b"\0\0\0\x18ftypisom"[..], "film"), Err(Failure::NotAnnexB { .. })));
     }
 }

@@ -158,12 +158,12 @@ impl Frontend for TestCodec {
         Ok(Sent::Accepted)
     }
 
-    fn announce(&mut self, _: &[u8], _: &mut Pictures) -> Result<()> {
-        // A unit is a whole picture.
-        Ok(())
+    fn ends_picture(&self, _: &[u8]) -> bool {
+        false
     }
 
     fn end_picture(&mut self, _: &mut Pictures) -> Result<()> {
+        // A unit is a whole picture.
         Ok(())
     }
 

@@ -8,6 +8,7 @@ mod contract;
 mod environment;
 mod integrity;
 mod limits;
+mod live;
 mod mutations;
 mod profile;
 mod pull;

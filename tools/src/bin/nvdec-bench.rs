@@ -88,7 +88,7 @@ impl From<MeansArgs> for Means {
 
 #[derive(Debug, Args)]
 struct StreamArgs {
-    /// The stream (Annex B)
+    /// The stream (Annex B); - is standard input
     file: PathBuf,
     /// Timed repetitions of the stream in a round; one before them is not timed
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -114,7 +114,7 @@ struct StreamArgs {
 
 #[derive(Debug, Args)]
 struct ManyArgs {
-    /// The stream (Annex B)
+    /// The stream (Annex B); - is standard input
     file: PathBuf,
     /// Streams at once
     #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..))]
@@ -195,7 +195,7 @@ enum ChromaChoice {
 
 #[derive(Debug, Args)]
 struct BoundArgs {
-    /// The stream (Annex B)
+    /// The stream (Annex B); - is standard input
     file: PathBuf,
     /// How often it is repeated without a pause
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -214,7 +214,7 @@ struct BoundArgs {
 
 #[derive(Debug, Args)]
 struct ScheduleArgs {
-    /// The stream (Annex B)
+    /// The stream (Annex B); - is standard input
     file: PathBuf,
     /// How often it is repeated; once more before that is not timed
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]

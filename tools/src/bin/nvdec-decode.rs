@@ -58,6 +58,11 @@ struct Args {
     #[arg(long, value_enum, default_value_t, conflicts_with_all = ["check", "parse"])]
     on_damage: PolicyChoice,
 
+    /// INPUT is a pipe, and each write to it is one or more whole access units: each picture comes out as soon as it is
+    /// there, without waiting for the beginning of the next one
+    #[arg(long, conflicts_with_all = ["check", "parse"])]
+    whole_access_units: bool,
+
     /// Stop after N pictures
     #[arg(short = 'n', long, value_name = "N", conflicts_with_all = ["check", "parse"])]
     frames: Option<u64>,
@@ -123,7 +128,9 @@ Examples:
   nvdec-decode film.hevc -f null --trace t.json why not faster? t.json opens in https://ui.perfetto.dev
   nvdec-decode --check conformance/ --jobs 14   a whole corpus, over all engines
   nvdec-decode --parse film.hevc                what is in it? (no GPU needed)
-  ffmpeg -i film.mp4 -c copy -bsf:v hevc_mp4toannexb -f hevc - | nvdec-decode -
+  ffmpeg -i film.mp4 -map 0:v:0 -c copy -bsf:v hevc_mp4toannexb -f hevc - | nvdec-decode -
+  camera | nvdec-decode - --whole-access-units --mode low-latency -f y4m -o - | mpv -
+                                                live, if each write of camera is a whole access unit
 
 Output is the same as FFmpeg's: yuv as -f rawvideo, framemd5 as -f framemd5 (all lines but #software),
 y4m as -strict -1 -f yuv4mpegpipe. FFmpeg needs `-flags unaligned` before -i, or it moves the left edge
@@ -179,6 +186,7 @@ fn run(args: Args, start: Start) -> Result<Exit, Failure> {
         boost: args.boost,
         begin_at: args.start.into(),
         policy: args.on_damage.into(),
+        whole_access_units: args.whole_access_units,
         frames: args.frames,
         preview: args.preview,
         trace: args.trace,

@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 
 use crate::exit::Failure;
 
-/// Extensions of container formats.
-const CONTAINERS: [&str; 6] = ["mp4", "m4v", "mov", "mkv", "webm", "ts"];
 /// Extension of the files with the sums.
 const SUMS: &str = "framemd5";
 
@@ -67,9 +65,6 @@ fn entry(path: &Path) -> Option<Entry> {
     let extension = path.extension()?.to_str()?.to_ascii_lowercase();
     if extension == SUMS {
         return None;
-    }
-    if CONTAINERS.contains(&extension.as_str()) {
-        return Some(Entry { stream: path.to_owned(), sums: Err("not Annex B") });
     }
     let mut sums = path.as_os_str().to_owned();
     sums.push(".");

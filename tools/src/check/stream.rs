@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Read;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,6 +11,7 @@ use serde::Serialize;
 use super::expected::{Comparison, Difference, Expected};
 use crate::decode::{Consumer, Picture, Settings, costs_pictures, decode};
 use crate::exit::{Exit, Failure};
+use crate::input::Feed;
 
 /// What became of one stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -87,7 +87,7 @@ impl fmt::Display for StreamResult {
 pub fn check_stream(
     context: &Arc<Context>,
     name: &str,
-    source: &mut dyn Read,
+    source: &mut dyn Feed,
     settings: Settings,
     expected: &Expected,
 ) -> StreamResult {

@@ -1,7 +1,5 @@
 //! `nvdec-decode INPUT`: one stream to one output.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -15,6 +13,8 @@ use crate::console;
 use crate::device;
 use crate::engines::EngineChoice;
 use crate::exit::{self, Exit, Failure};
+use crate::input;
+use crate::input::other::Reader;
 use crate::integrity::{Integrities, Report};
 use crate::message;
 use crate::output::file::{Sources, is_dash};
@@ -52,6 +52,8 @@ pub struct Options {
     pub begin_at: nvdec::Start,
     /// What is done with pictures that are not exact.
     pub policy: Policy,
+    /// Each write to the pipe that is read ends where an access unit ends.
+    pub whole_access_units: bool,
     /// Stop after so many pictures.
     pub frames: Option<u64>,
     /// Where to write one picture as PNG, beside the output.
@@ -72,7 +74,8 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<Exit, Failure> {
     let sources = Sources::of([options.input.as_path()]);
     sources.check(&outputs(options))?;
-    let Input { name, mut source, size } = open(&options.input)?;
+    let mut input = input::open(&options.input, Reader::Decode, options.whole_access_units)?;
+    let name = input.name().to_owned();
     let context = device::open(options.device)?;
     if options.boost {
         context.boost()?;
@@ -94,13 +97,13 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
         sink,
         preview,
         trace: options.trace.as_deref().map(|path| Tracer::begin(path, &sources, &context)).transpose()?,
-        progress: bar(size),
+        progress: bar(input.size()),
         findings: Findings {
             verification: options.verify.then(Verification::default),
             ..Findings::default()
         },
     };
-    let summary = decode(&context, &name, &mut *source, settings, &mut job)?;
+    let summary = decode(&context, &name, &mut input, settings, &mut job)?;
     job.progress.finish_and_clear();
     let integrities = std::mem::take(&mut job.findings.integrities);
     let report = integrities.report(&summary.statistics.tally);
@@ -222,33 +225,6 @@ fn why_nothing(report: &Report, options: &Options) -> Option<String> {
     })
 }
 
-/// An open input.
-pub(crate) struct Input {
-    /// Name for messages.
-    pub(crate) name: String,
-    /// Where the bytes come from.
-    pub(crate) source: Box<dyn Read>,
-    /// Bytes, where they are known.
-    pub(crate) size: Option<u64>,
-}
-
-/// Opens a file, or standard input for `-`.
-pub(crate) fn open(path: &Path) -> Result<Input, Failure> {
-    Sources::of([path]).check(&[])?;
-    if is_dash(path) {
-        let source = Box::new(io::stdin().lock());
-        return Ok(Input { name: "standard input".to_owned(), source, size: None });
-    }
-    let name = path.display().to_string();
-    let failure = |source| Failure::Input { path: name.clone(), source };
-    let file = File::open(path).map_err(failure)?;
-    let meta = file.metadata().map_err(failure)?;
-    if meta.is_dir() {
-        return Err(Failure::Input { path: name, source: io::ErrorKind::IsADirectory.into() });
-    }
-    Ok(Input { name, source: Box::new(file), size: meta.is_file().then_some(meta.len()) })
-}
-
 /// A progress bar on standard error, hidden when that is no terminal.
 fn bar(size: Option<u64>) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(size, ProgressDrawTarget::stderr_with_hz(10));
@@ -314,6 +290,10 @@ impl Consumer for Job {
         self.progress.set_position(bytes);
     }
 
+    fn pause(&mut self) -> Result<(), Failure> {
+        self.sink.flush()
+    }
+
     fn observer(&mut self) -> Option<Box<dyn Observer>> {
         self.trace.as_ref().map(Tracer::observer)
     }
@@ -351,6 +331,7 @@ mod tests {
             boost: false,
             begin_at: nvdec::Start::default(),
             policy: Policy::default(),
+            whole_access_units: false,
             frames: None,
             preview: None,
             trace: None,
@@ -397,13 +378,5 @@ mod tests {
         let mut wrong = job();
         wrong.findings.verification = Some(Verification { mismatched: 1, ..Verification::default() });
         assert_eq!(exit(&options(), some(), wrong), Exit::Fault);
-    }
-
-    #[test]
-    fn a_missing_input_is_named() {
-        let failure = open(Path::new("/nonexistent.hevc")).err().unwrap();
-        assert_eq!(failure.exit(), Exit::NoInput);
-        assert!(failure.to_string().starts_with("cannot read /nonexistent.hevc"), "{failure}");
-        assert_eq!(open(Path::new("/")).err().unwrap().exit(), Exit::NoInput);
     }
 }

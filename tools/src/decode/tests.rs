@@ -117,11 +117,8 @@ fn wrong_samples_do_not_pass() {
 }
 
 #[test]
-fn what_is_no_stream() {
+fn an_empty_stream_has_no_pictures() {
     let mut collector = Collector::default();
-    let mp4 = b"\0\0\0\x18ftypisom";
-    let failure = decode(&context(), "film", &mut &mp4[..], Settings::default(), &mut collector).unwrap_err();
-    assert!(matches!(failure, Failure::NotAnnexB { .. }), "{failure}");
     let summary = decode(&context(), "empty", &mut &b""[..], Settings::default(), &mut collector).unwrap();
     assert_eq!((summary.pictures, summary.nal_units), (0, 0));
 }
@@ -146,18 +143,6 @@ fn frame_rates_are_reduced() {
     assert_eq!(reduce(0, 1), None);
     assert_eq!(reduce(1, 0), None);
     assert_eq!(StreamInfo::default().frame_rate_or_default(), (25, 1));
-}
-
-#[test]
-fn containers_are_told_from_byte_streams() {
-    assert!(other_format(b"\0\0\0\x18ftypisom").is_some());
-    assert!(other_format(&[0x1a, 0x45, 0xdf, 0xa3, 1]).is_some());
-    assert_eq!(other_format(&[0, 0, 0, 1, 0x40, 1]), None);
-    assert_eq!(other_format(b""), None);
-    let mut ts = vec![0; 189];
-    (ts[0], ts[188]) = (0x47, 0x47);
-    assert!(other_format(&ts).is_some());
-    assert_eq!(other_format(&ts[..188]), None);
 }
 
 #[test]

@@ -190,6 +190,7 @@ pub struct OutputFile {
     /// For messages.
     name: String,
     whole: Option<Whole>,
+    is_awaited: bool,
 }
 
 #[derive(Debug)]
@@ -203,6 +204,15 @@ struct Whole {
 enum Target {
     File(File),
     StandardOutput(Stdout),
+}
+
+impl Target {
+    fn metadata(&self) -> io::Result<Metadata> {
+        match self {
+            Target::File(file) => file.metadata(),
+            Target::StandardOutput(stdout) => File::from(stdout.as_fd().try_clone_to_owned()?).metadata(),
+        }
+    }
 }
 
 impl Write for Target {
@@ -233,7 +243,9 @@ impl OutputFile {
         let name = if is_dash(path) { "standard output".to_owned() } else { path.display().to_string() };
         match OutputFile::open(path) {
             Ok((target, whole)) => {
-                Ok(OutputFile { writer: BufWriter::with_capacity(BUFFER, target), bytes: 0, name, whole })
+                let is_awaited = target.metadata().is_ok_and(|meta| !meta.is_file());
+                let writer = BufWriter::with_capacity(BUFFER, target);
+                Ok(OutputFile { writer, bytes: 0, name, whole, is_awaited })
             }
             Err(source) => Err(Failure::Output { path: name, source }),
         }
@@ -260,6 +272,11 @@ impl OutputFile {
         Ok((Target::File(file), Some(Whole { unfinished, temporary, path })))
     }
 
+    /// Whether a reader waits for what is written: it is no file, but a pipe, a terminal or the like.
+    pub fn is_awaited(&self) -> bool {
+        self.is_awaited
+    }
+
     /// Name for messages.
     pub fn name(&self) -> &str {
         &self.name
@@ -271,7 +288,7 @@ impl OutputFile {
     ///
     /// [`Failure::Output`]; the file is removed then.
     pub fn commit(self) -> Result<u64, Failure> {
-        let OutputFile { mut writer, bytes, name, whole } = self;
+        let OutputFile { mut writer, bytes, name, whole, .. } = self;
         let done = writer.flush().and_then(|()| match whole {
             Some(Whole { unfinished, temporary, path }) => {
                 unfinished.finish(|| fs::rename(&temporary, &path))

@@ -77,6 +77,10 @@ impl Sink for FrameMd5 {
         self.output.write(format!("#{text}\n").as_bytes())
     }
 
+    fn flush(&mut self) -> Result<(), Failure> {
+        self.output.flush()
+    }
+
     fn finish(self: Box<Self>) -> Result<(), Failure> {
         self.output.commit()
     }

@@ -67,6 +67,11 @@ pub trait Sink {
         Ok(())
     }
 
+    /// Hands on what was written, for those who watch it come.
+    fn flush(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Writes what comes after the last picture, and gives files their names. Without it, what was written of a file is
     /// removed.
     fn finish(self: Box<Self>) -> Result<(), Failure>;
@@ -101,14 +106,25 @@ impl Output {
         Output { name: name.to_owned(), writer: Writer::Any(writer) }
     }
 
-    /// Writes all of `bytes`.
+    /// Writes all of `bytes`, which are what there is of a picture: a reader that waits for them has them at once.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let written = match &mut self.writer {
+            Writer::File(file) if file.is_awaited() => file.write_all(bytes).and_then(|()| file.flush()),
             Writer::File(file) => file.write_all(bytes),
             #[cfg(test)]
             Writer::Any(writer) => writer.write_all(bytes),
         };
         written.map_err(|source| Failure::Output { path: self.name.clone(), source })
+    }
+
+    /// Hands on what was written so far.
+    pub fn flush(&mut self) -> Result<(), Failure> {
+        let flushed = match &mut self.writer {
+            Writer::File(file) => file.flush(),
+            #[cfg(test)]
+            Writer::Any(writer) => writer.flush(),
+        };
+        flushed.map_err(|source| Failure::Output { path: self.name.clone(), source })
     }
 
     /// Hands everything on to the system; a file gets its name.

@@ -70,6 +70,10 @@ impl Sink for Y4m {
         self.output.write(&self.buffer)
     }
 
+    fn flush(&mut self) -> Result<(), Failure> {
+        self.output.flush()
+    }
+
     fn finish(self: Box<Self>) -> Result<(), Failure> {
         self.output.commit()
     }

@@ -26,6 +26,10 @@ impl Sink for Planar {
         self.output.write(&self.buffer)
     }
 
+    fn flush(&mut self) -> Result<(), Failure> {
+        self.output.flush()
+    }
+
     fn finish(self: Box<Self>) -> Result<(), Failure> {
         self.output.commit()
     }
@@ -80,6 +84,10 @@ impl Sink for SemiPlanar {
             }
         }
         self.output.write(&self.buffer)
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        self.output.flush()
     }
 
     fn finish(self: Box<Self>) -> Result<(), Failure> {

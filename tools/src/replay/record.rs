@@ -25,10 +25,11 @@ use super::fetch::{Fetched, Fetcher};
 use super::hash::PlaneHashes;
 use super::motion::{Motion, MotionTracker};
 use crate::console;
-use crate::decode::{self, costs_pictures};
+use crate::decode::costs_pictures;
 use crate::device;
 use crate::engines::EngineChoice;
 use crate::exit::{self, Exit, Failure};
+use crate::input::{self, other::Reader};
 use crate::message;
 use crate::output::file::{OutputFile, Sources, is_dash};
 
@@ -67,25 +68,19 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<Exit, Failure> {
     let sources = Sources::of([options.input.as_path()]);
     sources.check(&[&options.output])?;
-    let mut input = decode::run::open(&options.input)?;
+    let mut input = input::open(&options.input, Reader::Record, false)?;
+    let name = input.name().to_owned();
     let context = device::open(options.device)?;
     let out = OutputFile::create(&options.output, &sources)?;
-    let progress = super::progress(input.size, "{bytes}/{total_bytes}  {msg}");
+    let progress = super::progress(input.size(), "{bytes}/{total_bytes}  {msg}");
     let engines = options.engine.for_job(&context, 0);
     let decoder_options = DecoderOptions::default().with_engines(engines);
-    let recorder = CaptureRecorder::new(&context, out, &input.name)?;
-    let (recorded, out) = record(
-        &context,
-        decoder_options,
-        &recorder,
-        &input.name,
-        &mut *input.source,
-        options.frames,
-        &mut |at, count| {
+    let recorder = CaptureRecorder::new(&context, out, &name)?;
+    let (recorded, out) =
+        record(&context, decoder_options, &recorder, &name, &mut input, options.frames, &mut |at, count| {
             progress.set_position(at);
             progress.set_message(format!("{count} pictures"));
-        },
-    )?;
+        })?;
     progress.finish_and_clear();
     for warning in &recorded.warnings {
         message!("warning: {warning}");
@@ -97,11 +92,11 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     if recorded.pictures > 0 || options.frames == Some(0) {
         report(options, &recorded, out.commit()?)?;
     } else if recorded.stopped.is_none() {
-        let (path, bytes, nal_units) = (input.name, recorded.bytes, recorded.nal_units);
+        let (path, bytes, nal_units) = (name, recorded.bytes, recorded.nal_units);
         return Err(Failure::NoPicture { path, bytes, nal_units });
     }
     if let Some(error) = recorded.stopped {
-        message!("{}: not recorded to its end: {error}", input.name);
+        message!("{}: not recorded to its end: {error}", name);
         return Ok(exit::of_decoder(&error));
     }
     Ok(if recorded.damage > 0 { Exit::Data } else { Exit::Success })
@@ -176,11 +171,6 @@ pub fn record<W: Write + Send + 'static>(
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(source) => return Err(Failure::Input { path: name.to_owned(), source }),
             };
-            if recorded.bytes == 0
-                && let Some(found) = decode::other_format(&chunk[..read])
-            {
-                return Err(Failure::NotAnnexB { path: name.to_owned(), found: found.to_owned() });
-            }
             recorded.bytes += read as u64;
             match read {
                 0 => reader.finish(),

@@ -223,8 +223,9 @@ impl AnnexBReader {
         Some(&self.buffer[range])
     }
 
-    /// What there is of the NAL unit that has begun, when [`next_nal`](Self::next_nal) has returned `None`. Zero bytes at its
-    /// end may belong to the start code behind it.
+    /// What is there of the NAL unit that comes next, behind its start code, once [`next_nal`](Self::next_nal) has said that
+    /// more data is needed: its header may tell what it will be. Empty before the first start code. Zeros at the end
+    /// may belong to the start code after it.
     pub fn unfinished(&self) -> &[u8] {
         self.nal_start.map_or(&[], |start| &self.buffer[start..])
     }

@@ -1,0 +1,224 @@
+//! Opening of streams: files, pipes and standard input, and a look at what they are before a decoder sees them.
+
+pub mod other;
+mod structure;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::exit::Failure;
+use crate::output::file::{Sources, is_dash};
+use other::{Head, Reader, Verdict};
+
+/// Bytes that are looked at. What a container says of its codec is in front of its samples, or found from there.
+const WINDOW: usize = 1 << 16;
+/// Bytes read at a time from pipes while they are looked at: more than a pipe holds, so that a read empties it.
+const CHUNK: usize = 1 << 20;
+/// Most bytes that a pipe is taken to hold.
+const MAX_PIPE: usize = 1 << 24;
+/// What a pipe is taken to hold that does not say it: a page, the least there is.
+const LEAST_PIPE: usize = 1 << 12;
+
+/// Bytes of a stream, with what a program has to know that hands on what there is.
+pub trait Feed: Read {
+    /// Whether a read would wait for what is not there yet.
+    fn would_wait(&mut self) -> bool {
+        false
+    }
+
+    /// Whether the bytes that were read end where an access unit ends.
+    fn is_whole(&self) -> bool {
+        false
+    }
+
+    /// Bytes to read at a time.
+    fn chunk(&self) -> usize {
+        CHUNK
+    }
+}
+
+impl Feed for &[u8] {}
+
+/// An open input that is a byte stream, or nothing that is known to be something else.
+#[derive(Debug)]
+pub struct Input {
+    name: String,
+    size: Option<u64>,
+    source: Source,
+    /// Zeros that were read and left out of `head`.
+    zeros: u64,
+    /// What was read to look at it.
+    head: Vec<u8>,
+    /// Bytes of `head` that were given.
+    given: usize,
+}
+
+#[derive(Debug)]
+struct Source {
+    file: File,
+    is_regular: bool,
+    /// Bytes that the pipe holds, if writes to it are whole access units.
+    pipe: Option<usize>,
+    /// The last read emptied the pipe at the end of a write.
+    whole: bool,
+}
+
+impl Source {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        // A writer waits in the midst of a write only while the pipe is full, which it is with half of its bytes at the
+        // earliest, as each of its pages is filled at least by half. This read has emptied it, so that a rest comes in one.
+        self.whole = self.pipe.is_some_and(|holds| read < holds / 2);
+        Ok(read)
+    }
+}
+
+/// Opens a file, or standard input for `-`, for `reader`, and looks at how it begins. With `whole`, each write to the pipe that it
+/// is ends where an access unit ends ([`Feed::is_whole`]).
+///
+/// # Errors
+///
+/// [`Failure::Input`] if it cannot be read, [`Failure::NotAnnexB`] if it is something else than a byte stream, and
+/// [`Failure::Usage`] if standard output goes to it, or if it is no pipe with `whole`.
+pub fn open(path: &Path, reader: Reader, whole: bool) -> Result<Input, Failure> {
+    Sources::of([path]).check(&[])?;
+    let name = if is_dash(path) { "standard input".to_owned() } else { path.display().to_string() };
+    let failure = |source| Failure::Input { path: name.clone(), source };
+    let file = match is_dash(path) {
+        // Not by way of `Stdin`, whose buffer would hide from `poll` what is there.
+        true => io::stdin().as_fd().try_clone_to_owned().map(File::from),
+        false => File::open(path),
+    }
+    .map_err(failure)?;
+    let meta = file.metadata().map_err(failure)?;
+    if meta.is_dir() {
+        return Err(failure(io::ErrorKind::IsADirectory.into()));
+    }
+    let is_regular = meta.is_file();
+    if whole && !meta.file_type().is_fifo() {
+        return Err(Failure::Usage(format!(
+            "{name} is no pipe, so that nothing tells which of its bytes are whole access units; leave out --whole-access-units"
+        )));
+    }
+    let pipe = whole.then(|| pipe_size(&file));
+    let size = (is_regular && !is_dash(path)).then_some(meta.len());
+    let source = Source { file, is_regular, pipe, whole: false };
+    let mut input = Input { name, size, source, zeros: 0, head: Vec::new(), given: 0 };
+    match input.look() {
+        Ok(None) => Ok(input),
+        Ok(Some(found)) => Err(Failure::NotAnnexB {
+            path: input.name.clone(),
+            found: found.describe(&input.shown(true), path, reader),
+        }),
+        Err(source) => Err(Failure::Input { path: input.name, source }),
+    }
+}
+
+/// Bytes that a pipe holds, once it was asked to hold more: access units of half of that come in one piece.
+fn pipe_size(pipe: &File) -> usize {
+    let set = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(CHUNK as i32));
+    let size = fcntl(pipe, FcntlArg::F_GETPIPE_SZ).or(set).ok();
+    size.and_then(|size| usize::try_from(size).ok()).unwrap_or(LEAST_PIPE).min(MAX_PIPE)
+}
+
+impl Input {
+    /// Name for messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Bytes, where they are known.
+    pub fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// Reads until it is clear what this is; `None` for what may be a byte stream.
+    fn look(&mut self) -> io::Result<Option<&'static other::Signature>> {
+        let mut chunk = vec![0; if self.source.is_regular { WINDOW } else { self.chunk() }];
+        let mut found = None;
+        loop {
+            let read = match self.source.read(&mut chunk) {
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            self.head.extend_from_slice(&chunk[..read]);
+            let last = read == 0 || self.head.len() >= WINDOW;
+            if read > 0 && last && self.head.iter().all(|&byte| byte == 0) {
+                // They mean nothing in front of a start code, and may be many.
+                self.zeros += self.head.len() as u64;
+                self.head.clear();
+                continue;
+            }
+            found = match found {
+                Some(found) => Some(found),
+                None => match other::examine(&self.shown(last)) {
+                    Verdict::Stream => return Ok(None),
+                    Verdict::Unclear => None,
+                    Verdict::Other(found) => Some(found),
+                },
+            };
+            if last || found.is_some_and(|found| !found.has_more_to_say()) {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// What was read. `last`: there will be no more of it.
+    fn shown(&self, last: bool) -> Head<'_> {
+        Head {
+            zeros: self.zeros,
+            bytes: &self.head[..self.head.len().min(WINDOW)],
+            last,
+            file: self.source.is_regular.then_some(&self.source.file),
+        }
+    }
+}
+
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.zeros > 0 {
+            let length = buffer.len().min(usize::try_from(self.zeros).unwrap_or(usize::MAX));
+            buffer[..length].fill(0);
+            self.zeros -= length as u64;
+            return Ok(length);
+        }
+        let left = &self.head[self.given..];
+        if left.is_empty() {
+            self.head = Vec::new();
+            self.given = 0;
+            return self.source.read(buffer);
+        }
+        let length = left.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&left[..length]);
+        self.given += length;
+        Ok(length)
+    }
+}
+
+impl Feed for Input {
+    fn would_wait(&mut self) -> bool {
+        if self.source.is_regular || self.zeros > 0 || self.given < self.head.len() {
+            return false;
+        }
+        let mut polled = [PollFd::new(self.source.file.as_fd(), PollFlags::POLLIN)];
+        // What cannot be polled is read.
+        poll(&mut polled, PollTimeout::ZERO) == Ok(0)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.source.whole && self.zeros == 0 && self.given == self.head.len()
+    }
+
+    fn chunk(&self) -> usize {
+        self.source.pipe.unwrap_or(0).max(CHUNK)
+    }
+}
