@@ -190,7 +190,8 @@ impl<'a> Checker<'a> {
         let host = download.wait()?;
         self.buffer.clear();
         host.write_planar(&mut self.buffer);
-        self.comparison.picture(&self.buffer, download.frame().poc());
+        let frame = download.frame();
+        self.comparison.picture(&self.buffer, frame.poc(), frame.integrity()?);
         Ok(true)
     }
 

@@ -1,11 +1,16 @@
 //! Expected MD5 sums of pictures, and the comparison with them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
+use nvdec::Integrity;
 use serde::Serialize;
 
 use crate::output::framemd5::md5_hex;
+
+/// What stands in front of the pictures of a damaged stream that are right.
+const MUST_MATCH: &str = "must match:";
 
 /// One picture of a `.framemd5` file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +26,9 @@ pub struct ExpectedPicture {
 pub struct Expected {
     /// The pictures.
     pub pictures: Vec<ExpectedPicture>,
+    /// Those that have to be so, and to be called exact, by position; the others must not be called that. `None` for all of a
+    /// stream that is whole.
+    pub must_match: Option<BTreeSet<u64>>,
 }
 
 /// A file that is no list of picture sums.
@@ -51,12 +59,18 @@ impl Expected {
         Expected::parse(&text)
     }
 
-    /// Reads the lines of stream 0; whatever starts with `#` says nothing of the samples.
+    /// Reads the lines of stream 0. Of those that start with `#` only those say something of the samples that list, behind
+    /// `must match:`, the pictures of a damaged stream that are right all the same.
     pub fn parse(text: &str) -> Result<Expected, ExpectedError> {
-        let mut pictures = Vec::new();
+        let (mut pictures, mut must_match) = (Vec::new(), None);
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
+                if let Some((_, numbers)) = line.split_once(MUST_MATCH) {
+                    let numbers = numbers.split(',').map(str::trim).filter(|number| !number.is_empty());
+                    let numbers = numbers.map(str::parse).collect::<Result<_, _>>();
+                    must_match = Some(numbers.map_err(|_| ExpectedError::Line { line: index + 1 })?);
+                }
                 continue;
             }
             let error = ExpectedError::Line { line: index + 1 };
@@ -70,7 +84,7 @@ impl Expected {
                 pictures.push(ExpectedPicture { size, md5: md5.to_ascii_lowercase() });
             }
         }
-        Ok(Expected { pictures })
+        Ok(Expected { pictures, must_match })
     }
 }
 
@@ -100,6 +114,15 @@ pub enum Difference {
         /// Bytes decoded.
         decoded: u64,
     },
+    /// What the decoder says of a picture.
+    Integrity {
+        /// Position in output order.
+        picture: u64,
+        /// Its picture order count.
+        poc: i32,
+        /// What it is said to be.
+        said: String,
+    },
     /// The number of pictures; those that are there are right.
     Count {
         /// Pictures expected.
@@ -117,6 +140,9 @@ impl fmt::Display for Difference {
             }
             Difference::Size { picture, poc, expected, decoded } => {
                 write!(f, "from picture {picture} (POC {poc}): {decoded} bytes, expected {expected}")
+            }
+            Difference::Integrity { picture, poc, said } => {
+                write!(f, "picture {picture} (POC {poc}) is not what is said of it: {said}")
             }
             Difference::Count { expected, decoded } => write!(f, "{decoded} pictures, expected {expected}"),
         }
@@ -137,10 +163,18 @@ impl<'a> Comparison<'a> {
         Comparison { expected, compared: 0, difference: None }
     }
 
-    /// Compares the next picture in output order, given as planar samples.
-    pub fn picture(&mut self, samples: &[u8], poc: i32) {
+    /// Compares the next picture in output order, given as planar samples, and what is said of it.
+    pub fn picture(&mut self, samples: &[u8], poc: i32, said: Integrity) {
         let picture = self.compared;
         self.compared += 1;
+        let must_match = self.expected.must_match.as_ref().is_none_or(|numbers| numbers.contains(&picture));
+        if self.difference.is_none() && said.is_exact() != must_match {
+            let said = said.to_string();
+            self.difference = Some(Difference::Integrity { picture, poc, said });
+        }
+        if !must_match {
+            return;
+        }
         // After the first difference nothing more is learnt; a picture too many shows in the count.
         let (None, Some(wanted)) = (&self.difference, self.expected.pictures.get(picture as usize)) else {
             return;

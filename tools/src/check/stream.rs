@@ -160,7 +160,7 @@ impl Consumer for Job<'_> {
         }
         self.buffer.clear();
         picture.write_planar(&mut self.buffer);
-        self.comparison.picture(&self.buffer, picture.poc);
+        self.comparison.picture(&self.buffer, picture.poc, picture.integrity);
         Ok(())
     }
 

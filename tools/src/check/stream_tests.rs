@@ -1,4 +1,5 @@
 use hevc::error::{Place, Structure};
+use nvdec::{Integrity, PictureFault};
 
 use super::super::expected::ExpectedError;
 use super::*;
@@ -12,9 +13,42 @@ fn expected(pictures: &[&[u8]]) -> Expected {
 fn job<'a>(expected: &'a Expected, decoded: &[&[u8]]) -> Job<'a> {
     let mut comparison = Comparison::new(expected);
     for (i, picture) in decoded.iter().enumerate() {
-        comparison.picture(picture, 2 * i as i32);
+        comparison.picture(picture, 2 * i as i32, Integrity::Exact);
     }
     Job { comparison, buffer: Vec::new(), errors: 0, first: None, unsupported: None, comparable: None }
+}
+
+/// Of a damaged stream some pictures are right, and are to be said to be; of the others it is to be said that they are not.
+#[test]
+fn damaged_streams_are_held_to_what_is_said() {
+    let mut wanted = expected(&[b"a", b"b", b"c"]);
+    let damaged = Integrity::Damaged { cause: PictureFault::MissingReference { poc: 1 } };
+    let check = |wanted: &Expected, decoded: [(&[u8], Integrity); 3]| {
+        let mut comparison = Comparison::new(wanted);
+        for (i, (picture, said)) in decoded.into_iter().enumerate() {
+            comparison.picture(picture, i as i32, said);
+        }
+        comparison.finish()
+    };
+    let (a, c) = ((&b"a"[..], Integrity::Exact), (&b"c"[..], Integrity::Exact));
+    let said = |difference: Option<Difference>| match difference {
+        Some(Difference::Integrity { picture, .. }) => Some(picture),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(said(check(&wanted, [a, (b"b", damaged), c])), Some(1), "it is whole");
+    wanted.must_match = Some([0, 2].into());
+    assert_eq!(check(&wanted, [a, (b"anything", damaged), c]), None);
+    assert_eq!(said(check(&wanted, [a, (b"b", Integrity::Exact), c])), Some(1));
+    assert_eq!(said(check(&wanted, [a, (b"b", damaged), (b"c", damaged)])), Some(2));
+    assert!(matches!(
+        check(&wanted, [a, (b"b", damaged), (b"d", Integrity::Exact)]),
+        Some(Difference::Samples { picture: 2, .. })
+    ));
+    let read = |line: &str| Expected::parse(line).map(|expected| expected.must_match);
+    assert_eq!(read("# of these must match: 0, 2\n").unwrap(), Some([0, 2].into()));
+    assert_eq!(read("# none must match:\n").unwrap(), Some([].into()));
+    assert_eq!(read("# say\n").unwrap(), None);
+    assert!(matches!(read("\n# must match: x\n"), Err(ExpectedError::Line { line: 2 })));
 }
 
 #[test]
