@@ -50,7 +50,7 @@ pub(super) fn text(head: &Head<'_>) -> Match {
 }
 
 /// What follows each start code, as far as it is there.
-fn units<'a>(bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+fn units(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
         rest = &rest[find_start_code(rest)? + 3..];
@@ -325,7 +325,7 @@ pub(super) fn fragment(head: &Head<'_>) -> Match {
 }
 
 /// Boxes in `bytes`, the last one as far as it is there.
-fn boxes<'a>(bytes: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+fn boxes(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
         let (size, behind) = rest.split_first_chunk()?;
