@@ -225,14 +225,14 @@ fn check_entry(context: &Arc<Context>, entry: &Entry, options: &Options, index: 
         Ok(sums) => sums,
         Err(reason) => return bare(Verdict::Skipped { reason: (*reason).to_owned() }),
     };
-    let expected = match Expected::read(sums) {
-        Ok(expected) => expected,
-        Err(error) => return bare(Verdict::Error { reason: error.to_string() }),
-    };
     let mut input = match input::open(&entry.stream, Reader::File, false) {
         Ok(input) => input,
         Err(Failure::NotAnnexB { found, .. }) => return bare(Verdict::Skipped { reason: found }),
         Err(failure) => return bare(Verdict::Error { reason: failure.to_string() }),
+    };
+    let expected = match Expected::read(sums) {
+        Ok(expected) => expected,
+        Err(error) => return bare(Verdict::Error { reason: error.to_string() }),
     };
     let engines = options.engine.for_job(context, index);
     let settings = Settings {

@@ -111,6 +111,45 @@ fn inputs_that_are_none() {
     assert_eq!(code(&output), 65, "{}", stderr(&output));
 }
 
+/// In files and in pipes, and before a device is looked for.
+#[test]
+fn input_that_is_something_else_is_named() {
+    let folder = std::env::temp_dir().join(format!("nvdec-programs-{}-other", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("a film.mkv");
+    let bytes = b"\x1a\x45\xdf\xa3\x86\x90V_MPEGH/ISO/HEVC";
+    std::fs::write(&path, bytes).unwrap();
+    let name = path.to_str().unwrap();
+    let capture = folder.join("x.nvcap").display().to_string();
+    for (program, before, behind, reader) in [
+        (DECODE, &[][..], &[][..], "| nvdec-decode -`"),
+        (DECODE, &["--parse"], &[], "| nvdec-decode --parse -`"),
+        (BENCH, &["stream"], &[], "> stream.hevc`"),
+        (REPLAY, &["record"], &["-o", &capture], "| nvdec-replay record - -o stream.nvcap`"),
+    ] {
+        for (input, argument) in [(name, format!("'{name}'")), ("-", "-".to_owned())] {
+            let stdin = std::fs::File::open(&path).unwrap();
+            let mut command = Command::new(program);
+            command.args([before, &[input], behind].concat()).env("NVDEC_DEVICE", "emulated").stdin(stdin);
+            let output = command.output().unwrap();
+            assert_eq!(code(&output), 65, "{command:?}: {}", stderr(&output));
+            let text = stderr(&output);
+            assert!(text.contains("it is Matroska or WebM with HEVC (V_MPEGH/ISO/HEVC) in it"), "{text}");
+            assert!(text.contains(&format!("`ffmpeg -i {argument} ")), "{text}");
+            assert!(text.ends_with(&format!("{reader}\n")) && text.lines().count() == 1, "{text}");
+            assert!(output.stdout.is_empty());
+        }
+    }
+    std::fs::write(folder.join("a film.mkv.framemd5"), "").unwrap();
+    let output = run_on("emulated", DECODE, &["--check", folder.to_str().unwrap(), "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((code(&output), &json["totals"]["skipped"]), (0, &1.into()), "{json}");
+    let reason = json["streams"][0]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("it is Matroska") && reason.ends_with("> stream.hevc`"), "{reason}");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2, "nothing was written");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
 #[test]
 fn the_probe_has_one_verdict_in_both_forms() {
     let text = run(PROBE, &[]);

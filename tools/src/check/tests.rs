@@ -36,9 +36,7 @@ fn a_corpus_is_walked_in_order() {
     let root = std::env::temp_dir().join(format!("nvdec-corpus-{}", std::process::id()));
     let sub = root.join("b");
     fs::create_dir_all(&sub).unwrap();
-    for name in
-        ["c.hevc", "c.hevc.framemd5", "a.bin", "a.bin.framemd5", "film.mp4", "alone.hevc", "README.md"]
-    {
+    for name in ["c.hevc", "c.hevc.framemd5", "a.bin", "a.bin.framemd5", "alone.hevc", "README.md"] {
         fs::write(root.join(name), "").unwrap();
     }
     fs::write(sub.join("x.hevc"), "").unwrap();
@@ -49,7 +47,7 @@ fn a_corpus_is_walked_in_order() {
         .iter()
         .map(|e| (e.stream.strip_prefix(&root).unwrap().to_str().unwrap(), e.sums.is_ok()))
         .collect();
-    assert_eq!(names, [("a.bin", true), ("b/x.hevc", true), ("c.hevc", true), ("film.mp4", false)]);
+    assert_eq!(names, [("a.bin", true), ("b/x.hevc", true), ("c.hevc", true)]);
     let alone = corpus(&[root.join("alone.hevc")]).unwrap();
     assert!(alone[0].sums.as_ref().unwrap_err().contains("no .framemd5"));
     assert!(matches!(corpus(&[root.join("missing")]), Err(Failure::Input { .. })));

@@ -225,7 +225,7 @@ fn what_is_almost_something_else_is_none() {
         changed(MPEG2_VIDEO, 15),
         changed(PROGRAM_STREAM, 16),
         changed(PROGRAM_STREAM, 4),
-        changed(PROGRAM_STREAM_1, 16),
+        changed(PROGRAM_STREAM_1, 14),
         changed(&packets(0, 188, 5), 188 * 4),
         packets(0, 188, 2),
         // Behind HEVC.
