@@ -125,3 +125,54 @@ fn captions_of_a_film() {
     let without = seen.iter().filter(|(_, data)| data.is_none()).count();
     assert_eq!((seen.len(), without), (61, 59));
 }
+
+/// An SEI NAL unit of these messages, whose payloads have no two zero bytes in a row.
+fn sei(messages: &[(u8, &[u8])]) -> Vec<u8> {
+    let mut nal = vec![0, 0, 1, 0x4e, 1];
+    for (payload_type, payload) in messages {
+        nal.push(*payload_type);
+        nal.extend(std::iter::repeat_n(255, payload.len() / 255));
+        nal.push((payload.len() % 255) as u8);
+        nal.extend_from_slice(payload);
+    }
+    nal.push(0x80);
+    nal
+}
+
+#[test]
+fn messages_that_were_put_in() {
+    let hdr10_plus = [0xb5, 0, 0x3c, 0, 1, 4, 1, 0x40];
+    // A quarter turn that persists; 9:08:07, frame 12.
+    let orientation = [0x08, 0, 0x18];
+    let time_code = [0x60, 0x40, 0x60, 0xe4, 0x24, 0x10];
+    let large = vec![0x55; 40_000];
+    let mut bytes = Vec::new();
+    let mut pictures = 0;
+    for nal in split_annex_b(&stream("k_lp_temporal")) {
+        if NalHeader::parse(nal).unwrap().nal_unit_type.is_slice_segment() && nal[2] & 0x80 != 0 {
+            if pictures == 3 {
+                bytes.extend(sei(&[(5, &large), (5, &large), (47, &orientation)]));
+                bytes.extend(sei(&[(4, &hdr10_plus), (136, &time_code)]));
+            }
+            pictures += 1;
+        }
+        bytes.extend_from_slice(&[0, 0, 1]);
+        bytes.extend_from_slice(nal);
+    }
+    let (seen, _) = decode(&bytes);
+    assert_eq!((seen.len(), pictures), (8, 8));
+    // The encoder names itself at the first picture.
+    assert!(seen[0].1.is_some() && seen[1..3].iter().all(|(_, data)| data.is_none()));
+    let fourth = seen[3].1.as_ref().unwrap();
+    assert_eq!(fourth.hdr10_plus(), Some(&hdr10_plus[..]));
+    assert_eq!((fourth.user_data().count(), fourth.dropped), (1, 1));
+    let time = fourth.time_codes[0];
+    assert_eq!((time.hours, time.minutes, time.seconds, time.frames), (Some(9), Some(8), Some(7), 12));
+    let fifth = seen[4].1.as_ref().unwrap();
+    for (number, data) in &seen[3..] {
+        let data = data.as_ref().unwrap();
+        assert_eq!(data.display_orientation.unwrap().degrees(), 90.0, "picture {number}");
+        assert!(*number == 3 || Arc::ptr_eq(data, fifth), "picture {number} has no news");
+    }
+    assert!(fifth.payloads.is_empty() && fifth.time_codes.is_empty() && fifth.dropped == 0);
+}
