@@ -241,8 +241,8 @@ pub fn decode(
     Ok(summary)
 }
 
-/// Bytes of a NAL unit that tell whether it ends a picture.
-const BEGINNING: usize = 3;
+/// Bytes of a NAL unit that may tell whether it ends a picture, and that do.
+const BEGINNING: (usize, usize) = (2, 3);
 /// Ends the NAL unit before it.
 const START_CODE: [u8; 3] = [0, 0, 1];
 
@@ -257,8 +257,9 @@ struct Nals<'a> {
     next: Option<Vec<u8>>,
     /// What was read ends where an access unit ends.
     whole: bool,
-    /// NAL units behind which the decoder was told that the picture is complete.
-    told: u64,
+    /// NAL units behind which the decoder was told what comes next, and how many bytes of that; all of them where the picture
+    /// is complete.
+    told: (u64, usize),
     /// It was said that the source has nothing for now.
     waits: bool,
     ended: bool,
@@ -282,7 +283,7 @@ impl<'a> Nals<'a> {
             chunk,
             next: None,
             whole: false,
-            told: 0,
+            told: (0, 0),
             waits: false,
             ended: false,
             bytes: 0,
@@ -319,12 +320,12 @@ impl<'a> Nals<'a> {
 
     /// What tells the decoder whether the picture of the NAL units so far is complete, which the next one might say late.
     fn news(&self) -> Option<Packet<'_>> {
-        let beginning = self.reader.unfinished();
-        match self.told < self.count {
-            true if self.whole => Some(Packet::access_unit(&[])),
-            true if beginning.len() >= BEGINNING => Some(Packet::beginning(beginning)),
-            _ => None,
+        if self.whole {
+            return (self.told < (self.count, usize::MAX)).then(|| Packet::access_unit(&[]));
         }
+        let beginning = self.reader.unfinished();
+        let known = (self.count, beginning.len().min(BEGINNING.1));
+        (known.1 >= BEGINNING.0 && self.told < known).then(|| Packet::beginning(beginning))
     }
 
     fn note_vps(&mut self) {
@@ -368,7 +369,8 @@ impl Source for Nals<'_> {
 
     fn advance(&mut self) {
         if self.next.take().is_none() {
-            self.told = self.count;
+            let bytes = if self.whole { usize::MAX } else { self.reader.unfinished().len().min(BEGINNING.1) };
+            self.told = (self.count, bytes);
         }
     }
 }

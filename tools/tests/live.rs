@@ -82,6 +82,13 @@ impl Program {
         self.stdin = None;
         let mut rest = Vec::new();
         self.stdout.read_to_end(&mut rest).unwrap();
+        // The remark that closes framemd5 is no picture.
+        let line = rest
+            .strip_suffix(b"\n")
+            .map_or(&[][..], |rest| rest.rsplit(|&byte| byte == b'\n').next().unwrap());
+        if line.starts_with(b"#integrity: ") {
+            rest.truncate(rest.len() - line.len() - 1);
+        }
         (rest, self.child.wait().unwrap().code())
     }
 }
@@ -161,13 +168,14 @@ fn each_picture_comes_when_it_is_there() {
                 args.extend(whole.then_some("--whole-access-units"));
                 let mut program = Program::new(&args);
                 let mut read = 0;
-                for (unit, due) in units.iter().zip(&shown) {
+                for (at, (unit, due)) in units.iter().zip(&shown).enumerate() {
                     program.write(unit);
                     if !whole {
                         // An access unit delimiter up to its header.
                         program.write(&[0, 0, 1, 0x46, 1]);
                     }
-                    while read < *due {
+                    // That it stands between pictures is known from the second one on.
+                    while read < *due && (whole || at > 0) {
                         assert!(program.read_picture(&shape) == pictures[read], "{args:?}: picture {read}");
                         read += 1;
                     }

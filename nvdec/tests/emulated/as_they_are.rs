@@ -161,10 +161,11 @@ fn a_picture_ends_with_the_first_bytes_of_the_next() {
             send(&bytes(&[unit]));
             continue;
         }
-        // The delimiter in front tells nothing: it may stand between slices.
-        assert_eq!(send(&bytes(&[DELIMITER, PREFIX_SEI])), usize::saturating_sub(begun, 1));
+        // The delimiter in front tells nothing before there was one between pictures: it may stand between slices.
+        let known = if begun < 2 { usize::saturating_sub(begun, 1) } else { begun };
+        assert_eq!(send(&bytes(&[DELIMITER, PREFIX_SEI])), known);
         // Nor do start code and NAL unit header: the next slice segment may be another of the picture.
-        assert_eq!(send(&[&[0, 0, 0, 1], &unit[..2]].concat()), usize::saturating_sub(begun, 1));
+        assert_eq!(send(&[&[0, 0, 0, 1], &unit[..2]].concat()), known);
         assert_eq!(send(&unit[2..3]), begun);
         send(&unit[3..]);
         begun += 1;

@@ -168,13 +168,16 @@ impl<'a> Comparison<'a> {
         let picture = self.compared;
         self.compared += 1;
         let must_match = self.expected.must_match.as_ref().is_none_or(|numbers| numbers.contains(&picture));
+        if must_match {
+            self.samples(picture, samples, poc);
+        }
         if self.difference.is_none() && said.is_exact() != must_match {
             let said = said.to_string();
             self.difference = Some(Difference::Integrity { picture, poc, said });
         }
-        if !must_match {
-            return;
-        }
+    }
+
+    fn samples(&mut self, picture: u64, samples: &[u8], poc: i32) {
         // After the first difference nothing more is learnt; a picture too many shows in the count.
         let (None, Some(wanted)) = (&self.difference, self.expected.pictures.get(picture as usize)) else {
             return;
