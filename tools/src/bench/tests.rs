@@ -126,8 +126,9 @@ fn wrong_pictures_are_found() {
 fn memory_is_as_priced_and_limited() {
     let context = context();
     let usual = context.memory_limit();
-    let eight = many::run(&context, "x", &Stream::copied(STREAM), &many_options(8)).unwrap();
-    let each = eight.gpu_memory.priced / 8;
+    // Of eight streams on seven engines each has one.
+    let alone = many::Options { engines: EngineChoice::Each, ..many_options(1) };
+    let each = many::run(&context, "x", &Stream::copied(STREAM), &alone).unwrap().gpu_memory.priced;
     let options = many::Options { memory_limit: Some(3 * each), threads: Some(1), ..many_options(8) };
     let result = many::run(&context, "x", &Stream::copied(STREAM), &options).unwrap();
     assert_eq!(result.pictures, 8 * PICTURES);
