@@ -200,6 +200,9 @@ impl PictureRecord {
 
     /// The picture that those predicted from this one are not exact for, if there is one.
     fn origin(&self) -> Option<Origin> {
+        if self.is_exact.load(Ordering::Acquire) {
+            return None;
+        }
         // What a picture is predicted from was decoded before it.
         let integrity = self
             .outcome()
