@@ -56,7 +56,7 @@ fn request(device: &DeviceInner, cmd: u32, duration: u32) -> Result<()> {
     device.subdevice.control(&ctrl::NV2080_CTRL_CMD_PERF_BOOST, &mut params)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "emulated"))]
 mod tests {
     use super::*;
     use crate::Device;
