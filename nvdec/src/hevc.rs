@@ -78,14 +78,16 @@ pub(crate) struct Hevc {
     /// The picture whose slices are being collected; `None` also while they are dropped, as those of a skipped RASL picture
     /// and of one that could not be started are.
     current: Option<Box<HevcPicture>>,
+    /// Gradual decoding refresh.
     refreshes: Refreshes,
     /// Decoding began with the current picture for want of anything better, and goes on if all of its slices are intra.
     on_trial: bool,
     /// Since its last slice segment there was a NAL unit that begins an access unit, unless a slice segment follows that goes
     /// on with the picture.
     is_between: bool,
-    /// Where the stream has its access unit delimiters, and whether there was one since the last slice segment of a picture.
+    /// Where the stream has its access unit delimiters.
     delimiters: Delimiters,
+    /// There was one behind the last slice segment of a picture.
     is_delimited: bool,
     /// Messages for frames, once there was one.
     side: Option<Box<Side>>,
@@ -177,11 +179,15 @@ impl Frontend for Hevc {
         self.parser.reset();
         self.refreshes = Refreshes::default();
         self.side = None;
+        // Another stream may have them elsewhere.
+        self.delimiters = Delimiters::default();
+        (self.is_between, self.is_delimited) = (false, false);
         Ok(())
     }
 
     fn reset(&mut self) {
         (self.current, self.on_trial) = (None, false);
+        (self.is_between, self.is_delimited) = (false, false);
         self.dpb.clear();
         self.parser.reset();
         self.refreshes = Refreshes::default();
