@@ -260,9 +260,10 @@ impl Hevc {
         if slice.picture.is_none() {
             // What was said between its slice segments was the picture's own.
             self.refreshes.take_back();
-            let own = self.side.iter_mut().flat_map(|side| side.take_next());
-            if let Some(current) = &mut self.current {
-                own.for_each(|message| side::add_suffix(&mut current.side_data, message));
+            for message in self.side.iter_mut().flat_map(|side| side.take_next()) {
+                if let Some(current) = &mut self.current {
+                    side::add_suffix(&mut current.side_data, message);
+                }
             }
         }
         if let Some(picture) = slice.picture {
@@ -288,6 +289,7 @@ impl Hevc {
         // Also of a picture that is dropped: some of it holds for those behind it.
         let side_data = self.side.as_mut().and_then(|side| side.begin(&picture));
         if picture.skipped {
+            self.refreshes.take_back();
             let leading = picture.nal_unit_type.is_rasl() && picture.has_prior_pictures;
             pictures.drop_picture(|dropped| match leading {
                 true => &mut dropped.leading,
@@ -296,6 +298,7 @@ impl Hevc {
             return Ok(None);
         }
         if self.is_refused(&picture, pictures)? {
+            self.refreshes.take_back();
             pictures.drop_picture(|dropped| &mut dropped.refused);
             return Ok(None);
         }
