@@ -22,7 +22,7 @@ use other::{Head, Reader, Verdict};
 const WINDOW: usize = 1 << 16;
 /// Bytes read at a time from pipes while they are looked at: more than a pipe holds, so that a read empties it.
 const CHUNK: usize = 1 << 20;
-/// Most bytes that a pipe is taken to hold.
+/// Most bytes read from a pipe at a time, should it hold more.
 const MAX_PIPE: usize = 1 << 24;
 /// What a pipe is taken to hold that does not say it: a page, the least there is.
 const LEAST_PIPE: usize = 1 << 12;
@@ -65,8 +65,8 @@ pub struct Input {
 struct Source {
     file: File,
     is_regular: bool,
-    /// Bytes that the pipe holds, if writes to it are whole access units.
-    pipe: Option<usize>,
+    /// If writes to it are whole access units.
+    pipe: Option<Pipe>,
     /// The last read emptied the pipe at the end of a write.
     whole: bool,
 }
@@ -74,11 +74,47 @@ struct Source {
 impl Source {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read(buffer)?;
-        // A writer waits in the midst of a write only while the pipe is full, which it is with half of its bytes at the
-        // earliest, as each of its pages is filled at least by half. This read has emptied it, so that a rest comes in one.
-        self.whole = self.pipe.is_some_and(|holds| read < holds / 2);
+        self.whole = self.pipe.as_mut().is_some_and(|pipe| pipe.ends_write(read, buffer.len()));
         Ok(read)
     }
+}
+
+#[derive(Debug)]
+struct Pipe {
+    /// Bytes that it holds.
+    size: usize,
+    /// Bytes that it held at most when a writer last began to wait for room, as far as is known.
+    full: usize,
+}
+
+impl Pipe {
+    /// Asks the pipe to hold more: access units of half of that come in one piece.
+    fn new(file: &File) -> Pipe {
+        let size = || fcntl(file, FcntlArg::F_GETPIPE_SZ).ok().and_then(|size| usize::try_from(size).ok());
+        let before = size().unwrap_or(LEAST_PIPE);
+        // It may hold as much as it did; `size` says which.
+        let _ = fcntl(file, FcntlArg::F_SETPIPE_SZ(CHUNK as i32));
+        let size = size().unwrap_or(LEAST_PIPE);
+        // A writer that filled it before has not gone on yet, perhaps.
+        Pipe { size, full: if is_empty(file) { size } else { before.min(size) } }
+    }
+
+    /// Whether a read that got `read` bytes of `asked` has emptied the pipe at the end of a write.
+    ///
+    /// A writer waits in the midst of a write only while the pipe is full, which it is with half of its bytes at the
+    /// earliest, as each of its pages is filled at least by half. Once it is emptied the rest comes in one.
+    fn ends_write(&mut self, read: usize, asked: usize) -> bool {
+        let is_emptied = read < asked || asked >= self.size;
+        let ends = is_emptied && read < self.full / 2;
+        // Of what is left nothing says whether the pipe was full.
+        self.full = if is_emptied { self.size } else { 0 };
+        ends
+    }
+}
+
+/// Whether a read of `file` would wait. What cannot be polled is read.
+fn is_empty(file: &File) -> bool {
+    poll(&mut [PollFd::new(file.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) == Ok(0)
 }
 
 /// Opens a file, or standard input for `-`, for `reader`, and looks at how it begins. With `whole`, each write to the pipe that it
@@ -108,7 +144,7 @@ pub fn open(path: &Path, reader: Reader, whole: bool) -> Result<Input, Failure> 
             "{name} is no pipe, so that nothing tells which of its bytes are whole access units; leave out --whole-access-units"
         )));
     }
-    let pipe = whole.then(|| pipe_size(&file));
+    let pipe = whole.then(|| Pipe::new(&file));
     let size = (is_regular && !is_dash(path)).then_some(meta.len());
     let source = Source { file, is_regular, pipe, whole: false };
     let mut input = Input { name, size, source, zeros: 0, head: Vec::new(), given: 0 };
@@ -120,13 +156,6 @@ pub fn open(path: &Path, reader: Reader, whole: bool) -> Result<Input, Failure> 
         }),
         Err(source) => Err(Failure::Input { path: input.name, source }),
     }
-}
-
-/// Bytes that a pipe holds, once it was asked to hold more: access units of half of that come in one piece.
-fn pipe_size(pipe: &File) -> usize {
-    let set = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(CHUNK as i32));
-    let size = fcntl(pipe, FcntlArg::F_GETPIPE_SZ).or(set).ok();
-    size.and_then(|size| usize::try_from(size).ok()).unwrap_or(LEAST_PIPE).min(MAX_PIPE)
 }
 
 impl Input {
@@ -209,9 +238,7 @@ impl Feed for Input {
         if self.source.is_regular || self.zeros > 0 || self.given < self.head.len() {
             return false;
         }
-        let mut polled = [PollFd::new(self.source.file.as_fd(), PollFlags::POLLIN)];
-        // What cannot be polled is read.
-        poll(&mut polled, PollTimeout::ZERO) == Ok(0)
+        is_empty(&self.source.file)
     }
 
     fn is_whole(&self) -> bool {
@@ -219,6 +246,6 @@ impl Feed for Input {
     }
 
     fn chunk(&self) -> usize {
-        self.source.pipe.unwrap_or(0).max(CHUNK)
+        self.source.pipe.as_ref().map_or(0, |pipe| pipe.size).clamp(CHUNK, MAX_PIPE)
     }
 }

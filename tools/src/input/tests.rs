@@ -1,6 +1,7 @@
 //! Each row of the table on bytes made up for it, the commands, and that no HEVC is taken for anything else.
 
 use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
@@ -436,6 +437,28 @@ fn writes_are_whole_where_the_pipe_was_not_full() {
     let written = sender.join().unwrap().unwrap();
     assert_eq!(all, written);
     assert!(wholes.is_empty() || wholes == [written], "in the midst of a write: {wholes:?}");
+}
+
+/// What filled a pipe before it was made larger is not a whole write, though the larger one is far from full.
+#[test]
+fn a_pipe_that_was_full_is_not_whole() {
+    for (bytes, whole) in [(65536, false), (65535, false), (32767, true), (5, true)] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let (reader, mut writer) = (File::from(OwnedFd::from(reader)), File::from(OwnedFd::from(writer)));
+        assert_eq!(fcntl(&reader, FcntlArg::F_GETPIPE_SZ), Ok(65536));
+        writer.write_all(&vec![1; bytes]).unwrap();
+        let mut source =
+            Source { pipe: Some(Pipe::new(&reader)), file: reader, is_regular: false, whole: false };
+        let mut buffer = vec![0; CHUNK];
+        assert_eq!((source.read(&mut buffer).unwrap(), source.whole), (bytes, whole));
+        // It was emptied, and larger since.
+        writer.write_all(&vec![1; 65536]).unwrap();
+        assert_eq!((source.read(&mut buffer).unwrap(), source.whole), (65536, true));
+        // A part of what is there says nothing, nor does the rest.
+        writer.write_all(&[1; 100]).unwrap();
+        assert_eq!((source.read(&mut buffer[..70]).unwrap(), source.whole), (70, false));
+        assert_eq!((source.read(&mut buffer).unwrap(), source.whole), (30, false));
+    }
 }
 
 proptest! {
