@@ -51,7 +51,8 @@ impl EngineLimits {
 
     /// The row of `class` with the shapes of these engines in place of the hardware's.
     pub fn shaped(&self, class: &VideoClass) -> VideoClass {
-        VideoClass { hevc: HevcClass { shapes: self.hevc.shapes, ..class.hevc }, ..*class }
+        let unequal_depths = class.hevc.unequal_depths && self.hevc.unequal_depths;
+        VideoClass { hevc: HevcClass { shapes: self.hevc.shapes, unequal_depths, ..class.hevc }, ..*class }
     }
 }
 
@@ -120,6 +121,7 @@ const ROW: VideoClass = VideoClass {
         scratch_4dc: 0,
         word_11c: 0,
         shapes: Shapes::Documented,
+        unequal_depths: false,
     },
     proven: false,
 };
@@ -156,7 +158,12 @@ pub const VIDEO_CLASSES: &[VideoClass] = &[
         generation: "Hopper",
         keeps_control: true,
         capabilities: HOPPER,
-        hevc: HevcClass { scratch: ScratchSizes::Measured, shapes: Shapes::Measured, ..ROW.hevc },
+        hevc: HevcClass {
+            scratch: ScratchSizes::Measured,
+            shapes: Shapes::Measured,
+            unequal_depths: true,
+            ..ROW.hevc
+        },
         proven: true,
         ..ROW
     },

@@ -347,8 +347,8 @@ impl HostFrame {
         (self.width.div_ceil(sw), self.height.div_ceil(sh))
     }
 
-    /// Appends the window as planes Y, Cb, Cr. Samples above 8 bits become 16-bit little-endian words with the
-    /// sample in the lower bits, as raw video usually has them.
+    /// Appends the window as planes Y, Cb, Cr. 16-bit little-endian words have the sample in the lower bits, as raw
+    /// video usually has them.
     pub fn write_planar(&self, out: &mut Vec<u8>) {
         for plane in 0..3 {
             self.write_plane(plane, out);
@@ -371,7 +371,7 @@ impl HostFrame {
                 (1, 1) => out.extend_from_slice(&samples[..width as usize]),
                 (1, _) => out.extend(samples.iter().step_by(2).take(width as usize)),
                 _ => {
-                    let shift = 16 - u32::from(self.format.bit_depth);
+                    let shift = 16 - u32::from(self.format.depth_of(plane));
                     let words = samples.chunks(2 * components).take(width as usize);
                     out.extend(words.flat_map(|w| (u16::from_le_bytes([w[0], w[1]]) >> shift).to_le_bytes()));
                 }
@@ -388,7 +388,7 @@ mod tests {
     #[test]
     fn planes_are_cropped_and_taken_apart() {
         let frame = HostFrame {
-            format: SurfaceFormat { chroma: Chroma::C420, bit_depth: 8 },
+            format: SurfaceFormat::new(Chroma::C420, 8),
             left: 2,
             top: 2,
             width: 2,
@@ -407,7 +407,7 @@ mod tests {
     fn deep_samples_move_down() {
         let words = |v: &[u16]| v.iter().flat_map(|s| (s << 6).to_le_bytes()).collect::<Vec<u8>>();
         let frame = HostFrame {
-            format: SurfaceFormat { chroma: Chroma::C444, bit_depth: 10 },
+            format: SurfaceFormat::new(Chroma::C444, 10),
             left: 0,
             top: 0,
             width: 2,

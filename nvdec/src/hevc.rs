@@ -380,7 +380,8 @@ fn format(sps: &Sps, pps: &Pps, pictures: &Pictures) -> Format {
 /// Layout of the surfaces of a sequence.
 fn geometry(sps: &Sps) -> SurfaceGeometry {
     let chroma = Chroma::from_chroma_format_idc(sps.chroma_format_idc).expect("checked by the parser");
-    let format = SurfaceFormat { chroma, bit_depth: sps.bit_depth_luma };
+    let format =
+        SurfaceFormat { chroma, bit_depth: sps.bit_depth_luma, chroma_bit_depth: sps.bit_depth_chroma };
     SurfaceGeometry::new(format, sps.pic_width_in_luma_samples, sps.pic_height_in_luma_samples)
 }
 

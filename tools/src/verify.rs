@@ -98,7 +98,7 @@ fn first_wrong_plane(picture: &mut Picture, hash: &PictureHash) -> Option<usize>
     (host.left, host.top) = (0, 0);
     (host.width, host.height) = picture.coded_size;
     let wrong = (0..picture.planes().min(hash.planes.len())).find(|&plane| {
-        let mut hasher = PlaneHasher::new(hash.kind(), picture.host.format.bit_depth);
+        let mut hasher = PlaneHasher::new(hash.kind(), picture.host.format.depth_of(plane));
         let mut bytes = Vec::new();
         picture.host.write_plane(plane, &mut bytes);
         let width = if plane == 0 { picture.coded_size.0 } else { picture.host.chroma_size().0 };

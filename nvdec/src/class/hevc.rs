@@ -22,6 +22,8 @@ pub struct HevcClass {
     pub word_11c: u32,
     /// Which sizes and divisions of pictures it decodes right.
     pub shapes: Shapes,
+    /// Whether it was seen to decode luma and chroma of different depths. Public reports say that no engine does.
+    pub unequal_depths: bool,
 }
 
 /// What an engine that is not the hardware of its class can do with HEVC.
@@ -31,6 +33,8 @@ pub struct HevcLimits {
     pub range_extensions: bool,
     /// Sizes and divisions of pictures that it decodes right: all, if it goes by the standard.
     pub shapes: Shapes,
+    /// Whether it decodes luma and chroma of different depths, if its class does.
+    pub unequal_depths: bool,
 }
 
 /// Sizes of pictures, of their coding tree blocks and tiles. Beyond what it can do an engine writes wrong samples and

@@ -29,7 +29,8 @@ pub(super) const APPLICATION: Application = Application {
 pub(super) const CHROMA: Chroma = Chroma::C420;
 
 /// What is decoded besides.
-pub(super) const LIMITS: HevcLimits = HevcLimits { range_extensions: false, shapes: Shapes::All };
+pub(super) const LIMITS: HevcLimits =
+    HevcLimits { range_extensions: false, shapes: Shapes::All, unequal_depths: false };
 
 /// Engines of one machine share the pictures that they took apart.
 fn share() -> MakeDecoder {

@@ -176,7 +176,7 @@ impl Words<'_> {
             ctb: 1 << self.get(pic::log2_max_luma_coding_block_size),
             tile_columns: self.word(pic::num_tile_columns),
             full_chroma: self.get(pic::chroma_format_idc) > 1,
-            deep: self.get(pic::bit_depth_luma) > 8,
+            deep: self.get(pic::bit_depth_luma).max(self.get(pic::bit_depth_chroma)) > 8,
         }
     }
 }
@@ -341,14 +341,22 @@ fn check_format(w: &Words<'_>, class: &VideoClass) -> Result<SurfaceFormat> {
         return Err(Finding::beyond(pic::chroma_format_idc.name, idc, reason));
     };
     w.within(pic::bit_depth_luma, 8, 15, "bits of a sample")?;
-    w.within(pic::bit_depth_chroma, luma, luma, "the depth of luma")?;
-    if luma > i64::from(capability.depth.1) {
-        let reason = format!("{} engines decode up to {} bits", class.generation, capability.depth.1);
-        return Err(Finding::beyond(pic::bit_depth_luma.name, luma, reason));
+    w.within(pic::bit_depth_chroma, 8, 15, "bits of a sample")?;
+    let depth_of_chroma = w.get(pic::bit_depth_chroma);
+    for (name, depth) in [(pic::bit_depth_luma.name, luma), (pic::bit_depth_chroma.name, depth_of_chroma)] {
+        if depth > i64::from(capability.depth.1) {
+            let reason = format!("{} engines decode up to {} bits", class.generation, capability.depth.1);
+            return Err(Finding::beyond(name, depth, reason));
+        }
+    }
+    if luma != depth_of_chroma && !class.hevc.unequal_depths {
+        let reason =
+            format!("{} engines are not known to decode another depth than that of luma", class.generation);
+        return Err(Finding::beyond(pic::bit_depth_chroma.name, depth_of_chroma, reason));
     }
     let offset = 6 * (luma - 8);
     w.within(pic::init_qp, 0, 51 + offset, "a quantiser counted from -QpBdOffset")?;
-    Ok(SurfaceFormat { chroma, bit_depth: luma as u8 })
+    Ok(SurfaceFormat { chroma, bit_depth: luma as u8, chroma_bit_depth: depth_of_chroma as u8 })
 }
 
 fn check_blocks(w: &Words<'_>) -> Result<()> {
@@ -365,9 +373,13 @@ fn check_blocks(w: &Words<'_>) -> Result<()> {
     w.within(pic::diffCuChromaQpAdjustmentDepth, 0, ctb - min_cb, "as deep as the block sizes go")?;
     w.within(pic::log2_parallel_merge_level, 2, ctb, "4 samples to the coding tree block")?;
     let pcm = w.flag(pic::pcm_enabled_flag);
-    let (depth, least) = if pcm { (w.get(pic::bit_depth_luma), 1) } else { (0, 0) };
-    w.within(pic::pcm_sample_bit_depth_luma, least, depth, "at most that of the samples, 0 without PCM")?;
-    w.within(pic::pcm_sample_bit_depth_chroma, least, depth, "at most that of the samples, 0 without PCM")?;
+    for (pcm_depth, depth) in [
+        (pic::pcm_sample_bit_depth_luma, pic::bit_depth_luma),
+        (pic::pcm_sample_bit_depth_chroma, pic::bit_depth_chroma),
+    ] {
+        let (least, most) = if pcm { (1, w.get(depth)) } else { (0, 0) };
+        w.within(pcm_depth, least, most, "at most that of the samples, 0 without PCM")?;
+    }
     let (least, most) = if pcm { (3, ctb.min(5)) } else { (0, 0) };
     w.within(pic::log2_min_pcm_luma_coding_block_size, least, most, "8 to 32 samples, 0 without PCM")?;
     let least = w.get(pic::log2_min_pcm_luma_coding_block_size);

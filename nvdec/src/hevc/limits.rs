@@ -130,11 +130,11 @@ pub fn check(sps: &Sps, class: &VideoClass) -> Result<()> {
             );
         }
     }
-    if sps.bit_depth_luma != sps.bit_depth_chroma {
+    if sps.bit_depth_luma != sps.bit_depth_chroma && !class.hevc.unequal_depths {
         return refuse(
             "bit_depth_chroma_minus8",
             (sps.bit_depth_chroma - 8).to_string(),
-            format!("surfaces here have one depth, luma has {} bits", sps.bit_depth_luma),
+            format!("it is not known to decode another depth than that of luma, {} bits", sps.bit_depth_luma),
         );
     }
     // The syntax can say 8x8; no profile of version 1 or 2 allows it (A.3.2 to A.3.5).

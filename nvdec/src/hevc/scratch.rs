@@ -49,7 +49,7 @@ impl Shape {
             ctb: sps.ctb_size(),
             tile_columns: pps.tiles.as_ref().map_or(0, |t| t.num_tile_columns),
             full_chroma: sps.chroma_array_type() > 1,
-            deep: sps.bit_depth_luma > 8,
+            deep: sps.bit_depth_luma.max(sps.bit_depth_chroma) > 8,
         }
     }
 

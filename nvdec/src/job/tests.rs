@@ -15,7 +15,7 @@ use crate::testing::{Execution, Machine, pending_uses, pending_write, stream};
 const LONG: Duration = Duration::from_secs(60);
 
 fn surfaces(machine: &Machine, count: usize) -> Vec<Surface> {
-    let format = SurfaceFormat { chroma: Chroma::C420, bit_depth: 8 };
+    let format = SurfaceFormat::new(Chroma::C420, 8);
     let pool = SurfacePool::new(
         machine.context.memory(),
         SurfaceGeometry::new(format, 208, 120),

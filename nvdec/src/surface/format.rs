@@ -41,15 +41,32 @@ impl Rect {
 pub struct SurfaceFormat {
     /// [`Chroma::C420`] or [`Chroma::C444`]; `C422` on classes that decode it.
     pub chroma: Chroma,
-    /// Bits that a sample has, 8..=16. Above 8, samples are 16-bit little-endian words with the sample in the
-    /// upper bits, as in P010 and P016.
+    /// Bits that a sample of luma has, 8..=16. If luma or chroma has more than 8, samples of both are 16-bit
+    /// little-endian words with the sample in the upper bits, as in P010 and P016.
     pub bit_depth: u8,
+    /// Bits that a sample of chroma has, nearly always as many.
+    pub chroma_bit_depth: u8,
 }
 
 impl SurfaceFormat {
+    /// A format of one depth.
+    pub const fn new(chroma: Chroma, bit_depth: u8) -> SurfaceFormat {
+        SurfaceFormat { chroma, bit_depth, chroma_bit_depth: bit_depth }
+    }
+
+    /// Bits that a sample of a plane has: 0 is Y, 1 Cb, 2 Cr.
+    pub fn depth_of(self, plane: usize) -> u8 {
+        if plane == 0 { self.bit_depth } else { self.chroma_bit_depth }
+    }
+
+    /// The depth, if luma and chroma have the same.
+    pub fn one_depth(self) -> Option<u8> {
+        (self.bit_depth == self.chroma_bit_depth).then_some(self.bit_depth)
+    }
+
     /// Bytes of one sample in memory.
     pub fn bytes_per_sample(self) -> u32 {
-        if self.bit_depth > 8 { 2 } else { 1 }
+        if self.bit_depth.max(self.chroma_bit_depth) > 8 { 2 } else { 1 }
     }
 
     /// Luma samples per chroma sample, horizontally and vertically (`SubWidthC`, `SubHeightC`).
@@ -61,9 +78,9 @@ impl SurfaceFormat {
         }
     }
 
-    /// The usual name: NV12, P010, NV24, …
+    /// The usual name: NV12, P010, NV24, …; of 16-bit words where luma and chroma have different depths.
     pub fn name(self) -> &'static str {
-        match (self.chroma, self.bit_depth) {
+        match (self.chroma, self.one_depth().unwrap_or(16)) {
             (Chroma::C420, 8) => "NV12",
             (Chroma::C420, 10) => "P010",
             (Chroma::C420, _) => "P016",
@@ -159,14 +176,14 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
-    const NV12: SurfaceFormat = SurfaceFormat { chroma: Chroma::C420, bit_depth: 8 };
+    const NV12: SurfaceFormat = SurfaceFormat::new(Chroma::C420, 8);
 
     #[test]
     fn plane_sizes() {
         let g = SurfaceGeometry::new(NV12, 1920, 1080);
         assert_eq!((g.luma_pitch, g.luma_lines, g.chroma_pitch, g.chroma_lines), (1920, 1088, 1920, 544));
         assert_eq!(g.bytes(), 3_133_440);
-        let g = SurfaceGeometry::new(SurfaceFormat { chroma: Chroma::C444, bit_depth: 10 }, 416, 240);
+        let g = SurfaceGeometry::new(SurfaceFormat::new(Chroma::C444, 10), 416, 240);
         assert_eq!((g.luma_pitch, g.chroma_pitch, g.chroma_lines), (832, 1664, 256));
     }
 

@@ -185,7 +185,7 @@ impl Frontend for TestCodec {
 
 pub(crate) fn format(width: u8, height: u8) -> Format {
     let (columns, lines) = (u32::from(width), u32::from(height));
-    let nv12 = SurfaceFormat { chroma: Chroma::C420, bit_depth: 8 };
+    let nv12 = SurfaceFormat::new(Chroma::C420, 8);
     Format {
         geometry: SurfaceGeometry::new(nv12, 16 * columns, 16 * lines),
         dpb: DPB + 1,

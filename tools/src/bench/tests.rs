@@ -169,7 +169,7 @@ fn copies_of_surfaces() {
     for (bit_depth, chroma, bytes) in
         [(8, Chroma::C420, 208 * 120 * 3 / 2), (10, Chroma::C444, 208 * 120 * 6)]
     {
-        let format = SurfaceFormat { chroma, bit_depth };
+        let format = SurfaceFormat::new(chroma, bit_depth);
         let options = detile::Options { size: (208, 120), format, pictures: 20, rounds: 2 };
         let result = detile::run(&context, &options).unwrap();
         assert_eq!(result.bytes, bytes);

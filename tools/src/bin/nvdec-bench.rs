@@ -331,7 +331,7 @@ fn run(args: &Arguments, start: Start) -> Result<Exit, Failure> {
                 ChromaChoice::C420 => Chroma::C420,
                 ChromaChoice::C444 => Chroma::C444,
             };
-            let format = SurfaceFormat { chroma, bit_depth: what.depth };
+            let format = SurfaceFormat::new(chroma, what.depth);
             let DetileArgs { size, pictures, rounds, .. } = *what;
             let result = detile::run(&context, &detile::Options { size, format, pictures, rounds })?;
             bench::print(&Machine::of(&context, "detile"), &result, json)

@@ -98,7 +98,7 @@ impl Sink for PngFiles {
 
 /// Writes a picture to `file`, which `path` names in messages, and ends the file.
 pub(super) fn write(path: &Path, mut file: OutputFile, picture: &Picture) -> Result<(), Failure> {
-    let deep = picture.host.format.bit_depth > 8;
+    let deep = picture.host.format.bytes_per_sample() > 1;
     let mut encoder = png::Encoder::new(&mut file, picture.host.width, picture.host.height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(if deep { png::BitDepth::Sixteen } else { png::BitDepth::Eight });
@@ -203,9 +203,12 @@ fn rgb(picture: &Picture) -> Vec<[f32; 3]> {
         .map(|plane| {
             let mut bytes = Vec::new();
             host.write_plane(plane, &mut bytes);
+            // As luma counts.
+            let steps = f32::from(host.format.bit_depth) - f32::from(host.format.depth_of(plane));
+            let value = |sample: u16| f32::from(sample) * steps.exp2();
             match host.format.bytes_per_sample() {
-                1 => bytes.into_iter().map(f32::from).collect(),
-                _ => bytes.chunks_exact(2).map(|b| f32::from(u16::from_le_bytes([b[0], b[1]]))).collect(),
+                1 => bytes.into_iter().map(|byte| value(byte.into())).collect(),
+                _ => bytes.chunks_exact(2).map(|b| value(u16::from_le_bytes([b[0], b[1]]))).collect(),
             }
         })
         .collect();

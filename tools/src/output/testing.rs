@@ -21,7 +21,7 @@ pub(crate) fn picture(index: u64) -> Picture {
         side_data: None,
         hash: None,
         host: HostFrame {
-            format: SurfaceFormat { chroma: Chroma::C420, bit_depth: 8 },
+            format: SurfaceFormat::new(Chroma::C420, 8),
             left: 2,
             top: 2,
             width: 2,
@@ -46,7 +46,7 @@ pub(crate) fn picture_of(
     height: u32,
     planes: [&[u16]; 3],
 ) -> Picture {
-    let format = SurfaceFormat { chroma, bit_depth };
+    let format = SurfaceFormat::new(chroma, bit_depth);
     let store = |samples: &mut dyn Iterator<Item = u16>| -> Vec<u8> {
         match bit_depth {
             8 => samples.map(|s| s as u8).collect(),

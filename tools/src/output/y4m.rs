@@ -39,6 +39,10 @@ impl Sink for Y4m {
             chroma: host.format.chroma,
             bit_depth: host.format.bit_depth,
         };
+        if host.format.one_depth().is_none() {
+            let reason = "y4m has one depth for luma and chroma, these have two; use yuv";
+            return Err(Failure::Format { picture: picture.index, reason: reason.to_owned() });
+        }
         if picture.colour.matrix == 0 && shape.chroma == Chroma::C444 {
             let reason = "the planes are G, B, R (matrix_coeffs 0), for which y4m has no tag; use yuv or png";
             return Err(Failure::Format { picture: picture.index, reason: reason.to_owned() });

@@ -52,14 +52,17 @@ impl SemiPlanar {
 impl Sink for SemiPlanar {
     fn picture(&mut self, picture: &Picture) -> Result<(), Failure> {
         let host = &picture.host;
-        if host.format.chroma != Chroma::C420 || host.format.bit_depth != self.bit_depth {
+        if host.format.chroma != Chroma::C420 || host.format.one_depth() != Some(self.bit_depth) {
+            let depth = match host.format.one_depth() {
+                Some(depth) => format!("{depth}-bit"),
+                None => format!("{}/{}-bit", host.format.bit_depth, host.format.chroma_bit_depth),
+            };
             return Err(Failure::Format {
                 picture: picture.index,
                 reason: format!(
-                    "{} holds {}-bit 4:2:0, this is {}-bit {}; --format yuv holds any",
+                    "{} holds {}-bit 4:2:0, this is {depth} {}; --format yuv holds any",
                     if self.bit_depth == 8 { "nv12" } else { "p010" },
                     self.bit_depth,
-                    host.format.bit_depth,
                     host.format.chroma.names().join(" "),
                 ),
             });

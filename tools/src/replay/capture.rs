@@ -122,8 +122,11 @@ pub struct Picture {
 pub struct SurfaceShape {
     /// `chroma_format_idc`.
     pub chroma_format_idc: u8,
-    /// Bits of a sample.
+    /// Bits of a sample, of luma if chroma has others.
     pub bit_depth: u8,
+    /// Bits of a sample of chroma; `None` for as many as luma has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chroma_bit_depth: Option<u8>,
     /// Width in luma samples.
     pub width: u32,
     /// Height in luma samples.
@@ -142,6 +145,10 @@ impl SurfaceShape {
         SurfaceShape {
             chroma_format_idc: idc,
             bit_depth: geometry.format.bit_depth,
+            chroma_bit_depth: match geometry.format.one_depth() {
+                Some(_) => None,
+                None => Some(geometry.format.chroma_bit_depth),
+            },
             width: geometry.width,
             height: geometry.height,
         }
@@ -150,7 +157,13 @@ impl SurfaceShape {
     /// The format, if there is such a surface.
     pub fn format(&self) -> Option<SurfaceFormat> {
         let chroma = Chroma::from_chroma_format_idc(self.chroma_format_idc)?;
-        (8..=16).contains(&self.bit_depth).then_some(SurfaceFormat { chroma, bit_depth: self.bit_depth })
+        let (bit_depth, chroma_bit_depth) = (self.bit_depth, self.chroma_bit_depth.unwrap_or(self.bit_depth));
+        let is_depth = |depth| (8..=16).contains(&depth);
+        (is_depth(bit_depth) && is_depth(chroma_bit_depth)).then_some(SurfaceFormat {
+            chroma,
+            bit_depth,
+            chroma_bit_depth,
+        })
     }
 
     /// Columns and rows of blocks that have checksums.

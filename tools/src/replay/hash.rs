@@ -71,7 +71,7 @@ mod tests {
     use nvdec::SurfaceFormat;
 
     fn picture(width: u32, height: u32, bit_depth: u8) -> HostFrame {
-        let format = SurfaceFormat { chroma: Chroma::C420, bit_depth };
+        let format = SurfaceFormat::new(Chroma::C420, bit_depth);
         let row = (width * format.bytes_per_sample()) as usize;
         let noise = |n: usize| -> Vec<u8> { (0..n).map(|i| (i * i / 8) as u8).collect() };
         HostFrame {
@@ -90,7 +90,13 @@ mod tests {
     #[test]
     fn a_changed_sample_shows_in_its_block_alone() {
         for depth in [8, 10] {
-            let shape = SurfaceShape { chroma_format_idc: 1, bit_depth: depth, width: 200, height: 136 };
+            let shape = SurfaceShape {
+                chroma_format_idc: 1,
+                bit_depth: depth,
+                chroma_bit_depth: None,
+                width: 200,
+                height: 136,
+            };
             assert_eq!(shape.blocks(), (4, 3));
             let good = picture(200, 136, depth);
             let hashes = PlaneHashes::of(&good);

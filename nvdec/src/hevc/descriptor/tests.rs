@@ -129,6 +129,7 @@ fn describe(picture: &Picture, references: &References) -> [u8; DESCRIPTOR_BYTES
     let format = SurfaceFormat {
         chroma: Chroma::from_chroma_format_idc(sps.chroma_format_idc).unwrap(),
         bit_depth: sps.bit_depth_luma,
+        chroma_bit_depth: sps.bit_depth_chroma,
     };
     let geometry =
         SurfaceGeometry::new(format, sps.pic_width_in_luma_samples, sps.pic_height_in_luma_samples);
@@ -253,7 +254,7 @@ fn offsets_are_doubled_and_signed() {
 #[test]
 fn a_word_behind_the_struct_is_blackwells() {
     let picture = first_picture("x_hdr10");
-    let format = SurfaceFormat { chroma: Chroma::C420, bit_depth: 10 };
+    let format = SurfaceFormat::new(Chroma::C420, 10);
     let geometry = SurfaceGeometry::new(format, 416, 240);
     for class in VIDEO_CLASSES {
         let template = Template::new(&picture.sps, &picture.pps, class, &geometry);

@@ -87,7 +87,7 @@ mod emulated {
     /// A picture's descriptor and tile table, with parameter sets that may differ from the picture's own.
     fn submission(picture: &Picture, sps: &Sps, pps: &Pps, class: &VideoClass) -> (Vec<u8>, Vec<u8>) {
         let chroma = Chroma::from_chroma_format_idc(sps.chroma_format_idc).unwrap();
-        let format = SurfaceFormat { chroma, bit_depth: sps.bit_depth_luma };
+        let format = SurfaceFormat::new(chroma, sps.bit_depth_luma);
         let geometry =
             SurfaceGeometry::new(format, sps.pic_width_in_luma_samples, sps.pic_height_in_luma_samples);
         let template = Template::new(&Arc::new(sps.clone()), &Arc::new(pps.clone()), class, &geometry);
@@ -193,7 +193,7 @@ mod emulated {
         assert!(error.is_unsupported());
         // An engine that lacks nothing of its class may say so.
         const CODECS: &[(Codec, Chroma)] = &[(Codec::Hevc, Chroma::all())];
-        let hevc = HevcLimits { range_extensions: true, shapes: Shapes::Measured };
+        let hevc = HevcLimits { range_extensions: true, shapes: Shapes::Measured, unequal_depths: true };
         let whole = EngineLimits { name: "other", codecs: CODECS, hevc };
         assert!(check_limits(&picture.pps, &picture.sps, class, &whole).is_ok());
     }

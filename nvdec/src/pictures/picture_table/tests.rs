@@ -8,7 +8,7 @@ use crate::surface::{SurfaceFormat, SurfaceGeometry};
 use crate::testing::Machine;
 
 fn surfaces(machine: &Machine, count: usize) -> Vec<Surface> {
-    let format = SurfaceFormat { chroma: Chroma::C420, bit_depth: 8 };
+    let format = SurfaceFormat::new(Chroma::C420, 8);
     let geometry = SurfaceGeometry::new(format, 128, 128);
     let pool = SurfacePool::new(machine.context.memory(), geometry, count, Reuse::First);
     (0..count).map(|_| pool.take().unwrap().unwrap()).collect()

@@ -12,7 +12,7 @@ use crate::testing::{Machine, pending_uses, pending_write};
 const LONG: Duration = Duration::from_secs(60);
 
 fn geometry(bit_depth: u8, chroma: Chroma, width: u32, height: u32) -> SurfaceGeometry {
-    SurfaceGeometry::new(SurfaceFormat { chroma, bit_depth }, width, height)
+    SurfaceGeometry::new(SurfaceFormat::new(chroma, bit_depth), width, height)
 }
 
 fn small() -> SurfaceGeometry {

@@ -13,7 +13,13 @@ fn picture(nal_units: u32) -> Picture {
         engine: "NVDEC2".to_owned(),
         codec: "hevc".to_owned(),
         nal_units,
-        surface: SurfaceShape { chroma_format_idc: 1, bit_depth: 8, width: 416, height: 240 },
+        surface: SurfaceShape {
+            chroma_format_idc: 1,
+            bit_depth: 8,
+            chroma_bit_depth: None,
+            width: 416,
+            height: 240,
+        },
         places: vec![(0, 0), (3, 2)],
         ..Picture::default()
     }
