@@ -256,6 +256,8 @@ struct Judge {
     pictures: Vec<Judged>,
     buffer: Vec<u8>,
     hashed: bool,
+    /// Pictures that were decoded and not put out.
+    kept_back: u64,
 }
 
 impl Consumer for Judge {
@@ -280,7 +282,8 @@ fn judge(context: &Arc<Context>, name: &str, data: &[u8], index: usize) -> Resul
     let mut judge = Judge::default();
     let engine = context.engines()[index % context.engines().len()];
     let settings = Settings { engines: engine.into(), ..Settings::default() };
-    decode(context, name, &mut &*data, settings, &mut judge)?;
+    let summary = decode(context, name, &mut &*data, settings, &mut judge)?;
+    judge.kept_back = summary.statistics.pictures.saturating_sub(summary.pictures);
     Ok(judge)
 }
 
@@ -298,6 +301,11 @@ impl Source {
         let is_whole = |judged: &Judged| judged.integrity.is_exact() && !judged.contradicted;
         if whole.pictures.is_empty() || !whole.pictures.iter().all(is_whole) || !whole.hashed {
             let why = "it has no hashes of its pictures, or is not whole itself".to_owned();
+            return Err(Failure::NothingShown { path: name, why });
+        }
+        if whole.kept_back > 0 {
+            // A damaged stream may put them out, and nothing here would know them.
+            let why = format!("{} of its pictures are decoded and not put out", whole.kept_back);
             return Err(Failure::NothingShown { path: name, why });
         }
         let pictures = whole.pictures.into_iter().map(|judged| (judged.poc, judged.md5)).collect();

@@ -13,8 +13,8 @@ use nvdec_tools::{logger, program};
 
 /// Damages streams in many ways, decodes them, and compares what the decoder says of each picture with what it is.
 ///
-/// The sources are whole, and have hashes of their pictures (decoded picture hash SEI), which decide whether a picture is
-/// wrong; whether it is right is decided by the pictures of the whole stream with the same order count.
+/// The sources are whole, put out all of their pictures, and have hashes of them (decoded picture hash SEI), which decide
+/// whether a picture is wrong; whether it is right is decided by the pictures of the whole stream with the same order count.
 #[derive(Debug, Parser)]
 #[command(name = "nvdec-damage", version, after_long_help = AFTER_HELP)]
 struct Args {
