@@ -51,8 +51,7 @@ impl EngineLimits {
 
     /// The row of `class` with the shapes of these engines in place of the hardware's.
     pub fn shaped(&self, class: &VideoClass) -> VideoClass {
-        let unequal_depths = class.hevc.unequal_depths && self.hevc.unequal_depths;
-        VideoClass { hevc: HevcClass { shapes: self.hevc.shapes, unequal_depths, ..class.hevc }, ..*class }
+        VideoClass { hevc: HevcClass { shapes: self.hevc.shapes, ..class.hevc }, ..*class }
     }
 }
 

@@ -34,6 +34,10 @@ pub fn check_limits(pps: &Pps, sps: &Sps, class: &VideoClass, limits: &EngineLim
         let value = format!("{} ({})", sps.chroma_format_idc, asked.names()[0]);
         return refuse("chroma_format_idc", value, format!("it decodes {}", chroma.names().join(" and ")));
     }
+    if sps.bit_depth_luma != sps.bit_depth_chroma && !limits.hevc.unequal_depths {
+        let limit = format!("it decodes chroma of as many bits as luma, {}", sps.bit_depth_luma);
+        return refuse("bit_depth_chroma_minus8", (sps.bit_depth_chroma - 8).to_string(), limit);
+    }
     if limits.hevc.range_extensions {
         return Ok(());
     }

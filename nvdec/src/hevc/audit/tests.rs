@@ -192,7 +192,7 @@ fn contradictions_are_named() {
         (pic::enable_histogram, 0, 1),
         (pic::slice_ec_mv_type, 0, 2),
         (pic::wrapped_session_key, 2, 1),
-        (pic::bit_depth_chroma, 0, 10),
+        (pic::bit_depth_chroma, 0, 7),
         (pic::log2_min_luma_coding_block_size, 0, 7),
         (pic::log2_max_luma_coding_block_size, 0, 7),
         (pic::log2_min_transform_block_size, 0, 6),

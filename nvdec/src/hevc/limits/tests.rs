@@ -33,7 +33,9 @@ fn limits_are_named() {
     assert_eq!(refused("Hopper", size(64, 136)), Some("pic_width_in_luma_samples"));
     assert_eq!(refused("Hopper", size(72, 40)), None);
     assert_eq!(refused("Hopper", size(8200, 200)), Some("pic_width_in_luma_samples"));
-    assert_eq!(refused("Hopper", |sps| sps.bit_depth_chroma = 10), Some("bit_depth_chroma_minus8"));
+    assert_eq!(refused("Hopper", |sps| sps.bit_depth_chroma = 10), None);
+    assert_eq!(refused("Hopper", |sps| sps.bit_depth_chroma = 13), Some("bit_depth_chroma_minus8"));
+    assert_eq!(refused("Ada", |sps| sps.bit_depth_chroma = 10), Some("bit_depth_chroma_minus8"));
     assert_eq!(refused("Hopper", |sps| sps.chroma_format_idc = 2), Some("chroma_format_idc"));
     let tiny_blocks = |sps: &mut Sps| {
         sps.log2_min_luma_coding_block_size = 3;
@@ -109,8 +111,9 @@ mod emulated {
 
     #[test]
     fn each_absent_tool_is_refused_on_both_sides() {
-        let changes: [(&str, Field, Change); 15] = [
+        let changes: [(&str, Field, Change); 16] = [
             ("chroma_format_idc", pic::chroma_format_idc, |s, _| s.chroma_format_idc = 3),
+            ("bit_depth_chroma_minus8", pic::bit_depth_chroma, |s, _| s.bit_depth_chroma = 10),
             ("transform_skip_rotation_enabled_flag", pic::transformSkipRotationEnableFlag, |s, _| {
                 s.range_extension.transform_skip_rotation_enabled_flag = true;
             }),
