@@ -120,7 +120,7 @@ const ROW: VideoClass = VideoClass {
         scratch_4dc: 0,
         word_11c: 0,
         shapes: Shapes::Documented,
-        unequal_depths: false,
+        unequal_depths: &[],
     },
     proven: false,
 };
@@ -160,7 +160,7 @@ pub const VIDEO_CLASSES: &[VideoClass] = &[
         hevc: HevcClass {
             scratch: ScratchSizes::Measured,
             shapes: Shapes::Measured,
-            unequal_depths: true,
+            unequal_depths: &[(8, 10)],
             ..ROW.hevc
         },
         proven: true,

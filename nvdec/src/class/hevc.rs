@@ -22,8 +22,16 @@ pub struct HevcClass {
     pub word_11c: u32,
     /// Which sizes and divisions of pictures it decodes right.
     pub shapes: Shapes,
-    /// Whether it was seen to decode luma and chroma of different depths. Public reports say that no engine does.
-    pub unequal_depths: bool,
+    /// Bits of luma and of chroma, where they differ, that it was seen to decode in 4:2:0. Public reports say that no
+    /// engine does.
+    pub unequal_depths: &'static [(u8, u8)],
+}
+
+impl HevcClass {
+    /// Whether it was seen to decode these depths together, of each of which it is capable.
+    pub fn decodes_depths(&self, chroma_format_idc: u8, luma: u8, chroma: u8) -> bool {
+        luma == chroma || (chroma_format_idc == 1 && self.unequal_depths.contains(&(luma, chroma)))
+    }
 }
 
 /// What an engine that is not the hardware of its class can do with HEVC.

@@ -349,9 +349,9 @@ fn check_format(w: &Words<'_>, class: &VideoClass) -> Result<SurfaceFormat> {
             return Err(Finding::beyond(name, depth, reason));
         }
     }
-    if luma != depth_of_chroma && !class.hevc.unequal_depths {
+    if !class.hevc.decodes_depths(idc as u8, luma as u8, depth_of_chroma as u8) {
         let reason =
-            format!("{} engines are not known to decode another depth than that of luma", class.generation);
+            format!("{} engines are not known to decode this beside the depth of luma", class.generation);
         return Err(Finding::beyond(pic::bit_depth_chroma.name, depth_of_chroma, reason));
     }
     let offset = 6 * (luma - 8);

@@ -134,11 +134,11 @@ pub fn check(sps: &Sps, class: &VideoClass) -> Result<()> {
             );
         }
     }
-    if sps.bit_depth_luma != sps.bit_depth_chroma && !class.hevc.unequal_depths {
+    if !class.hevc.decodes_depths(sps.chroma_format_idc, sps.bit_depth_luma, sps.bit_depth_chroma) {
         return refuse(
             "bit_depth_chroma_minus8",
             (sps.bit_depth_chroma - 8).to_string(),
-            format!("it is not known to decode another depth than that of luma, {} bits", sps.bit_depth_luma),
+            format!("it is not known to decode this beside luma of {} bits", sps.bit_depth_luma),
         );
     }
     // The syntax can say 8x8; no profile of version 1 or 2 allows it (A.3.2 to A.3.5).

@@ -35,6 +35,9 @@ fn limits_are_named() {
     assert_eq!(refused("Hopper", size(8200, 200)), Some("pic_width_in_luma_samples"));
     assert_eq!(refused("Hopper", |sps| sps.bit_depth_chroma = 10), None);
     assert_eq!(refused("Hopper", |sps| sps.bit_depth_chroma = 13), Some("bit_depth_chroma_minus8"));
+    assert_eq!(refused("Hopper", |sps| sps.bit_depth_luma = 10), Some("bit_depth_chroma_minus8"));
+    let full = |sps: &mut Sps| (sps.chroma_format_idc, sps.bit_depth_chroma) = (3, 10);
+    assert_eq!(refused("Hopper", full), Some("bit_depth_chroma_minus8"));
     assert_eq!(refused("Ada", |sps| sps.bit_depth_chroma = 10), Some("bit_depth_chroma_minus8"));
     assert_eq!(refused("Hopper", |sps| sps.chroma_format_idc = 2), Some("chroma_format_idc"));
     let tiny_blocks = |sps: &mut Sps| {
