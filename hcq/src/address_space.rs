@@ -1,7 +1,7 @@
 //! What buffers, channels and timelines have of a device: its connection to the driver and its one address space.
 
 use std::fmt;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -55,6 +55,8 @@ pub(crate) struct DeviceInner {
     node: OwnedFd,
     pub(crate) client: Arc<RmClient>,
     pub(crate) info: GpuInfo,
+    /// The driver's number of the device, by which exported memory names it.
+    pub(crate) instance: u32,
     va: Mutex<VaAllocator>,
     pub(crate) slots: Slots,
     /// Memory that has no owner any more, and that some queue still works with.
@@ -156,6 +158,7 @@ impl DeviceInner {
             node,
             client,
             info,
+            instance: id.deviceInstance,
             va: Mutex::new(VaAllocator::default()),
             slots: Slots::default(),
             parked: Mutex::default(),
@@ -271,6 +274,11 @@ impl DeviceInner {
         let fd = self.client.mapping_fd(Some(self.info.minor))?;
         let map = self.client.map_usermode(self.device.handle(), &object, fd.as_fd())?;
         Ok(&self.usermode.get_or_init(|| (map, object)).0)
+    }
+
+    /// The node of the GPU, opened for this client.
+    pub(crate) fn node(&self) -> BorrowedFd<'_> {
+        self.node.as_fd()
     }
 
     /// Whether the driver has given the GPU up.

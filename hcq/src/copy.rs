@@ -9,7 +9,7 @@ use nvkernel_sys::engine::{EngineKind, EngineType};
 
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::memory::DeviceBuffer;
+use crate::memory::{DeviceBuffer, Outside};
 use crate::pushbuf::{PushBuffer, SUBCHANNEL_ENGINE};
 use crate::queue::Queue;
 use crate::timeline::{SyncPoint, Timeline};
@@ -238,11 +238,25 @@ impl CopyQueue {
     /// [`Error::OtherDevice`] if a buffer or a wait is of another device, and those of [`Queue::submit`] and
     /// [`Queue::wait_for_room`].
     pub fn submit(&self, waits: &[SyncPoint], commands: impl Borrow<CopyCommands>) -> Result<SyncPoint> {
+        self.submit_with(waits, Outside::default(), commands)
+    }
+
+    /// As [`submit`](Self::submit), and behind words in shared memory or with signals in such: see [`Outside`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`submit`](Self::submit) and [`Queue::submit_with`].
+    pub fn submit_with(
+        &self,
+        waits: &[SyncPoint],
+        outside: Outside<'_>,
+        commands: impl Borrow<CopyCommands>,
+    ) -> Result<SyncPoint> {
         let commands = commands.borrow();
         loop {
             // SAFETY: every address and extent in the commands was checked against a buffer when it was added,
             // and all those buffers are passed along.
-            match unsafe { self.queue.submit(waits, &commands.words, &commands.buffers) } {
+            match unsafe { self.queue.submit_with(waits, outside, &commands.words, &commands.buffers) } {
                 Err(Error::QueueFull { .. }) => self.queue.wait_for_room()?,
                 outcome => return outcome,
             }

@@ -1,8 +1,10 @@
 //! [`Device`]: one GPU of this machine, opened: its identity, engines and classes, and memory on it.
 
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nvkernel_sys::class;
 use nvkernel_sys::ctrl::{self, *};
 use nvkernel_sys::engine::{EngineKind, EngineType};
 use nvkernel_sys::host;
@@ -11,7 +13,7 @@ use zerocopy::FromZeros;
 
 use crate::address_space::{DeviceInner, Placement};
 use crate::boost::Boost;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::{Chip, GpuInfo};
 use crate::kernel::KernelInterface;
 use crate::mapping::Access;
@@ -63,6 +65,17 @@ impl Device {
         })
     }
 
+    /// The compute capability of the chip as compilers write it: 90 for `sm_90`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for a chip that is not known.
+    pub fn compute_capability(&self) -> Result<u32> {
+        let chip = self.chip()?.to_string();
+        class::compute_capability(&chip)
+            .ok_or_else(|| Error::Unsupported(format!("the compute capability of {chip} is not known")))
+    }
+
     /// Marketing name of the GPU.
     pub fn name(&self) -> Result<String> {
         let mut params = NV2080_CTRL_GPU_GET_NAME_STRING_PARAMS::new_zeroed();
@@ -103,7 +116,7 @@ impl Device {
 
     /// Allocates `size` bytes, mapped for the GPU. Fresh GPU memory is not cleared.
     pub fn allocate(&self, size: u64, placement: Placement) -> Result<DeviceBuffer> {
-        DeviceBuffer::allocate(&self.inner, size, placement, Access::ReadWrite, None)
+        DeviceBuffer::allocate_for_caller(&self.inner, size, placement, None)
     }
 
     /// As [`allocate`](Self::allocate), charged to `quota` until the driver has the memory back.
@@ -118,7 +131,7 @@ impl Device {
         placement: Placement,
         quota: &Arc<Quota>,
     ) -> Result<DeviceBuffer> {
-        DeviceBuffer::allocate(&self.inner, size, placement, Access::ReadWrite, Some(quota))
+        DeviceBuffer::allocate_for_caller(&self.inner, size, placement, Some(quota))
     }
 
     /// Host memory for `length` bytes that engines read where they lie. Behind them are `slack` zero bytes, at least,
@@ -129,6 +142,28 @@ impl Device {
     /// [`Error::Rm`](crate::Error::Rm) if there is no memory or the driver refuses to map it.
     pub fn allocate_input(&self, length: usize, slack: u64) -> Result<InputMut> {
         InputMut::allocate(&self.inner, length, slack)
+    }
+
+    /// Memory for the crate's own records, which is never shared.
+    pub(crate) fn allocate_internal(&self, size: u64, placement: Placement) -> Result<DeviceBuffer> {
+        DeviceBuffer::allocate(&self.inner, size, placement, Access::ReadWrite, None)
+    }
+
+    /// Memory that somebody else exported, in this address space: another process or library with
+    /// [`DeviceBuffer::export`], or CUDA with `cuMemExportToShareableHandle`. The whole of what was allocated there at
+    /// once, or its first `size` bytes. The descriptor stays the caller's and may be closed.
+    ///
+    /// Where to find what in it, and whether work of others with it is over, is for the parties to tell each other; the
+    /// driver says nothing of that. Whoever has the memory may write to it at any time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSharedMemory`](crate::Error::NoSharedMemory) if the descriptor is something else,
+    /// [`Error::OtherGpu`](crate::Error::OtherGpu) for memory of another GPU,
+    /// [`Error::TooLarge`](crate::Error::TooLarge) for a `size` that is more than was allocated,
+    /// [`Error::Rm`](crate::Error::Rm) if the driver refuses for another reason.
+    pub fn import(&self, fd: impl AsFd, size: Option<u64>) -> Result<DeviceBuffer> {
+        DeviceBuffer::import(&self.inner, fd.as_fd(), size)
     }
 
     /// Whether `buffer` lies in the address space of this device.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use nvkernel_sys::compute::{self, set_report_semaphore_d};
 use nvkernel_sys::copy::{self, launch_dma};
 use nvkernel_sys::engine::{EngineKind, EngineType};
 use nvkernel_sys::rm::{NV_BSP_ALLOCATION_PARAMETERS, NVB0B5_ALLOCATION_PARAMETERS};
@@ -10,7 +11,7 @@ use nvkernel_sys::{host, host::sem_execute};
 use zerocopy::FromZeros;
 
 use crate::error::{Error, Result};
-use crate::pushbuf::{PushBuffer, SUBCHANNEL_ENGINE, SUBCHANNEL_HOST};
+use crate::pushbuf::{PushBuffer, SUBCHANNEL_COMPUTE, SUBCHANNEL_ENGINE, SUBCHANNEL_HOST};
 use crate::rm::RmObject;
 
 /// A kind of engine.
@@ -31,6 +32,8 @@ pub(crate) struct EngineRow {
 /// code, since they are written with every submission.
 #[derive(Debug)]
 struct Release {
+    /// A method that waits until the work before is done, for engines whose release does not.
+    idle: Option<u32>,
     /// The first of three methods: upper and lower part of the address, and the payload.
     operands: u32,
     /// The method that releases.
@@ -41,7 +44,7 @@ struct Release {
     waking: u32,
 }
 
-static ENGINES: [EngineRow; 2] = [
+static ENGINES: [EngineRow; 3] = [
     EngineRow {
         kind: EngineKind::Nvdec,
         object: |channel, engine, class| {
@@ -53,6 +56,7 @@ static ENGINES: [EngineRow; 2] = [
         subchannel: SUBCHANNEL_ENGINE,
         // No AWAKEN: it costs the engine a seventh of its speed, and its interrupt arrives nowhere.
         release: Release {
+            idle: None,
             operands: video::SEMAPHORE_A,
             execute: video::SEMAPHORE_D,
             quiet: NVDEC_RELEASE,
@@ -70,6 +74,7 @@ static ENGINES: [EngineRow; 2] = [
         },
         subchannel: SUBCHANNEL_ENGINE,
         release: Release {
+            idle: None,
             operands: copy::SET_SEMAPHORE_A,
             execute: copy::LAUNCH_DMA,
             quiet: COPY_RELEASE | launch_dma::INTERRUPT_TYPE.of(launch_dma::INTERRUPT_TYPE_NONE),
@@ -77,12 +82,31 @@ static ENGINES: [EngineRow; 2] = [
         },
         interrupts: true,
     },
+    EngineRow {
+        kind: EngineKind::Graphics,
+        object: |channel, _, class| channel.client().alloc_plain(channel, class),
+        subchannel: SUBCHANNEL_COMPUTE,
+        release: Release {
+            // Without it the release was seen while grids before it were still at work.
+            idle: Some(compute::WAIT_FOR_IDLE),
+            operands: compute::SET_REPORT_SEMAPHORE_A,
+            execute: compute::SET_REPORT_SEMAPHORE_D,
+            quiet: COMPUTE_RELEASE,
+            waking: COMPUTE_RELEASE,
+        },
+        // No AWAKEN: with it the engine needs 70 µs for a submission, else 2.
+        interrupts: false,
+    },
 ];
 
 const NVDEC_RELEASE: u32 = semaphore_d::STRUCTURE_SIZE.of(semaphore_d::STRUCTURE_SIZE_FOUR)
     | semaphore_d::OPERATION.of(semaphore_d::OPERATION_RELEASE);
 const COPY_RELEASE: u32 = launch_dma::FLUSH_ENABLE.of(1)
     | launch_dma::SEMAPHORE_TYPE.of(launch_dma::SEMAPHORE_TYPE_RELEASE_FOUR_WORD_SEMAPHORE);
+
+/// Without FLUSH_DISABLE: what was written before can be seen with it.
+const COMPUTE_RELEASE: u32 = set_report_semaphore_d::OPERATION.of(set_report_semaphore_d::OPERATION_RELEASE)
+    | set_report_semaphore_d::STRUCTURE_SIZE.of(set_report_semaphore_d::STRUCTURE_SIZE_FOUR_WORDS);
 
 /// Who is told of a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +133,10 @@ impl EngineRow {
     /// Writes a release by the engine's own class.
     #[inline]
     pub(crate) fn release(&self, pb: &mut PushBuffer, address: u64, payload: u32, wake: Wake) {
-        let Release { operands, execute, quiet, waking } = self.release;
+        let Release { idle, operands, execute, quiet, waking } = self.release;
+        if let Some(idle) = idle {
+            pb.method(self.subchannel, idle, 0);
+        }
         pb.methods(self.subchannel, operands, &[(address >> 32) as u32, address as u32, payload]);
         pb.method(self.subchannel, execute, if wake == Wake::Sleepers { waking } else { quiet });
     }
@@ -153,6 +180,10 @@ mod tests {
             words(EngineKind::Copy, Wake::Sleepers),
             [0x2003_8090, 0x12, 0x3456_7890, 7, 0x2001_80c0, 0x54]
         );
+        // WAIT_FOR_IDLE; SET_REPORT_SEMAPHORE_A to D: release, four words.
+        let compute = [0x2001_2044, 0, 0x2004_26c0, 0x12, 0x3456_7890, 7, 0];
+        assert_eq!(words(EngineKind::Graphics, Wake::Nothing), compute);
+        assert_eq!(words(EngineKind::Graphics, Wake::Sleepers), compute);
     }
 
     #[test]
@@ -165,7 +196,7 @@ mod tests {
 
     #[test]
     fn other_engines_are_refused_by_name() {
-        let engine = EngineType::of(EngineKind::Graphics, 0).unwrap();
+        let engine = EngineType::of(EngineKind::Ofa, 0).unwrap();
         let error = EngineRow::of(engine).unwrap_err().to_string();
         assert!(error.contains(&engine.to_string()), "{error}");
     }

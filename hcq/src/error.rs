@@ -6,6 +6,7 @@ use std::time::Duration;
 use nvkernel_sys::engine::EngineType;
 use nvkernel_sys::status::RmStatus;
 
+use crate::compute::{CubinError, LaunchError};
 use crate::fault::ChannelFault;
 
 /// The result of every fallible call of this crate.
@@ -122,6 +123,39 @@ pub enum Error {
         /// The device of the queue.
         wanted: String,
     },
+    /// Memory that was not allocated by [`Device::allocate`](crate::Device::allocate) was to be given to others.
+    #[error("{what} cannot be exported: {why}")]
+    NotShareable {
+        /// The memory.
+        what: String,
+        /// What to do instead.
+        why: &'static str,
+    },
+    /// A descriptor to be imported is none of memory that the driver exported: a pipe, a file, a socket, a dma-buf, or
+    /// a node of the driver that carries nothing.
+    #[error("the descriptor holds no memory that an NVIDIA driver exported ({status})")]
+    NoSharedMemory {
+        /// What the driver said to it.
+        status: RmStatus,
+    },
+    /// Memory to be imported lies on another GPU of the machine.
+    #[error("the memory was exported from device {given}, this one is device {wanted}")]
+    OtherGpu {
+        /// Device instance that it was exported from, as the driver counts them.
+        given: u32,
+        /// Device instance that was to import it.
+        wanted: u32,
+    },
+    /// No [`SharedWord`](crate::SharedWord) can lie there: it takes 16 bytes of a buffer at a multiple of 16.
+    #[error(
+        "no room for a semaphore record of 16 bytes, aligned to 16, at {offset} of a buffer of {size} bytes"
+    )]
+    NoWord {
+        /// Where it was to lie.
+        offset: u64,
+        /// Size of the buffer.
+        size: u64,
+    },
     /// A command that writes to an [`Input`](crate::Input), which engines may only read.
     #[error("{what} would write to {target}, which engines may only read")]
     ReadOnly {
@@ -139,6 +173,17 @@ pub enum Error {
         engine: EngineType,
         /// Value of the oldest submission that is not finished.
         oldest: u64,
+    },
+    /// A cubin that cannot be loaded.
+    #[error("{0}")]
+    Cubin(#[from] CubinError),
+    /// A kernel that cannot be launched so.
+    #[error("kernel {kernel}: {error}")]
+    Launch {
+        /// Its entry symbol.
+        kernel: String,
+        /// Why.
+        error: LaunchError,
     },
     /// An allocation would exceed the [`Quota`](crate::Quota) that it is charged to.
     #[error("{size} bytes exceed a quota of {limit}, of which {charged} are taken")]

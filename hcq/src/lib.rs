@@ -17,6 +17,8 @@ mod address_space;
 mod boost;
 mod channel;
 #[allow(unsafe_code)]
+pub mod compute;
+#[allow(unsafe_code)]
 pub mod copy;
 mod device;
 mod engine;
@@ -43,6 +45,10 @@ mod va;
 
 pub use address_space::Placement;
 pub use boost::Boost;
+pub use compute::{
+    Arguments, ComputeCommands, ComputeFault, ComputeQueue, Cubin, CubinError, Kernel, Launch, LaunchError,
+    Module,
+};
 pub use copy::{BlockLinearPlane, CopyCommands, CopyQueue, PitchPlane};
 pub use device::Device;
 pub use error::{Error, Result, descriptor_advice};
@@ -51,6 +57,7 @@ pub use gpu::{Chip, GpuInfo, enumerate};
 pub use kernel::{KernelInterface, LinuxKernel, Node};
 pub use mapping::{LINE, prefetch};
 pub use memory::{DeviceBuffer, Input, InputMut, View, allocation_size, load_lines};
+pub use memory::{Exported, Outside, SharedWord, WordPoint};
 pub use nvkernel_sys::engine::{EngineKind, EngineType};
 pub use nvkernel_sys::layout::DriverVersion;
 pub use profile::{Profiler, Span};
@@ -58,4 +65,4 @@ pub use pushbuf::{Method, PushBuffer};
 pub use queue::Queue;
 pub use quota::Quota;
 pub use rm::RmClient;
-pub use timeline::{Patience, SyncPoint, Timeline};
+pub use timeline::{AwaitedWord, Patience, SyncPoint, Timeline};

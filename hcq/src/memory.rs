@@ -1,6 +1,7 @@
 //! [`DeviceBuffer`]: memory that the GPU addresses, in its own memory or in the host's.
 
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use nvkernel_sys::class;
@@ -18,8 +19,12 @@ use crate::rm::RmObject;
 
 #[allow(unsafe_code)]
 mod input;
+mod share;
+mod word;
 
 pub use input::{Input, InputMut};
+pub use share::Exported;
+pub use word::{Outside, SharedWord, WordPoint};
 
 const KIB4: u64 = 4 << 10;
 const KIB64: u64 = 64 << 10;
@@ -41,6 +46,18 @@ pub fn allocation_size(size: u64, placement: Placement) -> u64 {
     size.max(1).checked_next_multiple_of(page_size(size, placement)).unwrap_or(u64::MAX)
 }
 
+/// Whose memory an allocation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The crate's own: rings, push buffers, semaphores, inputs. Whoever could write there could have engines do
+    /// anything, so no one else is ever given it.
+    Internal,
+    /// That of a caller, who may give it to others.
+    Caller,
+    /// Somebody else's, who gave it to us.
+    Imported,
+}
+
 /// One allocation: an RM memory object, mapped into the device's address space for as long as it lives, and for as long
 /// as queues work with it.
 #[derive(Debug)]
@@ -50,11 +67,25 @@ struct Allocation {
     device: Arc<DeviceInner>,
     placement: Placement,
     access: Access,
+    purpose: Purpose,
+    /// Whether others may have it, or had it.
+    exported: AtomicBool,
     address: u64,
     size: u64,
     users: LastUses,
     /// Declared behind the memory, to end when the driver has that back.
     charge: Option<Arc<Charge>>,
+}
+
+/// How an object is mapped.
+#[derive(Clone, Copy, Debug)]
+struct Mapped {
+    placement: Placement,
+    access: Access,
+    purpose: Purpose,
+    size: u64,
+    /// Of its address.
+    alignment: u64,
 }
 
 /// A range of an allocation. Clones share the allocation, which is freed behind the last of them, and behind the work
@@ -73,12 +104,34 @@ impl fmt::Debug for DeviceBuffer {
 }
 
 impl DeviceBuffer {
+    /// Memory for the crate itself.
     pub(crate) fn allocate(
         device: &Arc<DeviceInner>,
         size: u64,
         placement: Placement,
         access: Access,
         quota: Option<&Arc<Quota>>,
+    ) -> Result<Self> {
+        Self::allocate_for(device, size, placement, access, quota, Purpose::Internal)
+    }
+
+    /// Memory for a caller, who may share it.
+    pub(crate) fn allocate_for_caller(
+        device: &Arc<DeviceInner>,
+        size: u64,
+        placement: Placement,
+        quota: Option<&Arc<Quota>>,
+    ) -> Result<Self> {
+        Self::allocate_for(device, size, placement, Access::ReadWrite, quota, Purpose::Caller)
+    }
+
+    fn allocate_for(
+        device: &Arc<DeviceInner>,
+        size: u64,
+        placement: Placement,
+        access: Access,
+        quota: Option<&Arc<Quota>>,
+        purpose: Purpose,
     ) -> Result<Self> {
         device.reclaim();
         let page = page_size(size, placement);
@@ -117,7 +170,19 @@ impl DeviceBuffer {
             }
         };
         let memory = device.client.alloc(Some(&device.device), class, &mut params)?;
-        let address = device.take_address(size, page)?;
+        let what = Mapped { placement, access, purpose, size, alignment: page };
+        Self::map_object(device, memory, what, charge)
+    }
+
+    /// A buffer that is the whole of `memory`, mapped for the GPU.
+    fn map_object(
+        device: &Arc<DeviceInner>,
+        memory: Arc<RmObject>,
+        what: Mapped,
+        charge: Option<Arc<Charge>>,
+    ) -> Result<Self> {
+        let Mapped { placement, access, purpose, size, alignment } = what;
+        let address = device.take_address(size, alignment)?;
         // Without snooping, what the CPU wrote may still sit in its cache when the GPU reads, and vice versa.
         let flags = nvos46_flags::CACHE_SNOOP.of(u32::from(placement == Placement::Sysmem))
             | nvos46_flags::DMA_OFFSET_FIXED.of(1)
@@ -139,6 +204,8 @@ impl DeviceBuffer {
             device,
             placement,
             access,
+            purpose,
+            exported: AtomicBool::new(false),
             address,
             size,
             users: LastUses::default(),
@@ -186,7 +253,7 @@ impl DeviceBuffer {
     }
 
     /// Whether engines may write to the memory.
-    pub(crate) fn is_writable(&self) -> bool {
+    pub fn is_writable(&self) -> bool {
         self.allocation.access == Access::ReadWrite
     }
 

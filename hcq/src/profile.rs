@@ -72,7 +72,7 @@ impl Profiler {
             state.collect();
         }
         if state.free.is_empty() {
-            let memory = self.device.allocate(CHUNK * STAMPS_BYTES, Placement::Sysmem)?;
+            let memory = self.device.allocate_internal(CHUNK * STAMPS_BYTES, Placement::Sysmem)?;
             state.free.extend((0..CHUNK).rev().map(|at| memory.slice(at * STAMPS_BYTES, STAMPS_BYTES)));
         }
         let stamps = state.free.pop().expect("just filled");

@@ -9,8 +9,10 @@ use nvkernel_sys::method::MethodName;
 
 use crate::error::{Error, Result};
 
-/// Subchannel of host methods and of the compute class, by convention of NVIDIA's own users.
+/// Subchannel of host methods.
 pub const SUBCHANNEL_HOST: u8 = 0;
+/// Subchannel of the compute class, by convention of NVIDIA's own users.
+pub const SUBCHANNEL_COMPUTE: u8 = 1;
 /// Subchannel of the engine class of copy and video channels.
 pub const SUBCHANNEL_ENGINE: u8 = 4;
 /// `SET_OBJECT`, method 0 of every class: binds a class to a subchannel.

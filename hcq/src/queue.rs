@@ -14,7 +14,7 @@ use crate::engine::{self, EngineRow, Wake};
 use crate::error::{Error, Result};
 use crate::fault::ChannelFault;
 use crate::in_flight::{MAX_QUEUES, Progress, Slot};
-use crate::memory::DeviceBuffer;
+use crate::memory::{DeviceBuffer, Outside};
 use crate::profile::Profiler;
 use crate::pushbuf::{PushBuffer, SET_OBJECT};
 use crate::timeline::{Patience, SEMAPHORE_BYTES, SyncPoint, Timeline};
@@ -86,7 +86,7 @@ impl Queue {
         // semaphore, ring and push buffers.
         let total = NOTIFIER_BYTES + PAGE + RING_ENTRIES * 8 + PUSH_BYTES;
         let row = EngineRow::of(engine)?;
-        let block = device.allocate(total, Placement::Sysmem)?;
+        let block = device.allocate_internal(total, Placement::Sysmem)?;
         let mut at = 0;
         let mut carve = |size: u64| {
             let part = block.slice(at, size);
@@ -241,6 +241,27 @@ impl Queue {
         commands: &PushBuffer,
         buffers: impl IntoIterator<Item = &'a DeviceBuffer, IntoIter: Clone>,
     ) -> Result<SyncPoint> {
+        // SAFETY: the caller's promise.
+        unsafe { self.submit_with(waits, Outside::default(), commands, buffers) }
+    }
+
+    /// As [`submit`](Self::submit), and behind words in shared memory or with signals in such: see [`Outside`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`submit`](Self::submit); [`Error::OtherDevice`] if a word is in memory of another device,
+    /// [`Error::ReadOnly`] if one to be written is in memory that engines only read.
+    ///
+    /// # Safety
+    ///
+    /// That of [`submit`](Self::submit). Words are kept alive as `buffers` are.
+    pub unsafe fn submit_with<'a>(
+        &self,
+        waits: &[SyncPoint],
+        outside: Outside<'_>,
+        commands: &PushBuffer,
+        buffers: impl IntoIterator<Item = &'a DeviceBuffer, IntoIter: Clone>,
+    ) -> Result<SyncPoint> {
         if cfg!(debug_assertions) {
             for method in commands.decode() {
                 method?;
@@ -253,6 +274,11 @@ impl Queue {
         for wait in waits {
             self.check_device("a sync point", wait.timeline().device())?;
         }
+        let words = outside.waits.iter().chain(outside.signals).map(|point| point.word().buffer());
+        for word in words.clone() {
+            self.check_device("a shared word", word.device())?;
+        }
+        outside.signals.iter().try_for_each(|point| point.word().check_writable())?;
         self.check()?;
         let mut state = self.lock();
         let state = &mut *state;
@@ -272,6 +298,9 @@ impl Queue {
                 state.acquired.push(index);
             }
         }
+        for wait in outside.waits {
+            engine::acquire(&mut state.before, wait.word().buffer().gpu_address(), wait.value());
+        }
         state.behind.clear();
         let row = self.row;
         let stamps = state.profiler.as_ref().map(|profiler| profiler.stamps()).transpose()?;
@@ -280,9 +309,14 @@ impl Queue {
             row.release(&mut state.before, address, value as u32, Wake::Nothing);
             row.release(&mut state.behind, address + SEMAPHORE_BYTES, value as u32, Wake::Nothing);
         }
+        // Before the timeline's: nothing is written behind that, when the memory may be gone.
+        for signal in outside.signals {
+            let address = signal.word().buffer().gpu_address();
+            row.release(&mut state.behind, address, signal.value(), Wake::Nothing);
+        }
         row.release(&mut state.behind, self.timeline.gpu_address(), value as u32, Wake::Sleepers);
-        let words = state.before.words().len() + commands.words().len() + state.behind.words().len();
-        let length = 4 * words as u64;
+        let count = state.before.words().len() + commands.words().len() + state.behind.words().len();
+        let length = 4 * count as u64;
         if length > PUSH_BYTES / 2 {
             return Err(Error::TooLarge { what: "push buffer", size: length, limit: PUSH_BYTES / 2 });
         }
@@ -309,8 +343,10 @@ impl Queue {
         let use_of = |buffer: &DeviceBuffer| buffer.used_until(&self.ending.slot, value);
         buffers.for_each(use_of);
         state.acquired.iter().for_each(|&index| use_of(waits[index].timeline().buffer()));
+        words.for_each(use_of);
         stamps.iter().for_each(|stamps| use_of(stamps.memory()));
-        self.timeline.submitting(value, state.acquired.iter().map(|&index| &waits[index]));
+        let acquired = state.acquired.iter().map(|&index| &waits[index]);
+        self.timeline.submitting(value, acquired, outside.waits);
         self.channel.push(state.put, self.push.gpu_address() + offset, length as usize / 4, doorbell);
         state.bound = true;
         state.put = state.put.wrapping_add(1);
@@ -347,8 +383,18 @@ impl Queue {
     ///
     /// Those of [`submit`](Self::submit).
     pub fn mark(&self) -> Result<SyncPoint> {
+        self.mark_with(&[], Outside::default())
+    }
+
+    /// Submits no work, but waits and signals: so a word is written when points of whatever queues of the device are
+    /// reached, and work for other queues waits for a word.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`submit_with`](Self::submit_with).
+    pub fn mark_with(&self, waits: &[SyncPoint], outside: Outside<'_>) -> Result<SyncPoint> {
         // SAFETY: no command, hence no address.
-        unsafe { self.submit(&[], &PushBuffer::new(), []) }
+        unsafe { self.submit_with(waits, outside, &PushBuffer::new(), []) }
     }
 }
 

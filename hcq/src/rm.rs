@@ -22,6 +22,8 @@ use crate::error::{Error, Result};
 use crate::kernel::{KernelInterface, Node, UsermodeRegisters};
 use crate::mapping::Mapping;
 
+mod share;
+
 /// RM copies its own size of the parameter struct in and out of RM_ALLOC whatever the caller declares, so
 /// the buffer is larger than any of them.
 const ALLOC_PARAMS_BYTES: usize = 4096;

@@ -16,7 +16,7 @@ use crate::event::OsEvent;
 use crate::fault::ChannelFault;
 use crate::in_flight::{MAX_QUEUES, Progress};
 use crate::kernel::EventWait;
-use crate::memory::DeviceBuffer;
+use crate::memory::{DeviceBuffer, WordPoint};
 
 /// Bytes of a semaphore record: payload at 0, time stamp in nanoseconds at 8.
 pub const SEMAPHORE_BYTES: u64 = 16;
@@ -76,6 +76,23 @@ struct Waits {
     /// In order of submission. Timelines are numbers of those above: to count references for each submission would take
     /// instructions that wait for all stores before them.
     acquires: VecDeque<Acquire>,
+    /// Of words that are no timeline's: submission, and the word. In order as well.
+    words: VecDeque<(u64, AwaitedWord)>,
+}
+
+/// A [`SharedWord`](crate::SharedWord) that a queue waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AwaitedWord {
+    /// Its GPU address, by which to find it: that of its [`buffer`](crate::SharedWord::buffer).
+    pub address: u64,
+    /// The value that it has to reach.
+    pub value: u32,
+}
+
+impl From<&WordPoint> for AwaitedWord {
+    fn from(point: &WordPoint) -> AwaitedWord {
+        AwaitedWord { address: point.word().buffer().gpu_address(), value: point.value() }
+    }
 }
 
 /// A submission's wait for another timeline.
@@ -194,9 +211,21 @@ impl Timeline {
         let _ = self.channel.set(Arc::downgrade(channel));
     }
 
-    /// Notes that a submission is about to release `value` behind acquires of points of other timelines.
-    pub(crate) fn submitting<'a>(&self, value: u64, acquires: impl Iterator<Item = &'a SyncPoint>) {
+    /// Notes that a submission is about to release `value` behind acquires of points of other timelines, and of words
+    /// that are none's.
+    pub(crate) fn submitting<'a>(
+        &self,
+        value: u64,
+        acquires: impl Iterator<Item = &'a SyncPoint>,
+        words: &[WordPoint],
+    ) {
         let mut acquires = acquires.peekable();
+        if !words.is_empty() {
+            let mut waits = self.waits();
+            let reached = self.reached.load(Ordering::Relaxed);
+            while waits.words.pop_front_if(|(submission, _)| *submission <= reached).is_some() {}
+            waits.words.extend(words.iter().map(|point| (value, AwaitedWord::from(point))));
+        }
         if acquires.peek().is_some() {
             let mut waits = self.waits();
             let reached = self.reached.load(Ordering::Relaxed);
@@ -212,6 +241,15 @@ impl Timeline {
 
     fn waits(&self) -> MutexGuard<'_, Waits> {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The words outside that the submission waits for which comes next on the timeline, whether they were written
+    /// meanwhile or not; none if it waits for none, or if there is none. For a queue that has
+    /// [stalled](Error::Stalled): then it stands at one of them, or in its work behind them.
+    pub fn waits_outside(&self) -> Vec<AwaitedWord> {
+        let next = self.reached() + 1;
+        let waits = self.waits();
+        waits.words.iter().filter(|(submission, _)| *submission == next).map(|(_, word)| *word).collect()
     }
 
     /// A number that no other timeline of this process has.

@@ -159,11 +159,11 @@ fn controls_check_size_object_and_command() {
     (info.fbInfoListSize, info.fbInfoList) = (2, at);
     raw.control(raw.subdevice, &ctrl::NV2080_CTRL_CMD_FB_GET_INFO, &mut info).unwrap();
     assert_eq!((words[1], words[1] - words[3]), (143_771 << 10, 4 << 10));
-    words[..2].copy_from_slice(&[3, 0]);
+    words[..6].copy_from_slice(&[7, 0, 8, 0, 9, 0]);
     let mut info = NV0041_CTRL_GET_SURFACE_INFO_PARAMS::new_zeroed();
-    (info.surfaceInfoListSize, info.surfaceInfoList) = (1, at);
+    (info.surfaceInfoListSize, info.surfaceInfoList) = (3, at);
     raw.control(memory, &ctrl::NV0041_CTRL_CMD_GET_SURFACE_INFO, &mut info).unwrap();
-    assert_eq!(words[1], 1024);
+    assert_eq!((words[1], words[3], words[5]), (1024, 0, 2), "units of 4 KiB, attributes, GPU memory");
 }
 
 #[test]
@@ -420,4 +420,15 @@ proptest! {
         drop((raw, block));
         prop_assert_eq!(kernel.usage(), Usage::default());
     }
+}
+
+/// What safe code cannot do: a number that no descriptor has.
+#[test]
+fn a_closed_descriptor_is_not_imported() {
+    let kernel = machine();
+    let device = hcq::Device::open(std::sync::Arc::new(kernel.clone()), 0).unwrap();
+    // SAFETY: it is only ever a number here; no such descriptor is open, nor will be.
+    let closed = unsafe { std::os::fd::BorrowedFd::borrow_raw(999_999) };
+    let error = device.import(closed, None).unwrap_err();
+    assert!(matches!(error, hcq::Error::NoSharedMemory { .. }), "{error}");
 }

@@ -5,7 +5,7 @@
 
 mod chip;
 
-pub use chip::{ChipArchitecture, architecture, chip_name};
+pub use chip::{ChipArchitecture, architecture, chip_name, compute_capability};
 
 /// GPU families in order of age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -142,6 +142,16 @@ pub const NV2080_CTRL_PERF_BOOST_DURATION_MAX: u32 = 3600;
 pub const NV2080_CTRL_PERF_BOOST_DURATION_INFINITE: u32 = 0xffff_ffff;
 /// `type` of [`NV0000_CTRL_OS_UNIX_EXPORT_OBJECT`]: an object of the resource manager.
 pub const NV0000_CTRL_OS_UNIX_EXPORT_OBJECT_TYPE_RM: u32 = 1;
+/// `index` of [`NV0041_CTRL_SURFACE_INFO`]: the physical size in units of 4 KiB (ctrl0041.h).
+pub const SURFACE_INFO_PHYS_SIZE: u32 = 7;
+/// `index` of [`NV0041_CTRL_SURFACE_INFO`]: the attributes that it was allocated with (ctrl0041.h).
+pub const SURFACE_INFO_PHYS_ATTR: u32 = 8;
+/// `index` of [`NV0041_CTRL_SURFACE_INFO`]: the kind of memory (ctrl0041.h).
+pub const SURFACE_INFO_ADDR_SPACE_TYPE: u32 = 9;
+/// Data of [`SURFACE_INFO_ADDR_SPACE_TYPE`]: host memory (NV0000_CTRL_CMD_CLIENT_GET_ADDR_SPACE_TYPE_SYSMEM, ctrl0000client.h).
+pub const ADDR_SPACE_TYPE_SYSMEM: u32 = 1;
+/// Data of [`SURFACE_INFO_ADDR_SPACE_TYPE`]: memory of the GPU (NV0000_CTRL_CMD_CLIENT_GET_ADDR_SPACE_TYPE_VIDMEM).
+pub const ADDR_SPACE_TYPE_VIDMEM: u32 = 2;
 /// `index` of [`NV2080_CTRL_FB_INFO`]: free memory of the GPU, in KiB (ctrl2080fb.h).
 pub const NV2080_CTRL_FB_INFO_INDEX_HEAP_FREE: u32 = 0x16;
 /// `flags` of [`NV2080_CTRL_GPU_GET_GID_INFO_PARAMS`]: SHA-1 of the UUID as 16 bytes instead of text.

@@ -1,5 +1,6 @@
 //! What is tested, whatever it runs on. A body panics when it does not hold.
 
+pub mod compute;
 pub mod copy;
 pub mod decode;
 pub mod device;

@@ -9,6 +9,7 @@ use nvdec::Context;
 
 pub mod bodies;
 pub mod engine;
+pub mod kernels;
 pub mod player;
 pub mod streams;
 
@@ -63,6 +64,7 @@ impl Machine {
         let factory = recorder.clone();
         let builder = EmulatedKernel::builder()
             .gpu(gpu)
+            .with_kernels(kernels::models())
             .with_engine_factory(EngineKind::Nvdec, move |_, class| Box::new(factory.engine(class)));
         Machine { kernel: builder.build().unwrap_or_else(|e| panic!("{e}")), recorder }
     }
@@ -104,6 +106,10 @@ macro_rules! for_each_body {
             }
             copy {
                 any_length_and_alignment, fills_repeat, batches_go_through_many_engines, what_does_not_fit_is_refused,
+            }
+            compute {
+                kernels_run, kernels_are_waited_for, kernels_see_what_others_write, launches_do_not_mix,
+                bad_launches_are_refused,
             }
             timeline {
                 values_grow_by_one, a_ring_and_its_memory_wrap, queues_wait_for_each_other,

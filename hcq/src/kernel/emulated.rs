@@ -18,9 +18,10 @@
 //!
 //! # What is not modelled
 //!
-//! Caches (host memory mapped without snooping works here and not there), page kinds, compression, MIG,
-//! confidential computing, UVM, event queues with data, timing. Compute, JPEG and optical flow objects can be
-//! allocated and fault at their first method unless an engine is attached.
+//! Caches but those of compute launches (host memory mapped without snooping works here and not there), page kinds, compression, MIG,
+//! confidential computing, UVM, event queues with data, timing. Machine code of compute kernels is not executed: a
+//! [`KernelModel`] stands for it ([`Builder::with_kernels`]). JPEG and optical flow objects can be allocated and fault
+//! at their first method unless an engine is attached.
 
 use std::any::Any;
 use std::fmt;
@@ -44,6 +45,8 @@ mod model;
 mod rm;
 mod sync;
 
+pub use engines::compute::cubin::CubinError;
+pub use engines::compute::kernels::{Grid, KernelModel};
 pub use engines::engine::{Engine, EngineContext};
 pub use engines::fault::EngineFault;
 pub use faults::Faults;
@@ -52,6 +55,7 @@ pub use memory::address_space::{Access, AddressSpace, FaultKind, MmuFault, Tlb};
 pub use memory::semaphore::SemaphoreRecord;
 pub use model::GpuModel;
 
+use engines::compute::kernels::Kernels;
 use engines::registry::{Attached, Attachment, Limits};
 use gpu::Gpu;
 use gpu::fault_plan::FaultPlan;
@@ -68,6 +72,7 @@ pub struct Builder {
     version: DriverVersion,
     gpus: Vec<GpuModel>,
     factories: Vec<Attachment>,
+    kernels: Vec<KernelModel>,
     sysmem: u64,
 }
 
@@ -122,6 +127,13 @@ impl Builder {
         self
     }
 
+    /// Adds models of compute kernels. A launch runs the one whose code lies where the launch says; one of other code
+    /// stops the channel.
+    pub fn with_kernels(mut self, models: impl IntoIterator<Item = KernelModel>) -> Self {
+        self.kernels.extend(models);
+        self
+    }
+
     /// Builds the machine.
     ///
     /// # Errors
@@ -132,7 +144,7 @@ impl Builder {
             self.gpus.push(GpuModel::h200());
         }
         let plan = Arc::new(FaultPlan::default());
-        let attached = Attached::new(self.factories);
+        let attached = Attached::new(self.factories, Kernels::new(self.kernels));
         let gpus = self.gpus.into_iter().enumerate();
         let gpus = gpus.map(|(i, model)| Gpu::new(i, model, plan.clone(), attached.clone()));
         let gpus = gpus.collect::<io::Result<_>>()?;
@@ -190,7 +202,13 @@ impl EmulatedKernel {
 
     /// A machine to be put together.
     pub fn builder() -> Builder {
-        Builder { version: DEFAULT_VERSION, gpus: Vec::new(), factories: Vec::new(), sysmem: DEFAULT_SYSMEM }
+        Builder {
+            version: DEFAULT_VERSION,
+            gpus: Vec::new(),
+            factories: Vec::new(),
+            kernels: Vec::new(),
+            sysmem: DEFAULT_SYSMEM,
+        }
     }
 
     /// Things to go wrong.

@@ -1,6 +1,8 @@
 //! A client that talks ioctls itself, to send what the library never would.
 #![allow(dead_code, unreachable_pub)] // Each test binary uses a part.
 
+pub mod cubin;
+
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -239,11 +241,11 @@ impl Block {
     }
 }
 
-/// A channel on a copy engine, ready for work.
+/// A channel with an engine object, ready for work.
 pub struct RawChannel {
     pub block: Block,
     pub channel: u32,
-    /// Its copy object.
+    /// Its engine object.
     pub object: u32,
     pub token: u32,
     usermode: UsermodeRegisters,
@@ -264,12 +266,26 @@ impl RawChannel {
         engine: EngineType,
         block: Block,
         parent: u32,
-        mut params: NV_CHANNEL_ALLOC_PARAMS,
+        params: NV_CHANNEL_ALLOC_PARAMS,
     ) -> RawChannel {
-        let channel = raw.alloc(parent, 0, HOPPER_CHANNEL_GPFIFO_A, &mut params).unwrap();
-        let mut params = NVB0B5_ALLOCATION_PARAMETERS::new_zeroed();
-        (params.version, params.engineType) = (1, engine.0);
-        let object = raw.alloc(channel, 0, HOPPER_DMA_COPY_A, &mut params).unwrap();
+        RawChannel::with_object(raw, engine, block, (parent, HOPPER_CHANNEL_GPFIFO_A), params, |channel| {
+            let mut params = NVB0B5_ALLOCATION_PARAMETERS::new_zeroed();
+            (params.version, params.engineType) = (1, engine.0);
+            raw.alloc(channel, 0, HOPPER_DMA_COPY_A, &mut params).unwrap()
+        })
+    }
+
+    /// The same, of a class, with an engine object that the caller allocates on it.
+    pub fn with_object(
+        raw: &Raw,
+        engine: EngineType,
+        block: Block,
+        (parent, class): (u32, u32),
+        mut params: NV_CHANNEL_ALLOC_PARAMS,
+        object: impl FnOnce(u32) -> u32,
+    ) -> RawChannel {
+        let channel = raw.alloc(parent, 0, class, &mut params).unwrap();
+        let object = object(channel);
         let mut bind = NVA06F_CTRL_BIND_PARAMS::new_zeroed();
         bind.engineType = engine.0;
         raw.control(channel, &ctrl::NVA06F_CTRL_CMD_BIND, &mut bind).unwrap();

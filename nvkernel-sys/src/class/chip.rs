@@ -49,6 +49,30 @@ static ARCHITECTURES: &[ChipArchitecture] = &[
     },
 ];
 
+/// Which code chips execute: chip, and its compute capability as compilers write it (`sm_90`). Of the chips of a family
+/// that are not listed, the last row with the family's name begins their name: GA102 to GA107 are sm_86. From the
+/// tables of CUDA's programming guide.
+static CAPABILITIES: &[(&str, u32)] = &[
+    ("TU1", 75),
+    ("GA100", 80),
+    ("GA10B", 87),
+    ("GA1", 86),
+    ("AD1", 89),
+    ("GH1", 90),
+    ("GB100", 100),
+    ("GB102", 100),
+    ("GB110", 103),
+    ("GB112", 103),
+    ("GB10B", 110),
+    ("GB20B", 121),
+    ("GB2", 120),
+];
+
+/// The compute capability of a chip by its name ([`chip_name`]), such as 90 for `"GH100"`.
+pub fn compute_capability(chip: &str) -> Option<u32> {
+    CAPABILITIES.iter().find(|(prefix, _)| chip.starts_with(prefix)).map(|row| row.1)
+}
+
 /// The architecture with number `number`.
 pub fn architecture(number: u32) -> Option<&'static ChipArchitecture> {
     ARCHITECTURES.iter().find(|a| a.number == number)
@@ -77,6 +101,11 @@ mod tests {
         assert_eq!(chip_name(0x1a0, 3), "GB110");
         assert_eq!(chip_name(0x1b0, 2), "GB202");
         assert_eq!(chip_name(0x190, 9), "AD1xx.0x9");
+        let capability = |architecture, chip| compute_capability(&chip_name(architecture, chip));
+        assert_eq!(capability(0x180, 0), Some(90));
+        assert_eq!((capability(0x170, 0), capability(0x170, 4)), (Some(80), Some(86)));
+        assert_eq!((capability(0x1b0, 2), capability(0x1b0, 0xb)), (Some(120), Some(121)));
+        assert_eq!(capability(0x1c0, 0), None);
         assert_eq!(chip_name(0x1c0, 1), "chip 0x1c0.0x1");
         assert_eq!(architecture(0x180).unwrap().family, "Hopper");
     }

@@ -44,6 +44,30 @@ fn engines_of_an_h200() {
     assert_eq!(device.chip().unwrap().to_string(), "GH100");
 }
 
+/// Every generation whose launch descriptor is known runs kernels, each in its own way; the others say so.
+#[test]
+fn every_generation_runs_kernels() {
+    for model in GpuModel::all() {
+        let name = model.name.clone();
+        let machine = Machine::new(model);
+        let device = machine.backend().device();
+        match hcq::Module::load_any(&device, nvdec_tests::kernels::CUBINS) {
+            Ok(module) => {
+                drop((module, device));
+                nvdec_tests::bodies::compute::kernels_run(&machine.backend());
+                nvdec_tests::bodies::compute::launches_do_not_mix(&machine.backend());
+            }
+            Err(error) => {
+                drop(device);
+                let text = error.to_string();
+                assert!(text.contains("TURING_COMPUTE_A"), "{name}: {text}");
+            }
+        }
+        machine.assert_content(&name);
+        machine.assert_empty(&name);
+    }
+}
+
 /// Every generation of the table takes a stream, each in its own way.
 #[test]
 fn every_generation_decodes() {

@@ -6,8 +6,8 @@
 //!
 //! # What an engine of another kind adds
 //!
-//! A compute engine is a file beside `copy`: a struct that implements [`Engine`], keeps the state that methods set,
-//! and works on the launch method of its class through
+//! An engine, of JPEG say, is a file beside `copy` and `compute`: a struct that implements [`Engine`], keeps the state
+//! that methods set, and works on the launch method of its class through
 //! [`EngineContext::memory`](super::engine::EngineContext::memory), asking
 //! [`EngineContext::is_cancelled`](super::engine::EngineContext::is_cancelled) while it does. Its row is below
 //! already, since the classes can be allocated: its `make` becomes a call of that struct's constructor. Semaphores,
@@ -25,6 +25,9 @@ use std::sync::Arc;
 use nvkernel_sys::class::{self, ClassKind};
 use nvkernel_sys::engine::{EngineKind, EngineType};
 
+use super::compute::ComputeEngine;
+use super::compute::class::ComputeClass;
+use super::compute::kernels::Kernels;
 use super::copy::CopyEngine;
 use super::engine::{Engine, EngineContext};
 use super::fault::EngineFault;
@@ -45,8 +48,8 @@ pub(crate) enum Parameters {
     Ofa,
 }
 
-/// Makes what executes a class; what a program attached to the kind comes with it.
-type Make = fn(class: u32, attached: Option<Box<dyn Engine>>) -> Box<dyn Engine>;
+/// Makes what executes a class; what a program attached to the kind comes with it, and the models of kernels.
+type Make = fn(class: u32, attached: Option<Box<dyn Engine>>, kernels: &Arc<Kernels>) -> Box<dyn Engine>;
 
 /// A kind of engine objects.
 pub(crate) struct EngineClass {
@@ -66,14 +69,17 @@ const ENGINE_CLASSES: &[EngineClass] = &[
         // The graphics runlist is shared with a copy engine.
         engines: &[EngineKind::Copy, EngineKind::DecompressingCopy, EngineKind::Graphics],
         parameters: Parameters::Copy,
-        make: |class, attached| attached.unwrap_or_else(|| Box::new(CopyEngine::new(class))),
+        make: |class, attached, _| attached.unwrap_or_else(|| Box::new(CopyEngine::new(class))),
     },
     EngineClass {
         class: ClassKind::Compute,
         engine: EngineKind::Graphics,
         engines: &[EngineKind::Graphics],
         parameters: Parameters::None,
-        make: attached_alone,
+        make: |class, attached, kernels| match (attached, ComputeClass::of(class)) {
+            (None, Some(row)) => Box::new(ComputeEngine::new(row, kernels.clone())),
+            (attached, _) => attached_alone(class, attached, kernels),
+        },
     },
     EngineClass {
         class: ClassKind::VideoDecoder,
@@ -81,7 +87,7 @@ const ENGINE_CLASSES: &[EngineClass] = &[
         engines: &[EngineKind::Nvdec],
         parameters: Parameters::Bsp,
         // Semaphores are the same for every decoder that is attached.
-        make: |class, attached| Box::new(VideoDecoder::new(class, attached)),
+        make: |class, attached, _| Box::new(VideoDecoder::new(class, attached)),
     },
     EngineClass {
         class: ClassKind::Nvjpg,
@@ -111,14 +117,14 @@ pub(crate) fn executes(engine: EngineKind, class: u32) -> bool {
 }
 
 /// The engine behind an object of `class` on a channel of `engine`.
-pub(crate) fn build(engine: EngineType, class: u32, attached: Option<&Factory>) -> Box<dyn Engine> {
-    let attached = attached.map(|make| make(engine, class));
+pub(crate) fn build(engine: EngineType, class: u32, attached: &Attached) -> Box<dyn Engine> {
+    let own = attached.factory(engine.kind()).map(|make| make(engine, class));
     let make = engine_class(class).map_or(attached_alone as Make, |row| row.make);
-    make(class, attached)
+    make(class, own, &attached.kernels)
 }
 
 /// The engine that a program attached, or one that refuses every method.
-fn attached_alone(class: u32, attached: Option<Box<dyn Engine>>) -> Box<dyn Engine> {
+fn attached_alone(class: u32, attached: Option<Box<dyn Engine>>, _: &Arc<Kernels>) -> Box<dyn Engine> {
     attached.unwrap_or_else(|| Box::new(Unattached { class }))
 }
 
@@ -153,18 +159,21 @@ pub(crate) struct Attachment {
 
 /// Everything attached to a machine; of two for the same kind, the later.
 #[derive(Clone)]
-pub(crate) struct Attached(Arc<Vec<Attachment>>);
+pub(crate) struct Attached {
+    engines: Arc<Vec<Attachment>>,
+    kernels: Arc<Kernels>,
+}
 
 impl Attached {
-    pub(crate) fn new(attachments: Vec<Attachment>) -> Attached {
-        Attached(Arc::new(attachments))
+    pub(crate) fn new(engines: Vec<Attachment>, kernels: Kernels) -> Attached {
+        Attached { engines: Arc::new(engines), kernels: Arc::new(kernels) }
     }
 
     fn of(&self, kind: EngineKind) -> Option<&Attachment> {
-        self.0.iter().rev().find(|attachment| attachment.kind == kind)
+        self.engines.iter().rev().find(|attachment| attachment.kind == kind)
     }
 
-    pub(crate) fn factory(&self, kind: EngineKind) -> Option<&Factory> {
+    fn factory(&self, kind: EngineKind) -> Option<&Factory> {
         self.of(kind).map(|attachment| &attachment.make)
     }
 
@@ -175,7 +184,7 @@ impl Attached {
 
 impl fmt::Debug for Attached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|attachment| attachment.kind)).finish()
+        f.debug_list().entries(self.engines.iter().map(|attachment| attachment.kind)).finish()
     }
 }
 

@@ -188,6 +188,12 @@ impl AddressSpace {
         self.edit(|mappings| mappings.retain(|_, m| !chosen(m.owner)));
     }
 
+    /// Whether anything is mapped in `start..end`.
+    pub(crate) fn maps_any_of(&self, start: u64, end: u64) -> bool {
+        let mappings = self.mappings.read().unwrap_or_else(PoisonError::into_inner);
+        mappings.range(..end).next_back().is_some_and(|(&at, m)| at + m.length > start)
+    }
+
     pub(crate) fn mapping_count(&self) -> usize {
         self.mappings.read().unwrap_or_else(PoisonError::into_inner).len()
     }
@@ -395,6 +401,8 @@ mod tests {
         assert!(space.map_at(0x10_0000, request(&pool, 4096, 1)));
         assert!(space.map_at(0x10_1000, request(&pool, 4096, 2)));
         assert!(!space.map_at(0x10_0800, request(&pool, 4096, 3)), "overlap");
+        assert!(space.maps_any_of(0x10_1fff, 0x10_3000) && space.maps_any_of(0, 0x10_0001));
+        assert!(!space.maps_any_of(0x10_2000, 0x10_3000) && !space.maps_any_of(0, 0x10_0000));
         assert!(!space.map_at((1 << 40) - 4096, request(&pool, 8192, 3)), "beyond the end");
         let data: Vec<u8> = (0..=255).collect();
         space.write(0x10_0f80, &data).unwrap();

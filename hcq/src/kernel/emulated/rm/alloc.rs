@@ -390,7 +390,7 @@ impl Driver {
             routing.has_object = true;
         }
         channel.set_engine(chosen);
-        let engine = registry::build(chosen, request.class, gpu.attached.factory(chosen.kind()));
+        let engine = registry::build(chosen, request.class, &gpu.attached);
         channel.add_object(handle, engine, context);
         client.add(handle, request.parent, request.class, Kind::EngineObject(channel));
         Ok(handle)

@@ -14,7 +14,7 @@ use nvkernel_sys::rm::NvNotification;
 use nvkernel_sys::status::RmStatus;
 
 use super::Driver;
-use super::descriptors::Descriptor;
+use super::descriptors::{Descriptor, Export};
 use super::maps::{add_memory, check_present};
 use super::objects::{Kind, Objects, RmResult};
 use super::user;
@@ -35,10 +35,11 @@ mod fb_info {
 const SLI_INVALID_GPU_COUNT: u32 = 0x1;
 const SLI_GPU_NOT_SUPPORTED: u32 = 0x40;
 
-/// Index of `NV0041_CTRL_SURFACE_INFO` (ctrl0041.h): the physical size in units of 4 KiB.
-const SURFACE_INFO_PHYS_SIZE: u32 = 3;
 /// Lists of queries that are longer are refused.
 const MAX_LIST: u32 = 256;
+
+/// The device instance of what is exported and lies on no GPU (`NV_MAX_DEVICES`).
+const NO_DEVICE: u32 = 32;
 
 /// How long a preemption waits for an engine.
 const PREEMPT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -165,15 +166,17 @@ impl Driver {
                     if state.export.is_some() || state.mapping.is_some() || !state.os_events.is_empty() {
                         return Err(RmStatus::NV_ERR_STATE_IN_USE);
                     }
-                    state.export = Some(memory);
+                    let instance =
+                        client.gpu_of(p.object.hObject).map_or(NO_DEVICE, |gpu| gpu.index() as u32);
+                    state.export = Some(Export { memory, instance });
                     Ok(())
                 })
             }
             cmd if cmd == NV0000_CTRL_CMD_OS_UNIX_IMPORT_OBJECT_FROM_FD.id => {
                 let client = objects.client(request.client, descriptor.session())?;
                 self.typed(request, &NV0000_CTRL_CMD_OS_UNIX_IMPORT_OBJECT_FROM_FD, |p| {
-                    let memory = lock(&self.control_descriptor(p.fd)?.state).export.clone();
-                    let memory = memory.ok_or(RmStatus::NV_ERR_INVALID_ARGUMENT)?;
+                    let export = lock(&self.control_descriptor(p.fd)?.state).export.clone();
+                    let memory = export.ok_or(RmStatus::NV_ERR_INVALID_ARGUMENT)?.memory;
                     let class = match memory.location() {
                         Location::Vidmem => nvkernel_sys::class::NV01_MEMORY_LOCAL_USER,
                         _ => nvkernel_sys::class::NV01_MEMORY_SYSTEM,
@@ -185,10 +188,9 @@ impl Driver {
             }
             cmd if cmd == NV0000_CTRL_CMD_OS_UNIX_GET_EXPORT_OBJECT_INFO.id => {
                 self.typed(request, &NV0000_CTRL_CMD_OS_UNIX_GET_EXPORT_OBJECT_INFO, |p| {
-                    let target = self.control_descriptor(p.fd)?;
-                    if lock(&target.state).export.is_none() {
-                        return Err(RmStatus::NV_ERR_INVALID_ARGUMENT);
-                    }
+                    let export = lock(&self.control_descriptor(p.fd)?.state).export.clone();
+                    p.deviceInstance = export.ok_or(RmStatus::NV_ERR_INVALID_ARGUMENT)?.instance;
+                    p.gpuInstanceId = u32::MAX;
                     (p.maxObjects, p.metadata) = (1, [0; 64]);
                     Ok(())
                 })
@@ -334,8 +336,15 @@ impl Driver {
             return unknown(request);
         }
         self.typed(request, &NV0041_CTRL_CMD_GET_SURFACE_INFO, |p| {
-            answer_list(p.surfaceInfoListSize, p.surfaceInfoList, |index| {
-                (index == SURFACE_INFO_PHYS_SIZE).then_some((memory.size() >> 12) as u32)
+            answer_list(p.surfaceInfoListSize, p.surfaceInfoList, |index| match index {
+                SURFACE_INFO_PHYS_SIZE => Some((memory.size() >> 12) as u32),
+                // What an H200 said of 2 MiB pages that CUDA had allocated; other memory was not asked for.
+                SURFACE_INFO_PHYS_ATTR => Some(0),
+                SURFACE_INFO_ADDR_SPACE_TYPE => Some(match memory.location() {
+                    Location::Vidmem => ADDR_SPACE_TYPE_VIDMEM,
+                    _ => ADDR_SPACE_TYPE_SYSMEM,
+                }),
+                _ => None,
             })
         })
     }

@@ -33,6 +33,14 @@ pub(crate) struct MapContext {
     pub(crate) registers_of: Option<usize>,
 }
 
+/// Memory in a descriptor.
+#[derive(Clone, Debug)]
+pub(crate) struct Export {
+    pub(crate) memory: Arc<Memory>,
+    /// Device instance of the GPU that it was exported from.
+    pub(crate) instance: u32,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct DescriptorState {
     /// The control descriptor that this one was registered to.
@@ -40,7 +48,9 @@ pub(crate) struct DescriptorState {
     /// The one mapping that a descriptor can carry.
     pub(crate) mapping: Option<MapContext>,
     /// Memory exported into the descriptor.
-    pub(crate) export: Option<Arc<Memory>>,
+    pub(crate) export: Option<Export>,
+    /// Memory that the descriptor is a dma-buf of: then it is nothing else, and no node.
+    pub(crate) dma_buf: Option<Arc<Memory>>,
     /// OS events that were attached to it.
     pub(crate) os_events: Vec<OsEvent>,
 }

@@ -4,8 +4,7 @@
 //! is answered with a status in the argument.
 
 use std::io;
-use std::os::fd::AsRawFd;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd};
 use std::sync::Arc;
 
 use nvkernel_sys::class::NV01_EVENT_OS_EVENT;
@@ -47,6 +46,9 @@ impl Driver {
         let Some(descriptor) = self.descriptors.get(fd.as_raw_fd()) else {
             return Err(io::Error::from_raw_os_error(libc::ENODEV));
         };
+        if lock(&descriptor.state).dma_buf.is_some() {
+            return Err(io::Error::from_raw_os_error(libc::ENOTTY));
+        }
         let nr = request & 0xff;
         // The kernel copies the size coded in the request.
         let coded = (request >> 16 & 0x3fff) as usize;
@@ -161,6 +163,12 @@ impl Driver {
                     status(self.fault(&[Call::Ioctl(nr)])?.and_then(|()| self.dup_object(&descriptor, args)));
                 Ok(())
             }),
+            NV_ESC_EXPORT_TO_DMABUF_FD => self.with(arg, nr, |args: &mut nv_ioctl_export_to_dma_buf_fd_t| {
+                args.status = status(
+                    self.fault(&[Call::Ioctl(nr)])?.and_then(|()| self.export_dma_buf(&descriptor, args)),
+                );
+                Ok(())
+            }),
             NV_ESC_RM_ALLOC_MEMORY => self.with(arg, nr, |args: &mut nv_ioctl_nvos02_parameters_with_fd| {
                 // Pinning the caller's pages is not modelled.
                 args.params.status = RmStatus::NV_ERR_NOT_SUPPORTED.0;
@@ -271,6 +279,30 @@ impl Driver {
         let mut state = lock(&descriptor.state);
         let at = state.os_events.iter().position(|event| event.client == args.hClient);
         state.os_events.remove(at.ok_or(RmStatus::NV_ERR_INVALID_EVENT)?);
+        Ok(())
+    }
+
+    /// A dma-buf of one whole object. What the driver does beyond that, several objects and calls that add to a dma-buf,
+    /// is not modelled.
+    fn export_dma_buf(
+        &self,
+        descriptor: &Descriptor,
+        args: &mut nv_ioctl_export_to_dma_buf_fd_t,
+    ) -> RmResult<()> {
+        let mut objects = lock(&self.objects);
+        let client = objects.client(args.hClient, descriptor.session())?;
+        if args.fd != -1 || (args.totalObjects, args.numObjects, args.index) != (1, 1, 0) {
+            return Err(RmStatus::NV_ERR_NOT_SUPPORTED);
+        }
+        let memory = client.memory(args.handles[0])?.clone();
+        let whole = args.offsets[0] == 0 && args.sizes[0] == memory.size() && args.totalSize == memory.size();
+        if !whole {
+            return Err(RmStatus::NV_ERR_INVALID_ARGUMENT);
+        }
+        let fd = self.descriptors.open(descriptor.node()).map_err(|_| RmStatus::NV_ERR_OPERATING_SYSTEM)?;
+        let made = self.descriptors.get(fd.as_raw_fd()).ok_or(RmStatus::NV_ERR_OPERATING_SYSTEM)?;
+        lock(&made.state).dma_buf = Some(memory);
+        args.fd = fd.into_raw_fd();
         Ok(())
     }
 

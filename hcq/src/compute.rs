@@ -1,0 +1,436 @@
+//! [`ComputeQueue`]: kernels on the GPU, from cubins as compilers make them.
+//!
+//! A [`Module`] is a cubin in GPU memory, a [`Kernel`] one of its entries. [`ComputeCommands`] are launches, and a
+//! `ComputeQueue` takes them behind waits, as every queue does.
+//!
+//! A launch is a descriptor (QMD) of the GPU's generation and constant bank 0, which holds the parameters. Both are written to
+//! GPU memory of the queue with each launch, from a template that the kernel has; the GPU is told the descriptor's address.
+//!
+//! ```no_run
+//! use hcq::{Arguments, ComputeCommands, ComputeQueue, Device, LinuxKernel, Module, Placement};
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! let device = Device::open(Arc::new(LinuxKernel::new()), 0)?;
+//! let module = Module::load(&device, &std::fs::read("fill.sm_90.cubin")?)?;
+//! let fill = module.kernel("fill")?;
+//! let buffer = device.allocate(4096, Placement::Sysmem)?;
+//! let mut commands = ComputeCommands::new();
+//! let arguments = Arguments::new().buffer(&buffer).u32(1024).u32(7);
+//! // SAFETY: the kernel writes 1024 words from its pointer on, and nothing else.
+//! unsafe { commands.launch(&fill, [4, 1, 1], [256, 1, 1], 0, arguments) }?;
+//! ComputeQueue::new(&device)?.submit(&[], &commands)?.wait(Duration::from_secs(1))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod cubin;
+mod descriptor;
+mod launch;
+mod module;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nvkernel_sys::class;
+use nvkernel_sys::compute::{self, send_signaling_pcas2_b as pcas};
+use nvkernel_sys::engine::{EngineKind, EngineType};
+
+pub use self::cubin::{Cubin, CubinError, KernelInfo};
+use self::descriptor::{ALIGNMENT, BankLayout, MAX_SIZE};
+pub use self::launch::{Arguments, ComputeCommands, Launch};
+use self::launch::{Step, View};
+pub use self::module::{Kernel, Module};
+use crate::address_space::Placement;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::fault::ChannelFault;
+use crate::memory::{DeviceBuffer, Outside};
+use crate::pushbuf::{PushBuffer, SUBCHANNEL_COMPUTE};
+use crate::queue::Queue;
+use crate::timeline::{SyncPoint, Timeline};
+
+/// Addresses by which code reaches shared and local memory. Nothing may be mapped within 4 GiB from either, so both lie beyond
+/// all addresses that memory has here. The values are tinygrad's.
+const SHARED_WINDOW: u64 = 0x7294_0000_0000;
+const LOCAL_WINDOW: u64 = 0x7293_0000_0000;
+/// Where the stack of a thread ends in its local memory: as tinygrad has it.
+const STACK_TOP: u64 = 0x00ff_fdc0;
+/// GPU memory for descriptors and constant banks of launches in flight. From host memory the GPU takes 6.6 µs for a launch,
+/// from its own 2.3, and the processor writes to it as fast.
+const LAUNCH_BYTES: u64 = 128 << 10;
+/// A descriptor and the bank behind it.
+const DESCRIPTOR_BYTES: u64 = (MAX_SIZE as u64).next_multiple_of(ALIGNMENT);
+
+/// What is known of launches on a compute class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Support {
+    /// Kernels were seen to run on hardware of the class.
+    Proven,
+    /// The launch descriptor is known from public headers.
+    Documented,
+    /// The launch descriptor is not known: kernels cannot be launched.
+    Unknown,
+}
+
+/// What is known of launches on `class`.
+pub fn support(class: u32) -> Support {
+    match descriptor::compute_row(class) {
+        Some(row) if row.proven => Support::Proven,
+        Some(row) if row.layout.is_some() => Support::Documented,
+        _ => Support::Unknown,
+    }
+}
+
+/// Why a kernel cannot be launched so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LaunchError {
+    /// Nothing to do, or more than a GPU takes at once.
+    #[error("a {what} of {sizes:?}, where each is 1 to {most:?}")]
+    Size {
+        /// Grid or block.
+        what: &'static str,
+        /// Sizes given.
+        sizes: [u32; 3],
+        /// Largest sizes.
+        most: [u32; 3],
+    },
+    /// A block with more threads than there are registers for, or than the kernel was compiled for.
+    #[error("blocks of {threads} threads, and of {registers} registers each there can be {most}")]
+    Threads {
+        /// Threads of a block.
+        threads: u32,
+        /// Most that it can have.
+        most: u32,
+        /// Registers of a thread.
+        registers: u32,
+    },
+    /// The kernel was compiled for blocks of one size.
+    #[error("blocks of {block:?}, and the kernel was compiled for {wanted:?}")]
+    Block {
+        /// Threads given.
+        block: [u32; 3],
+        /// Threads wanted.
+        wanted: [u32; 3],
+    },
+    /// More shared memory than a block can have.
+    #[error("{own} bytes of shared memory of its own and {dynamic} of the launch exceed {limit}")]
+    Shared {
+        /// What the kernel has by itself.
+        own: u32,
+        /// What the launch adds.
+        dynamic: u32,
+        /// Most of both.
+        limit: u32,
+    },
+    /// The arguments are not those that the kernel takes.
+    #[error("{given} bytes of arguments, and the kernel takes {wanted}")]
+    Parameters {
+        /// Bytes given.
+        given: usize,
+        /// Bytes wanted.
+        wanted: usize,
+    },
+    /// More arguments and launches in one batch than the queue has memory for.
+    #[error("a batch of launches takes {bytes} bytes, and the queue has {limit}")]
+    Batch {
+        /// Bytes that it takes.
+        bytes: u64,
+        /// Most bytes.
+        limit: u64,
+    },
+    /// A kernel with a stack, for which launches have no memory.
+    #[error(
+        "each thread needs {bytes} bytes of stack, and launches have none: have the compiler keep arrays in registers or shared memory"
+    )]
+    Stack {
+        /// Bytes of a thread.
+        bytes: u32,
+    },
+}
+
+/// Why a compute queue is dead, and what ran on it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ComputeFault {
+    /// The cause, and the address if it was one.
+    pub fault: ChannelFault,
+    /// Kernels of the submissions that were not over, the oldest first: one of the first submission's is the culprit.
+    pub kernels: Vec<String>,
+}
+
+impl std::fmt::Display for ComputeFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.kernels[..] {
+            [] => write!(f, "{}", self.fault),
+            kernels => write!(f, "{}, in or behind kernel {}", self.fault, kernels.join(", ")),
+        }
+    }
+}
+
+/// A queue for kernels, on the graphics engine.
+#[derive(Debug)]
+pub struct ComputeQueue {
+    queue: Arc<Queue>,
+    memory: DeviceBuffer,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Whether the engine was told its windows.
+    is_set_up: bool,
+    /// Bytes of the memory that were taken since the beginning, including what was skipped at its end.
+    head: u64,
+    in_flight: VecDeque<InFlight>,
+    /// Kept to be written into again.
+    words: PushBuffer,
+    bank: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    /// Value of the timeline that completes it.
+    value: u64,
+    /// Where in the memory the submission starts, counted like `State::head`.
+    start: u64,
+    first: Option<Kernel>,
+    others: Vec<Kernel>,
+}
+
+impl State {
+    /// Where `bytes` bytes in a row can be, counted as `head`, when all up to `reached` is over; `None` if there is no room.
+    fn place(&mut self, bytes: u64, reached: u64) -> Option<u64> {
+        while self.in_flight.pop_front_if(|launch| launch.value <= reached).is_some() {}
+        let at = self.head % LAUNCH_BYTES;
+        let start = if at + bytes > LAUNCH_BYTES { self.head + LAUNCH_BYTES - at } else { self.head };
+        match self.in_flight.front() {
+            Some(oldest) if start + bytes > oldest.start + LAUNCH_BYTES => None,
+            _ => Some(start),
+        }
+    }
+}
+
+impl ComputeQueue {
+    /// A queue on the first graphics engine of the GPU.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] if the GPU has no such engine, or none of a class that is known.
+    pub fn new(device: &Device) -> Result<ComputeQueue> {
+        let engines = device.engines_of(EngineKind::Graphics)?;
+        let engine =
+            *engines.first().ok_or_else(|| Error::Unsupported("the GPU has no engine for compute".into()))?;
+        let class = device.pick_class("compute", class::COMPUTE_CLASSES)?;
+        let memory = device.allocate_internal(LAUNCH_BYTES, Placement::Vidmem)?;
+        memory.view()?;
+        Ok(ComputeQueue { queue: Queue::new(device, engine, class)?, memory, state: Mutex::default() })
+    }
+
+    /// The queue below.
+    pub fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    /// The timeline that the queue moves.
+    pub fn timeline(&self) -> &Arc<Timeline> {
+        self.queue.timeline()
+    }
+
+    /// The engine that executes the queue.
+    pub fn engine(&self) -> EngineType {
+        self.queue.engine()
+    }
+
+    /// Why the queue is dead, if it is, with the kernels that were on it.
+    pub fn fault(&self) -> Option<ComputeFault> {
+        let fault = self.queue.fault()?;
+        let over = self.timeline().ended_at().unwrap_or_else(|| self.timeline().reached());
+        let state = self.lock();
+        let left = state.in_flight.iter().filter(|launch| launch.value > over);
+        let kernels = left.flat_map(|launch| launch.first.iter().chain(&launch.others));
+        let kernels = kernels.map(|kernel| kernel.info().name.clone()).collect();
+        Some(ComputeFault { fault, kernels })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Submits a batch behind `waits`. While the queue is full, it waits for the engine, with no lock held.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherDevice`] if a buffer, a kernel or a wait is of another device, [`Error::Launch`] for a batch that is too
+    /// large, and those of [`Queue::submit`] and [`Queue::wait_for_room`].
+    pub fn submit(&self, waits: &[SyncPoint], commands: &ComputeCommands) -> Result<SyncPoint> {
+        self.submit_with(waits, Outside::default(), commands)
+    }
+
+    /// As [`submit`](Self::submit), with words in shared memory that others write, or wait for.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit`](Self::submit).
+    pub fn submit_with(
+        &self,
+        waits: &[SyncPoint],
+        outside: Outside<'_>,
+        commands: &ComputeCommands,
+    ) -> Result<SyncPoint> {
+        self.submit_steps(waits, outside, commands.steps())
+    }
+
+    /// Submits one launch, as [`submit_with`](Self::submit_with) does a batch.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit`](Self::submit), and those of [`ComputeCommands::launch`].
+    ///
+    /// # Safety
+    ///
+    /// As [`ComputeCommands::launch`]: the kernel reads and writes nothing beyond the buffers of the launch.
+    pub unsafe fn launch(
+        &self,
+        waits: &[SyncPoint],
+        outside: Outside<'_>,
+        launch: &Launch<'_>,
+    ) -> Result<SyncPoint> {
+        launch.check()?;
+        self.submit_steps(waits, outside, [Step::Launch(View::lent(launch))].into_iter())
+    }
+
+    fn submit_steps<'a>(
+        &'a self,
+        waits: &[SyncPoint],
+        outside: Outside<'_>,
+        steps: impl Iterator<Item = Step<'a>> + Clone,
+    ) -> Result<SyncPoint> {
+        let bytes: u64 = launches(steps.clone()).map(|launch| bytes_of(launch.kernel)).sum();
+        if bytes > LAUNCH_BYTES / 2 {
+            let first = launches(steps).next();
+            let kernel = first.map_or_else(String::new, |launch| launch.kernel.info().name.clone());
+            return Err(Error::Launch {
+                kernel,
+                error: LaunchError::Batch { bytes, limit: LAUNCH_BYTES / 2 },
+            });
+        }
+        loop {
+            let mut state = self.lock();
+            if let Some(start) = state.place(bytes, self.timeline().reached()) {
+                match self.submit_at(&mut state, (start, bytes), waits, outside, steps.clone()) {
+                    Err(Error::QueueFull { .. }) => {}
+                    outcome => return outcome,
+                }
+            }
+            drop(state);
+            self.queue.wait_for_room()?;
+        }
+    }
+
+    fn submit_at<'a>(
+        &'a self,
+        state: &mut State,
+        (start, bytes): (u64, u64),
+        waits: &[SyncPoint],
+        outside: Outside<'_>,
+        steps: impl Iterator<Item = Step<'a>> + Clone,
+    ) -> Result<SyncPoint> {
+        let State { is_set_up, words, bank, .. } = state;
+        words.clear();
+        if !*is_set_up {
+            set_up(words);
+        }
+        // Counted before anything is written: what counts references waits for all writes before it.
+        let mut kernels = launches(steps.clone()).map(|launch| launch.kernel.clone());
+        let (first, others) = (kernels.next(), kernels.collect());
+        let view = self.memory.view()?;
+        let mut at = start % LAUNCH_BYTES;
+        for step in steps.clone() {
+            let Step::Launch(launch) = step else {
+                words.method(SUBCHANNEL_COMPUTE, compute::WAIT_FOR_IDLE, 0);
+                continue;
+            };
+            let info = launch.kernel.info();
+            let multiprocessor = launch.kernel.multiprocessor();
+            let bank_at = at + DESCRIPTOR_BYTES;
+            let bank_bytes = info.bank.next_multiple_of(16);
+            bank.clear();
+            bank.resize(bank_bytes as usize, 0);
+            fill_bank(bank, &multiprocessor.bank, &launch);
+            for part in multiprocessor.bank.parts_read(bank.len()) {
+                view.copy_in(bank_at as usize + part.start, &bank[part]);
+            }
+            let mut descriptor = launch.kernel.template().clone();
+            descriptor.set_grid(launch.grid, launch.block);
+            let shared = multiprocessor.reserve + info.shared + launch.shared;
+            descriptor.set_shared(shared, multiprocessor);
+            descriptor.set_bank(0, self.memory.gpu_address() + bank_at, bank_bytes);
+            view.copy_in(at as usize, descriptor.bytes());
+            let address = self.memory.gpu_address() + at;
+            words.method(SUBCHANNEL_COMPUTE, compute::SEND_PCAS_A, (address >> 8) as u32);
+            words.method(
+                SUBCHANNEL_COMPUTE,
+                compute::SEND_SIGNALING_PCAS2_B,
+                pcas::PCAS_ACTION.of(pcas::PCAS_ACTION_INVALIDATE_COPY_SCHEDULE),
+            );
+            at += bytes_of(launch.kernel);
+        }
+        let buffers = launches(steps).flat_map(View::memory).chain([&self.memory]);
+        // SAFETY: the descriptors and banks were just written to memory of the queue that nothing in flight uses; what the
+        // kernels do with their arguments is the promise of those who asked for the launches; and all memory is passed along.
+        let point = unsafe { self.queue.submit_with(waits, outside, words, buffers) }?;
+        *is_set_up = true;
+        state.head = start + bytes;
+        state.in_flight.push_back(InFlight { value: point.value(), start, first, others });
+        Ok(point)
+    }
+}
+
+/// Bytes of the queue's memory that a launch takes.
+fn bytes_of(kernel: &Kernel) -> u64 {
+    DESCRIPTOR_BYTES + u64::from(kernel.info().bank).next_multiple_of(ALIGNMENT)
+}
+
+fn launches<'a>(steps: impl Iterator<Item = Step<'a>> + Clone) -> impl Iterator<Item = View<'a>> + Clone {
+    steps.filter_map(|step| match step {
+        Step::Launch(launch) => Some(launch),
+        Step::Barrier => None,
+    })
+}
+
+/// What the engine has to know before the first launch.
+fn set_up(words: &mut PushBuffer) {
+    let split = |address: u64| [(address >> 32) as u32, address as u32];
+    let subchannel = SUBCHANNEL_COMPUTE;
+    words.method(subchannel, compute::INVALIDATE_SKED_CACHES, 0);
+    words.method(subchannel, compute::INVALIDATE_SAMPLER_CACHE_NO_WFI, 0);
+    words.method(subchannel, compute::INVALIDATE_TEXTURE_HEADER_CACHE_NO_WFI, 0);
+    words.methods(subchannel, compute::SET_SHADER_SHARED_MEMORY_WINDOW_A, &split(SHARED_WINDOW));
+    words.methods(subchannel, compute::SET_SHADER_LOCAL_MEMORY_WINDOW_A, &split(LOCAL_WINDOW));
+    use compute::invalidate_shader_caches as caches;
+    words.method(
+        subchannel,
+        compute::INVALIDATE_SHADER_CACHES_NO_WFI,
+        caches::INSTRUCTION.of(1) | caches::GLOBAL_DATA.of(1) | caches::CONSTANT.of(1),
+    );
+}
+
+/// Writes constant bank 0 of a launch.
+fn fill_bank(bank: &mut [u8], layout: &BankLayout, launch: &View<'_>) {
+    let mut put = |at: usize, bytes: &[u8]| {
+        if let Some(to) = bank.get_mut(at..at + bytes.len()) {
+            to.copy_from_slice(bytes);
+        }
+    };
+    if let Some(at) = layout.dimensions {
+        for (index, size) in launch.block.into_iter().chain(launch.grid).enumerate() {
+            put(at + 4 * index, &size.to_le_bytes());
+        }
+    }
+    put(layout.windows, &SHARED_WINDOW.to_le_bytes());
+    put(layout.windows + 8, &LOCAL_WINDOW.to_le_bytes());
+    put(layout.stack_top, &STACK_TOP.to_le_bytes());
+    put(launch.kernel.info().parameters_at as usize, launch.parameters);
+}
