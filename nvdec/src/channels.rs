@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use hcq::{CopyCommands, CopyQueue, Device, EngineKind, EngineType, Patience, Profiler, Queue, SyncPoint};
+use hcq::{
+    ComputeQueue, CopyCommands, CopyQueue, Device, EngineKind, EngineType, Patience, Profiler, Queue,
+    SyncPoint,
+};
 
 use self::lanes::Lanes;
 use crate::class::VideoClass;
@@ -27,24 +30,21 @@ const TRIES: usize = 3;
 /// So many copy engines, the first ones, share their work with graphics.
 const WITH_GRAPHICS: usize = 2;
 
-/// Which copy queue serves a copy. A copy that waits for an engine keeps those behind it waiting, so only copies that wait for
-/// the same engine stand in one queue, and none stands in front of copies that wait for nothing.
+/// Which queue serves a copy, or a launch. One that waits for an engine keeps those behind it waiting, so only those that wait
+/// for the same engine stand in one queue, and none stands in front of what waits for nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum CopyLane {
+pub(crate) enum Lane {
     /// For copies and fills that wait for no engine.
     Free,
     /// For copies of what this engine decodes.
     Behind(EngineType),
 }
 
-impl CopyLane {
+impl Lane {
     /// That of copies which wait for `waits`.
-    pub(crate) fn of(waits: &[SyncPoint]) -> CopyLane {
+    pub(crate) fn of(waits: &[SyncPoint]) -> Lane {
         let engines = waits.iter().filter(|wait| !wait.is_reached()).map(|wait| wait.timeline().engine());
-        engines
-            .filter(|engine| engine.kind() == EngineKind::Nvdec)
-            .min()
-            .map_or(CopyLane::Free, CopyLane::Behind)
+        engines.filter(|engine| engine.kind() == EngineKind::Nvdec).min().map_or(Lane::Free, Lane::Behind)
     }
 }
 
@@ -54,7 +54,8 @@ pub(crate) struct Channels {
     device: Device,
     class: VideoClass,
     /// Declared before those it waits for: what they signal with is freed with them then.
-    copy: Lanes<CopyLane, CopyQueue>,
+    copy: Lanes<Lane, CopyQueue>,
+    compute: Lanes<Lane, Arc<ComputeQueue>>,
     video: Lanes<(EngineType, Priority), Arc<VideoQueue>>,
     /// The copy engines that the copy lanes take in turn.
     copy_engines: Vec<EngineType>,
@@ -74,13 +75,14 @@ impl Channels {
             copy_engines.drain(..WITH_GRAPHICS);
         }
         copy_engines.reverse();
-        let behind = engines.iter().map(|&engine| CopyLane::Behind(engine));
+        let behind = engines.iter().map(|&engine| Lane::Behind(engine));
         let priorities = |&engine| [Priority::Bulk, Priority::Prompt].map(|priority| (engine, priority));
         Ok(Arc::new(Channels {
             device,
             class,
             video: Lanes::new(engines.iter().flat_map(priorities)),
-            copy: Lanes::new([CopyLane::Free].into_iter().chain(behind)),
+            copy: Lanes::new([Lane::Free].into_iter().chain(behind.clone())),
+            compute: Lanes::new([Lane::Free].into_iter().chain(behind)),
             copy_engines,
             profiler: OnceLock::new(),
             largest: AtomicU32::new(0),
@@ -96,7 +98,9 @@ impl Channels {
     /// All queues that there are.
     fn queues(&self) -> Vec<Arc<Queue>> {
         let video = self.video.all().map(|queue| queue.queue().clone());
-        video.chain(self.copy.all().map(|queue| queue.queue().clone())).collect()
+        let copy = self.copy.all().map(|queue| queue.queue().clone());
+        let compute = self.compute.all().map(|queue| queue.queue().clone());
+        video.chain(copy).chain(compute).collect()
     }
 
     /// The queue of `engine`, and whether it is new.
@@ -117,7 +121,7 @@ impl Channels {
     }
 
     /// The copy queue of `lane`.
-    pub(crate) fn copy_queue(&self, lane: CopyLane) -> Result<CopyQueue> {
+    pub(crate) fn copy_queue(&self, lane: Lane) -> Result<CopyQueue> {
         let made = self.copy.get(
             lane,
             |queue| queue.queue(),
@@ -133,19 +137,45 @@ impl Channels {
         Ok(made?.0)
     }
 
+    /// The queue for kernels.
+    pub(crate) fn compute_queue(&self, lane: Lane) -> Result<Arc<ComputeQueue>> {
+        let make = || {
+            let queue = ComputeQueue::new(&self.device)?;
+            queue.queue().profile(self.profiler.get().cloned())?;
+            Ok(Arc::new(queue))
+        };
+        Ok(self.compute.get(lane, |queue| queue.queue(), make)?.0)
+    }
+
     /// Frees the channels that died.
     pub(crate) fn bury(&self) {
         self.video.bury();
         self.copy.bury();
+        self.compute.bury();
     }
 
     /// Submits copies behind `waits`, on the queue that belongs to them; again on a new one should the channel die of others.
     pub(crate) fn submit_copies(&self, waits: &[SyncPoint], commands: &CopyCommands) -> Result<SyncPoint> {
-        let lane = CopyLane::of(waits);
+        let lane = Lane::of(waits);
+        self.tried(|| Ok(self.copy_queue(lane)?.submit(waits, commands)))
+    }
+
+    /// Has a launch submitted that waits for `waits`, likewise.
+    pub(crate) fn submit_launch(
+        &self,
+        waits: &[SyncPoint],
+        submit: impl Fn(&ComputeQueue) -> hcq::Result<SyncPoint>,
+    ) -> Result<SyncPoint> {
+        let lane = Lane::of(waits);
+        self.tried(|| Ok(submit(&*self.compute_queue(lane)?)))
+    }
+
+    /// Submits, and again should the channel have died of what others gave it.
+    fn tried(&self, submit: impl Fn() -> Result<hcq::Result<SyncPoint>>) -> Result<SyncPoint> {
         let mut tries = 0;
         loop {
             tries += 1;
-            match self.copy_queue(lane)?.submit(waits, commands) {
+            match submit()? {
                 Err(error) if tries < TRIES && self.can_be_mended(&error) => {}
                 outcome => return Ok(outcome?),
             }
@@ -229,7 +259,7 @@ impl Channels {
     /// waited for was submitted before, and a queue is taken down once.
     fn mended(&self, wait: impl Fn(Patience) -> hcq::Result<()>) -> hcq::Result<()> {
         let mut outcome = wait(self.patience());
-        for _ in 0..self.video.len() + self.copy.len() {
+        for _ in 0..self.video.len() + self.copy.len() + self.compute.len() {
             match outcome {
                 Err(error @ hcq::Error::Stalled { .. }) if self.can_be_mended(&error) => {
                     outcome = wait(self.patience())

@@ -1,12 +1,15 @@
 //! [`Context`]: one GPU opened for decoding, with what its sessions share.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use hcq::{Boost, CopyQueue, Device, EngineKind, EngineType, InputMut, Placement, Profiler};
+use hcq::{
+    Boost, ComputeQueue, CopyQueue, Device, DeviceBuffer, EngineKind, EngineType, InputMut, Placement,
+    Profiler,
+};
 
-use crate::channels::{Channels, CopyLane};
+use crate::channels::{Channels, Lane};
 use crate::class::{Capability, Chroma, Codec, EngineLimits, Shapes, VIDEO_CLASSES, VideoClass};
 use crate::engines::{EngineSet, Priority};
 use crate::error::{Error, Result};
@@ -17,6 +20,7 @@ use crate::scheduler::share::Share;
 use crate::scheduler::{EngineLoad, Scheduler};
 use crate::surface::format::SurfaceGeometry;
 use crate::surface::pool::{Reuse, Surface, SurfacePool};
+use crate::tensor::kernels::Kernels;
 
 /// A GPU with its video class, up to two queues per engine in use, and copy queues: one for copies that wait for no
 /// engine, and one behind each engine. Sessions share all of them; each is made when first needed.
@@ -29,6 +33,8 @@ pub struct Context {
     limits: Option<EngineLimits>,
     scheduler: Scheduler,
     share: Arc<Share>,
+    /// Loaded when first needed.
+    kernels: OnceLock<Kernels>,
     /// Lasts as long as the context.
     boost: Mutex<Option<Boost>>,
 }
@@ -73,6 +79,7 @@ impl Context {
             limits,
             scheduler: Scheduler::new(engines.iter().copied()),
             share: Share::new(engines),
+            kernels: OnceLock::new(),
             boost: Mutex::default(),
         }))
     }
@@ -117,7 +124,7 @@ impl Context {
     ///
     /// [`Error::Gpu`] if the channel cannot be made.
     pub fn copy_queue(&self) -> Result<CopyQueue> {
-        self.memory.retried(|| self.channels.copy_queue(CopyLane::Free))
+        self.memory.retried(|| self.channels.copy_queue(Lane::Free))
     }
 
     /// The copy queue for copies of what `engine` decodes, which may stand behind what it has not decoded yet.
@@ -126,7 +133,17 @@ impl Context {
     ///
     /// [`Error::Gpu`] if the channel cannot be made.
     pub fn copy_queue_behind(&self, engine: EngineType) -> Result<CopyQueue> {
-        self.memory.retried(|| self.channels.copy_queue(CopyLane::Behind(engine)))
+        self.memory.retried(|| self.channels.copy_queue(Lane::Behind(engine)))
+    }
+
+    /// The queue for kernels, on which tensors are made: what is submitted to it by others comes in between. One whose channel
+    /// died is replaced by the next call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gpu`] if the channel cannot be made.
+    pub fn compute_queue(&self) -> Result<Arc<ComputeQueue>> {
+        self.memory.retried(|| self.channels.compute_queue(Lane::Free))
     }
 
     /// Has the times collected at which the engines work on what sessions submit from now on, and at which the copy engine
@@ -136,7 +153,24 @@ impl Context {
         self.channels.profile()
     }
 
-    /// A surface of the caller's own: mid-grey from the point on that its uses say, and given back when it is dropped.
+    /// GPU memory, or host memory that the GPU sees, for the caller's own kernels and copies. GPU memory counts towards
+    /// the [limit](Self::set_memory_limit). It is not cleared, and goes when the last handle is dropped and all queues
+    /// are done with it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MemoryLimit`] if the limit does not allow it, [`Error::Gpu`] if there is no memory.
+    pub fn allocate(&self, bytes: u64, placement: Placement) -> Result<DeviceBuffer> {
+        let memory = match placement {
+            Placement::Vidmem => self.memory.allocate_own(bytes),
+            Placement::Sysmem => self.memory.staging(bytes, &Arc::default()),
+        };
+        // Whole pages were taken.
+        Ok(memory?.slice(0, bytes))
+    }
+
+    /// A surface of the caller's own: mid-grey when its [pending](Surface::pending) uses are over, and given back when it
+    /// is dropped.
     ///
     /// # Errors
     ///
@@ -266,6 +300,15 @@ impl Context {
             self.scheduler.opened(engine);
         }
         Ok(queue)
+    }
+
+    /// The kernels that make tensors.
+    pub(crate) fn kernels(&self) -> Result<&Kernels> {
+        if let Some(kernels) = self.kernels.get() {
+            return Ok(kernels);
+        }
+        let kernels = self.memory.retried(|| Kernels::load(self.device()))?;
+        Ok(self.kernels.get_or_init(|| kernels))
     }
 
     /// The queues.

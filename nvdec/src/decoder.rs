@@ -20,6 +20,7 @@ use crate::pictures::Pictures;
 use crate::pictures::coded::Application;
 use crate::pictures::info::Times;
 use crate::session::Statistics;
+use crate::surface::format::SurfaceGeometry;
 
 /// Ends the unit before it.
 const START_CODE: [u8; 3] = [0, 0, 1];
@@ -107,6 +108,11 @@ impl Decoder {
     /// the first may make scratch memory grow beyond it.
     pub fn price(&self) -> Option<Price> {
         self.pictures.price()
+    }
+
+    /// How the pictures of the present sequence lie in memory, once its first one told.
+    pub fn geometry(&self) -> Option<SurfaceGeometry> {
+        self.pictures.geometry()
     }
 
     /// Surfaces that the present sequence has taken memory for so far.

@@ -39,6 +39,7 @@
 //! | `application` | the seam: a row of the engine's table, and the trait behind it |
 //! | `methods`, `surface`, `status`, `environment` | what every codec takes from the engine and gives back |
 //! | `hevc` | the HEVC part |
+//! | `kernels` | what the GPU programs of this crate do, for the emulated compute engine |
 //!
 //! A codec adds a folder beside `hevc` with an `Application` and its `PictureDecoder`, which reads the descriptor,
 //! tables and slice data of its pictures, and writes surfaces; a row in the table of `engine`, and its chroma formats
@@ -56,12 +57,13 @@
 use std::io;
 
 use hcq::EngineKind;
-use hcq::kernel::emulated::{Builder, EmulatedKernel, GpuModel};
+use hcq::kernel::emulated::{Builder, EmulatedKernel, GpuModel, KernelModel};
 
 mod application;
 mod engine;
 mod environment;
 mod hevc;
+mod kernels;
 mod methods;
 mod status;
 mod surface;
@@ -77,17 +79,32 @@ pub(crate) use hevc::{ABSENT_TOOLS, refuses};
 /// As [`Builder::build`]; [`io::ErrorKind::InvalidInput`] if the environment has a variable whose name begins with
 /// `RH265_` and that could make pictures wrong.
 pub fn h200() -> io::Result<EmulatedKernel> {
+    h200_with([])
+}
+
+/// As [`h200`], with kernels of the caller's own beside those of this crate. [`Context::open_with_kernels`] does so
+/// where there is no GPU.
+///
+/// # Errors
+///
+/// As [`h200`].
+///
+/// [`Context::open_with_kernels`]: crate::Context::open_with_kernels
+pub fn h200_with(kernels: impl IntoIterator<Item = KernelModel>) -> io::Result<EmulatedKernel> {
     environment::check(std::env::vars_os())
         .map_err(|refusal| io::Error::new(io::ErrorKind::InvalidInput, refusal))?;
-    attach(EmulatedKernel::builder().gpu(GpuModel::h200())).build()
+    attach(EmulatedKernel::builder().gpu(GpuModel::h200())).with_kernels(kernels).build()
 }
 
 /// Gives the video engines of all GPUs of a machine a [`NvdecEngine`] each, and states their [`LIMITS`].
 ///
 /// Beside a variable of the environment for which [`h200`] is an error these engines decode nothing: a channel that
 /// executes on one stops, and the log of the machine says why.
+///
+/// The kernels that make tensors run as well ([`crate::tensor`]).
 pub fn attach(builder: Builder) -> Builder {
     let machine = engine::Machine::new();
+    let builder = builder.with_kernels(kernels::models());
     builder.with_limited_engine_factory(EngineKind::Nvdec, LIMITS, move |engine, class| {
         Box::new(machine.engine(engine, class))
     })

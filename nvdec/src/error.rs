@@ -91,6 +91,24 @@ pub enum Error {
         /// [`Context::memory_limit`](crate::Context::memory_limit).
         limit: u64,
     },
+    /// A surface was given in the place of one of another size or format.
+    #[error("{given} cannot stand in the place of {wanted}: size and format differ")]
+    OtherGeometry {
+        /// The surface given.
+        given: String,
+        /// That of the frame.
+        wanted: String,
+    },
+    /// All tensors of a pool have handles.
+    #[error(
+        "all {tensors} tensors of the pool, of {bytes} bytes each, are held by the caller; drop one and go on, or make a larger pool"
+    )]
+    TensorsHeld {
+        /// Tensors of the pool.
+        tensors: usize,
+        /// Bytes of one.
+        bytes: u64,
+    },
     /// A sequence begins for which other decoders, or frames that are held, leave no memory at present.
     #[error(
         "no GPU memory for the stream at present: of {limit} bytes decoders are promised {reserved}, and {taken} are allocated, also for frames that are held; go on when one has ended or frames are dropped, or raise the limit"
@@ -174,6 +192,34 @@ pub enum Error {
         window: Rect,
         /// Width and height of the picture.
         size: (u32, u32),
+    },
+    /// A tensor was asked for that makes no sense, whatever the picture.
+    #[error("tensor option `{option}`: {given:?} is not possible, {possible}")]
+    TensorSpec {
+        /// The option, as it is named in the text of a [`TensorSpec`](crate::tensor::TensorSpec).
+        option: String,
+        /// What was given.
+        given: String,
+        /// What can be given instead.
+        possible: String,
+    },
+    /// A picture cannot become the tensor that was asked for.
+    #[error("this picture cannot become such a tensor: its {element} is {value}, {possible}")]
+    TensorPicture {
+        /// What of the picture does not go with the options.
+        element: &'static str,
+        /// Its value.
+        value: String,
+        /// What is possible instead.
+        possible: String,
+    },
+    /// The memory for a tensor is laid out so that the tensor cannot be written to it.
+    #[error("cannot write a tensor of {shape}: {fault}")]
+    TensorMemory {
+        /// Channels, lines, columns and type.
+        shape: String,
+        /// What is wrong with the memory, and what is possible.
+        fault: String,
     },
     /// Pictures of the stream were what the channels of engines died of, and other streams lose pictures each time.
     #[error("the stream is given up: {strikes} times the channel of an engine died of one of its pictures")]

@@ -23,6 +23,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod backend;
 mod channels;
 pub mod class;
 mod context;
@@ -50,6 +51,7 @@ mod scheduler;
 mod session;
 mod status;
 pub mod surface;
+pub mod tensor;
 #[cfg(test)]
 mod testing;
 mod uses;
@@ -80,3 +82,4 @@ pub use session::Statistics;
 pub use status::{DecodeStatus, PictureFault};
 pub use surface::format::Rect;
 pub use surface::{Surface, SurfaceFormat, SurfaceGeometry};
+pub use tensor::TensorSpec;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hcq::{CopyCommands, Device, DeviceBuffer, InputMut, Placement, Quota, SyncPoint};
+use hcq::{ComputeQueue, CopyCommands, Device, DeviceBuffer, InputMut, Placement, Quota, SyncPoint};
 
 use crate::channels::Channels;
 use crate::error::{Error, Result};
@@ -92,6 +92,24 @@ impl Memory {
     /// Submits copies behind `waits`.
     pub(crate) fn submit_copies(&self, waits: &[SyncPoint], commands: &CopyCommands) -> Result<SyncPoint> {
         self.retried(|| self.channels.submit_copies(waits, commands))
+    }
+
+    /// Has a launch submitted that waits for `waits`.
+    pub(crate) fn submit_launch(
+        &self,
+        waits: &[SyncPoint],
+        submit: impl Fn(&ComputeQueue) -> hcq::Result<SyncPoint>,
+    ) -> Result<SyncPoint> {
+        self.retried(|| self.channels.submit_launch(waits, &submit))
+    }
+
+    /// GPU memory that is the caller's for good, within the limit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MemoryLimit`] if the limit does not allow it.
+    pub(crate) fn allocate_own(&self, size: u64) -> Result<DeviceBuffer> {
+        self.within_limit(size, AtLimit::Wait)
     }
 
     /// Memory that sessions have given back, or fresh memory. What it holds is said with [`Purpose`].

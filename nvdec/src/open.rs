@@ -192,14 +192,23 @@ impl Context {
     /// What keeps the GPU from being used. [`Error::Unusable`] if that is one that [`DeviceChoice::Auto`] found and
     /// that [`Fallback::IfAbsent`] does not replace.
     pub fn open(options: impl Into<OpenOptions>) -> Result<Arc<Context>> {
-        static SAID: Once = Once::new();
-        Context::open_or(options, |error| {
-            // Standard error may be full or closed, which is no reason not to decode.
-            SAID.call_once(|| {
-                let line = format!("nvdec: {error}; decoding on the emulated GPU, in software\n");
-                let _ = io::stderr().write_all(line.as_bytes());
-            });
-            Ok(())
+        Context::open_or(options, say_once)
+    }
+
+    /// As [`open`](Self::open), for programs with kernels of their own: machine code runs on GPUs alone, and
+    /// should the emulated one be taken, `models` stand for the code of those kernels there.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    #[cfg(feature = "emulated")]
+    pub fn open_with_kernels(
+        options: impl Into<OpenOptions>,
+        models: impl IntoIterator<Item = hcq::kernel::emulated::KernelModel>,
+    ) -> Result<Arc<Context>> {
+        open_among(options.into(), say_once, || {
+            let kernel = crate::emulated::h200_with(models).map_err(|source| Error::Emulation { source })?;
+            Ok(Arc::new(kernel))
         })
     }
 
@@ -213,20 +222,39 @@ impl Context {
         options: impl Into<OpenOptions>,
         missing: impl FnOnce(Error) -> std::result::Result<(), E>,
     ) -> std::result::Result<Arc<Context>, E> {
-        let options = options.into();
-        let kernel = options.device.kernel()?;
-        let opened = match options.device {
-            DeviceChoice::Nv(index) => return Ok(open_index(&kernel, index)?),
-            DeviceChoice::Emulated => return Ok(first_usable(&kernel)?),
-            DeviceChoice::Auto => first_usable(&kernel),
-        };
-        let error = match opened {
-            Ok(context) => return Ok(context),
-            Err(error) => error,
-        };
-        missing(instead(error, options.fallback, traces_of_a_driver(Path::new("/")))?)?;
-        Ok(first_usable(&emulated_kernel()?)?)
+        open_among(options.into(), missing, emulated_kernel)
     }
+}
+
+/// See [`Context::open_or`]; `emulated` makes the machine whose GPU is the emulated one.
+fn open_among<E: From<Error>>(
+    options: OpenOptions,
+    missing: impl FnOnce(Error) -> std::result::Result<(), E>,
+    emulated: impl FnOnce() -> Result<Arc<dyn KernelInterface>>,
+) -> std::result::Result<Arc<Context>, E> {
+    let real = || Arc::new(LinuxKernel::new()) as Arc<dyn KernelInterface>;
+    let opened = match options.device {
+        DeviceChoice::Nv(index) => return Ok(open_index(&real(), index)?),
+        DeviceChoice::Emulated => return Ok(first_usable(&emulated()?)?),
+        DeviceChoice::Auto => first_usable(&real()),
+    };
+    let error = match opened {
+        Ok(context) => return Ok(context),
+        Err(error) => error,
+    };
+    missing(instead(error, options.fallback, traces_of_a_driver(Path::new("/")))?)?;
+    Ok(first_usable(&emulated()?)?)
+}
+
+/// Says on standard error, once in the life of the process, why the emulated GPU is taken.
+fn say_once(error: Error) -> Result<()> {
+    static SAID: Once = Once::new();
+    // Standard error may be full or closed, which is no reason not to decode.
+    SAID.call_once(|| {
+        let line = format!("nvdec: {error}; decoding on the emulated GPU, in software\n");
+        let _ = io::stderr().write_all(line.as_bytes());
+    });
+    Ok(())
 }
 
 /// The reason for which the emulated GPU takes the place of a real one that failed with `error`; if it must not, the

@@ -29,6 +29,9 @@ pub enum Mode {
     LowLatency,
 }
 
+/// More surfaces than this make nothing faster.
+const MOST_SURFACES: usize = 256;
+
 impl Mode {
     /// Surfaces of a decoder that spreads over several engines.
     fn surfaces(self) -> usize {
@@ -111,6 +114,9 @@ pub struct DecoderOptions {
     /// Frames that the caller may hold while decoding goes on, beyond what the stream itself needs.
     /// [`DecoderOptions::DEFAULT_HELD_FRAMES`] if `None`.
     pub held_frames: Option<usize>,
+    /// Frames become tensors. A conversion holds the surface until it is done, which is behind the picture and those before it:
+    /// on several engines there are 40 surfaces more than the mode says, up to 256, and on one engine 4 more.
+    pub for_tensors: bool,
     /// Largest pictures, in luma samples: a stream of a few bytes may say that its pictures are as large as the engine
     /// decodes, and that takes gigabytes. [`DecoderOptions::DEFAULT_MAX_LUMA_SAMPLES`] to begin with; with `None`,
     /// whatever the engine decodes. Beyond it there is an [`Error::TooManySamples`](crate::Error::TooManySamples).
@@ -128,6 +134,7 @@ impl Default for DecoderOptions {
             mode: Mode::default(),
             surfaces: None,
             held_frames: None,
+            for_tensors: false,
             max_luma_samples: Some(Self::DEFAULT_MAX_LUMA_SAMPLES),
             start: Start::default(),
             policy: Policy::default(),
@@ -170,6 +177,13 @@ impl DecoderOptions {
         DecoderOptions { held_frames: frames.into(), ..self }
     }
 
+    /// For a stream whose frames become tensors ([`Frames::into_tensors`](crate::Frames::into_tensors)) if `yes`: there are more
+    /// surfaces than the mode says, see [`for_tensors`](Self::for_tensors).
+    #[must_use]
+    pub fn with_tensors(self, yes: bool) -> Self {
+        DecoderOptions { for_tensors: yes, ..self }
+    }
+
     /// With another limit on the size of pictures; `None` for that of the engine alone.
     #[must_use]
     pub fn with_max_luma_samples(self, samples: impl Into<Option<u64>>) -> Self {
@@ -188,6 +202,10 @@ impl DecoderOptions {
         DecoderOptions { policy, ..self }
     }
 
+    /// Surfaces more where frames become tensors, on several engines and on one.
+    const TENSORS: usize = 40;
+    const TENSORS_ON_ONE: usize = 4;
+
     /// Most surfaces for a stream whose DPB holds `dpb` pictures with the current one.
     pub(crate) fn capacity(&self, dpb: usize, engines: usize) -> usize {
         // The DPB with the current picture, and the one to come.
@@ -195,7 +213,13 @@ impl DecoderOptions {
         // The one that is shown again.
         let kept = usize::from(self.policy == Policy::Freeze);
         let held = needed + kept + self.held_frames.unwrap_or(Self::DEFAULT_HELD_FRAMES);
-        let usual = if engines > 1 { held.max(self.mode.surfaces()) } else { held };
+        let usual = match engines {
+            0 | 1 => held + if self.for_tensors { Self::TENSORS_ON_ONE } else { 0 },
+            _ if self.for_tensors => {
+                held.max(self.mode.surfaces() + Self::TENSORS).min(MOST_SURFACES.max(held))
+            }
+            _ => held.max(self.mode.surfaces()),
+        };
         self.surfaces.unwrap_or(usual).max(needed)
     }
 }

@@ -30,6 +30,7 @@ use crate::options::{DecoderOptions, Policy, Price, Start};
 use crate::packet::Sent;
 use crate::scheduler::cost::Time;
 use crate::session::{Bearing, Session, Statistics};
+use crate::surface::format::SurfaceGeometry;
 use crate::surface::pool::{Reuse, Surface};
 use coded::{Application, CodedPicture, Format, MAX_OPERANDS, Operands, Placed};
 use format_memory::FormatMemory;
@@ -167,6 +168,11 @@ impl Pictures {
     /// What those of the present format cost.
     pub(crate) fn price(&self) -> Option<Price> {
         self.memory.as_ref().map(|memory| memory.price)
+    }
+
+    /// How pictures of the present format lie in memory.
+    pub(crate) fn geometry(&self) -> Option<SurfaceGeometry> {
+        self.memory.as_ref().map(|memory| *memory.pool.geometry())
     }
 
     /// Surfaces that memory was taken for so far.

@@ -338,6 +338,13 @@ impl Surface {
         uses.read_until(&point, expected);
     }
 
+    /// What still writes or reads the surface: who writes to it, as to one of [`Context::surface`](crate::Context::surface),
+    /// waits for all of these points on the GPU, and says with [`use_until`](Self::use_until) until when. The surface of
+    /// a frame is not to be written at all, since other pictures are predicted from it.
+    pub fn pending(&self) -> Vec<SyncPoint> {
+        self.uses().before_write().cloned().collect()
+    }
+
     /// The memory of the context that it belongs to, while its decoder is there.
     pub(crate) fn memory(&self) -> Option<Arc<Memory>> {
         self.inner.pool.upgrade().map(|pool| pool.memory.clone())

@@ -1,0 +1,232 @@
+//! [`Converter`]: makes tensors of frames, on the GPU.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hcq::{ComputeQueue, DeviceBuffer, Launch, Outside, SyncPoint};
+
+use super::plan::{PictureShape, Plan};
+use super::shape::TensorShape;
+use super::spec::TensorSpec;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::frame::Frame;
+use crate::surface::pool::Surface;
+
+/// So many kinds of pictures have their tables kept.
+const KEPT: usize = 8;
+
+/// Makes tensors of frames by one [`TensorSpec`].
+///
+/// A conversion runs on the GPU behind the decoding of its picture. Whoever calls it waits for nothing, and may drop the frame
+/// at once: its surface is written again only when the conversion is over.
+///
+/// [`TensorPool`](super::TensorPool) brings memory of its own. This is for those who have theirs.
+#[derive(Debug)]
+pub struct Converter {
+    context: Arc<Context>,
+    spec: TensorSpec,
+    /// The last one used is the last.
+    kept: Mutex<Vec<Arc<Prepared>>>,
+}
+
+/// What conversions of pictures of one kind share.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    of: PictureShape,
+    shape: TensorShape,
+    plan: Plan,
+    tables: DeviceBuffer,
+}
+
+impl Prepared {
+    /// What comes out.
+    pub(super) fn shape(&self) -> &TensorShape {
+        &self.shape
+    }
+}
+
+impl Converter {
+    /// A converter for frames of decoders of `context`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TensorSpec`] for what makes no sense; [`Error::Gpu`] if the GPU cannot be told to run kernels, or there are
+    /// none for it.
+    pub fn new(context: &Arc<Context>, spec: &TensorSpec) -> Result<Converter> {
+        spec.check()?;
+        context.kernels()?;
+        Ok(Converter { context: context.clone(), spec: spec.clone(), kept: Mutex::default() })
+    }
+
+    /// What tensors are made.
+    pub fn spec(&self) -> &TensorSpec {
+        &self.spec
+    }
+
+    /// The context whose frames are converted.
+    pub fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    /// What `frame` becomes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TensorSpec`] if the spec does not fit the picture: a crop outside of it, a matrix that is not known.
+    pub fn shape_of(&self, frame: &Frame) -> Result<TensorShape> {
+        Ok(self.prepared(frame)?.shape().clone())
+    }
+
+    /// Converts `frame` to the start of `target`, behind `waits`; `strides` are bytes from one channel, line and column to the
+    /// next, without them all elements lie side by side in the spec's layout. The tensor is there when the point that is
+    /// returned is reached. Conversions are not ordered among each other: each waits for what it is given.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`shape_of`](Self::shape_of); [`Error::Gpu`] if `target` is too small, may not be written, or is another
+    /// device's; [`Error::TensorSpec`] if the strides make elements overlap.
+    pub fn convert(
+        &self,
+        frame: &Frame,
+        target: &DeviceBuffer,
+        strides: Option<[i64; 3]>,
+        waits: &[SyncPoint],
+    ) -> Result<SyncPoint> {
+        let prepared = self.prepared(frame)?;
+        self.submit(
+            &prepared,
+            frame,
+            frame.surface(),
+            Target::new(target, strides),
+            (waits, Outside::default()),
+        )
+    }
+
+    /// As [`convert`](Self::convert), behind words in shared memory that another program writes, and with words that it waits
+    /// for ([`Outside`]).
+    ///
+    /// # Errors
+    ///
+    /// As [`convert`](Self::convert).
+    pub fn convert_with(
+        &self,
+        frame: &Frame,
+        target: &DeviceBuffer,
+        strides: Option<[i64; 3]>,
+        waits: &[SyncPoint],
+        outside: Outside<'_>,
+    ) -> Result<SyncPoint> {
+        let prepared = self.prepared(frame)?;
+        self.submit(&prepared, frame, frame.surface(), Target::new(target, strides), (waits, outside))
+    }
+
+    /// As [`convert`](Self::convert), with the samples of `surface` in the place of those of `frame`: what a kernel made of
+    /// them, say. `waits` has the point at which they are there.
+    ///
+    /// # Errors
+    ///
+    /// As [`convert`](Self::convert); [`Error::OtherGeometry`] if the surface is of another kind than the frame's.
+    pub fn convert_surface(
+        &self,
+        frame: &Frame,
+        surface: &Surface,
+        target: &DeviceBuffer,
+        strides: Option<[i64; 3]>,
+        waits: &[SyncPoint],
+    ) -> Result<SyncPoint> {
+        if surface.geometry() != frame.surface().geometry() {
+            let (given, wanted) = (format!("{surface:?}"), format!("{:?}", frame.surface()));
+            return Err(Error::OtherGeometry { given, wanted });
+        }
+        let prepared = self.prepared(frame)?;
+        self.submit(&prepared, frame, surface, Target::new(target, strides), (waits, Outside::default()))
+    }
+
+    /// What conversions of pictures like `frame` need.
+    pub(super) fn prepared(&self, frame: &Frame) -> Result<Arc<Prepared>> {
+        let of = PictureShape::of(frame);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = kept.iter().rposition(|prepared| prepared.of == of) {
+            let last = kept.len() - 1;
+            kept.swap(at, last);
+            return Ok(kept[last].clone());
+        }
+        let plan = Plan::new(&self.spec, &of)?;
+        let tables = self.context.memory().allocate_own(plan.tables().len() as u64)?;
+        // No engine knows of it yet.
+        tables.view()?.stream_in(0, plan.tables());
+        let prepared = Arc::new(Prepared { of, shape: TensorShape::of(&plan), plan, tables });
+        if kept.len() == KEPT {
+            kept.remove(0);
+        }
+        kept.push(prepared.clone());
+        Ok(prepared)
+    }
+
+    /// See [`convert`](Self::convert). `samples` stand in the place of the frame's.
+    pub(super) fn submit(
+        &self,
+        prepared: &Prepared,
+        frame: &Frame,
+        samples: &Surface,
+        target: Target<'_>,
+        (waits, outside): (&[SyncPoint], Outside<'_>),
+    ) -> Result<SyncPoint> {
+        let Prepared { plan, tables, .. } = prepared;
+        let Target { buffer, offset, strides } = target;
+        let (extent, room) = (plan.extent(strides)?, buffer.size().saturating_sub(offset));
+        if extent > room {
+            return Err(Error::Gpu(hcq::Error::TooLarge { what: "tensor", size: extent, limit: room }));
+        }
+        if !buffer.is_writable() {
+            let target = format!("{buffer:?}");
+            return Err(Error::Gpu(hcq::Error::ReadOnly { what: "a conversion", target }));
+        }
+        let parameters = plan.params(
+            samples.luma_address(),
+            samples.chroma_address(),
+            tables.gpu_address(),
+            buffer.gpu_address() + offset,
+            strides,
+        )?;
+        let launch = Launch {
+            kernel: self.context.kernels()?.of(plan.entry()),
+            grid: plan.grid(),
+            block: plan.block(),
+            shared: 0,
+            parameters: &parameters,
+            buffers: &[samples.buffer(), tables, buffer],
+        };
+        let memory = self.context.memory();
+        let all: Vec<SyncPoint>;
+        let waits = match waits {
+            [] => std::slice::from_ref(frame.ready()),
+            waits => {
+                all = waits.iter().chain([frame.ready()]).cloned().collect();
+                &all
+            }
+        };
+        // SAFETY: the kernel reads samples of the picture's window, which lies in the surface, by tables whose every start and
+        // count stays in it, and the tables; it writes the elements of the shape at the strides, which were just seen to end
+        // within the target and to begin at its offset.
+        let submit = |queue: &ComputeQueue| unsafe { queue.launch(waits, outside, &launch) };
+        let point = memory.submit_launch(waits, submit)?;
+        samples.use_until(point.clone());
+        Ok(point)
+    }
+}
+
+/// Where a tensor goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target<'a> {
+    pub(super) buffer: &'a DeviceBuffer,
+    /// Bytes from its start.
+    pub(super) offset: u64,
+    pub(super) strides: Option<[i64; 3]>,
+}
+
+impl<'a> Target<'a> {
+    fn new(buffer: &'a DeviceBuffer, strides: Option<[i64; 3]>) -> Self {
+        Target { buffer, offset: 0, strides }
+    }
+}

@@ -1,0 +1,413 @@
+//! [`TensorPool`]: memory for tensors of several pictures each. [`Tensor`]: one of them.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hcq::{CopyCommands, DeviceBuffer, Outside, Placement, SyncPoint, WordPoint};
+
+use super::convert::{Converter, Target};
+use super::shape::{TensorPicture, TensorShape};
+use super::spec::{Dtype, Layout, TensorSpec};
+use crate::channels::Channels;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::frame::Frame;
+use crate::uses::Latest;
+
+/// Memory of a pool is a multiple of this, so that CUDA can map it as it maps its own.
+const UNIT: u64 = 2 << 20;
+/// Pictures begin at multiples of this within a tensor's memory, and tensors within that of their pool.
+const ALIGNMENT: u64 = 256;
+
+/// Memory for a number of tensors, each of a number of pictures, and what makes them of frames.
+///
+/// The memory is one allocation, taken within the context's limit when the first picture says how large it is. A tensor's part
+/// of it is used again when the last handle is dropped, behind all points that its users have named
+/// ([`Tensor::use_until`]): nobody waits for that on the host.
+///
+/// When pictures of another size come, and the spec names none, tensors get memory of that size; the memory before goes when
+/// its last tensor does.
+#[derive(Clone, Debug)]
+pub struct TensorPool {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    converter: Converter,
+    pictures: usize,
+    tensors: usize,
+    placement: Placement,
+    state: Mutex<Option<Arc<Slab>>>,
+}
+
+/// The memory of tensors of one shape.
+struct Slab {
+    shape: TensorShape,
+    memory: DeviceBuffer,
+    /// Bytes from one picture to the next, and from one tensor to the next.
+    picture_bytes: u64,
+    tensor_bytes: u64,
+    free: Mutex<Vec<Free>>,
+}
+
+/// A tensor's memory that nobody has a handle of.
+struct Free {
+    number: usize,
+    uses: Uses,
+}
+
+/// Until when a tensor's memory is read.
+#[derive(Debug, Default)]
+struct Uses {
+    points: Latest<SyncPoint>,
+    /// Words that other programs write when they are done.
+    words: Vec<WordPoint>,
+}
+
+impl fmt::Debug for Slab {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tensors of {} in {:?}, {} free", self.shape, self.memory, self.free().len())
+    }
+}
+
+impl Slab {
+    fn free(&self) -> MutexGuard<'_, Vec<Free>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TensorPool {
+    /// A pool of `tensors` tensors, each of `pictures` pictures. No memory is taken yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Converter::new`].
+    pub fn new(
+        context: &Arc<Context>,
+        spec: &TensorSpec,
+        pictures: usize,
+        tensors: usize,
+    ) -> Result<TensorPool> {
+        TensorPool::within(context, spec, pictures, tensors, Placement::Vidmem)
+    }
+
+    /// As [`new`](Self::new), with tensors in host memory, which the GPU writes over the bus: for those who only read them on
+    /// the host.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn in_host_memory(
+        context: &Arc<Context>,
+        spec: &TensorSpec,
+        pictures: usize,
+        tensors: usize,
+    ) -> Result<TensorPool> {
+        TensorPool::within(context, spec, pictures, tensors, Placement::Sysmem)
+    }
+
+    fn within(
+        context: &Arc<Context>,
+        spec: &TensorSpec,
+        pictures: usize,
+        tensors: usize,
+        placement: Placement,
+    ) -> Result<TensorPool> {
+        let converter = Converter::new(context, spec)?;
+        let (pictures, tensors, state) = (pictures.max(1), tensors.max(1), Mutex::default());
+        Ok(TensorPool { inner: Arc::new(Inner { converter, pictures, tensors, placement, state }) })
+    }
+
+    /// Bytes that such a pool takes for pictures whose window has `width` by `height` luma samples: what
+    /// [`new`](Self::new) promises to keep to.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TensorSpec`].
+    pub fn price(
+        spec: &TensorSpec,
+        (width, height): (u32, u32),
+        pictures: usize,
+        tensors: usize,
+    ) -> Result<u64> {
+        let shape = TensorShape::for_picture(spec, width, height)?;
+        Ok(bytes(&shape, pictures.max(1), tensors.max(1)).2)
+    }
+
+    /// What makes the tensors.
+    pub fn converter(&self) -> &Converter {
+        &self.inner.converter
+    }
+
+    /// Pictures of a tensor, at most.
+    pub fn pictures(&self) -> usize {
+        self.inner.pictures
+    }
+
+    /// The memory that all tensors are parts of, once a picture said how large: what is exported once for all of them.
+    pub fn memory(&self) -> Option<DeviceBuffer> {
+        self.state().as_ref().map(|slab| slab.memory.clone())
+    }
+
+    fn state(&self) -> MutexGuard<'_, Option<Arc<Slab>>> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A tensor to be filled with pictures such as `frame`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TensorsHeld`] if all have handles; [`Error::MemoryLimit`]; those of [`Converter::shape_of`].
+    pub fn begin(&self, frame: &Frame) -> Result<TensorBuilder> {
+        let prepared = self.inner.converter.prepared(frame)?;
+        let slab = self.slab(prepared.shape())?;
+        let held = || Error::TensorsHeld { tensors: self.inner.tensors, bytes: slab.tensor_bytes };
+        // What is out of use the longest.
+        let Free { number, uses } = {
+            let mut free = slab.free();
+            if free.is_empty() {
+                return Err(held());
+            }
+            free.remove(0)
+        };
+        let memory = slab.memory.slice(number as u64 * slab.tensor_bytes, slab.tensor_bytes);
+        let waits = uses.points.as_slice().iter().filter(|point| !point.is_reached()).cloned().collect();
+        let part = Part { slab, number, memory, uses: Mutex::default() };
+        let (words, pictures, ready) = (uses.words, Vec::new(), Latest::default());
+        Ok(TensorBuilder { pool: self.clone(), part, waits, words, pictures, ready })
+    }
+
+    /// The memory of tensors of `shape`.
+    fn slab(&self, shape: &TensorShape) -> Result<Arc<Slab>> {
+        let mut state = self.state();
+        if let Some(slab) = state.as_ref().filter(|slab| slab.shape == *shape) {
+            return Ok(slab.clone());
+        }
+        let Inner { converter, pictures, tensors, placement, .. } = &*self.inner;
+        let (picture_bytes, tensor_bytes, all) = bytes(shape, *pictures, *tensors);
+        // The memory before may go first.
+        *state = None;
+        let memory = converter.context().memory();
+        let memory = match placement {
+            Placement::Vidmem => memory.allocate_own(all)?,
+            Placement::Sysmem => memory.staging(all, &Arc::default())?,
+        };
+        let free = (0..*tensors).map(|number| Free { number, uses: Uses::default() }).collect();
+        let slab = Arc::new(Slab {
+            shape: shape.clone(),
+            memory,
+            picture_bytes,
+            tensor_bytes,
+            free: Mutex::new(free),
+        });
+        *state = Some(slab.clone());
+        Ok(slab)
+    }
+}
+
+/// Bytes of a picture, of a tensor and of all.
+fn bytes(shape: &TensorShape, pictures: usize, tensors: usize) -> (u64, u64, u64) {
+    // One picture after the other with nothing between, as a batch of arrays is.
+    let picture = shape.bytes();
+    let tensor =
+        picture.saturating_mul(pictures as u64).checked_next_multiple_of(ALIGNMENT).unwrap_or(u64::MAX);
+    let all = tensor.saturating_mul(tensors as u64).checked_next_multiple_of(UNIT).unwrap_or(u64::MAX);
+    (picture, tensor, all)
+}
+
+/// A tensor that is being filled.
+#[derive(Debug)]
+pub struct TensorBuilder {
+    pool: TensorPool,
+    part: Part,
+    /// What still uses the memory.
+    waits: Vec<SyncPoint>,
+    words: Vec<WordPoint>,
+    pictures: Vec<TensorPicture>,
+    ready: Latest<SyncPoint>,
+}
+
+impl TensorBuilder {
+    /// Pictures so far.
+    pub fn len(&self) -> usize {
+        self.pictures.len()
+    }
+
+    /// Whether there is no picture yet.
+    pub fn is_empty(&self) -> bool {
+        self.pictures.is_empty()
+    }
+
+    /// Whether no further picture has a place.
+    pub fn is_full(&self) -> bool {
+        self.len() == self.pool.inner.pictures
+    }
+
+    /// Adds `frame`, behind those before. `false` if it has another shape, or the tensor is full: it belongs into another
+    /// tensor.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gpu`] if the conversion cannot be submitted, and those of [`Converter::shape_of`].
+    pub fn push(&mut self, frame: &Frame) -> Result<bool> {
+        let converter = &self.pool.inner.converter;
+        let prepared = converter.prepared(frame)?;
+        let slab = &self.part.slab;
+        if self.is_full() || *prepared.shape() != slab.shape {
+            return Ok(false);
+        }
+        let offset = self.len() as u64 * slab.picture_bytes;
+        let target = Target { buffer: &self.part.memory, offset, strides: None };
+        let outside = Outside { waits: &self.words, signals: &[] };
+        // Pictures of one tensor may be converted by different queues: all of them wait for those who read the memory.
+        let point = converter.submit(&prepared, frame, frame.surface(), target, (&self.waits, outside))?;
+        self.ready.add(&point);
+        self.part.uses().points.add(&point);
+        self.pictures.push(TensorPicture::new(frame));
+        Ok(true)
+    }
+
+    /// The tensor, of as many pictures as were added.
+    pub fn finish(self) -> Tensor {
+        let TensorBuilder { pool, part, pictures, ready, .. } = self;
+        let context = pool.inner.converter.context().clone();
+        let ready = ready.into_vec();
+        Tensor { inner: Arc::new(TensorInner { part, pictures, ready, context }) }
+    }
+}
+
+/// A tensor's part of the memory, which goes back to it.
+#[derive(Debug)]
+struct Part {
+    slab: Arc<Slab>,
+    number: usize,
+    memory: DeviceBuffer,
+    /// When it may be written again.
+    uses: Mutex<Uses>,
+}
+
+impl Part {
+    fn uses(&self) -> MutexGuard<'_, Uses> {
+        self.uses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let uses = std::mem::take(&mut *self.uses());
+        self.slab.free().push(Free { number: self.number, uses });
+    }
+}
+
+/// Pictures as elements in GPU memory. Clones share it.
+///
+/// Its elements are there once all of [`ready`](Self::ready) are reached; queues wait for that on the GPU. Whoever reads them
+/// from a queue says until when ([`use_until`](Self::use_until)) before the last handle goes.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    inner: Arc<TensorInner>,
+}
+
+#[derive(Debug)]
+struct TensorInner {
+    part: Part,
+    pictures: Vec<TensorPicture>,
+    ready: Vec<SyncPoint>,
+    context: Arc<Context>,
+}
+
+impl Tensor {
+    /// The elements, one picture after the other.
+    pub fn buffer(&self) -> DeviceBuffer {
+        let bytes = self.inner.pictures.len() as u64 * self.inner.part.slab.picture_bytes;
+        self.inner.part.memory.slice(0, bytes)
+    }
+
+    /// The memory that the tensors of the pool are parts of, and where in it this one begins, in bytes.
+    pub fn memory(&self) -> (&DeviceBuffer, u64) {
+        let Part { slab, number, .. } = &self.inner.part;
+        (&slab.memory, *number as u64 * slab.tensor_bytes)
+    }
+
+    /// Pictures, and the three dimensions of one: `[N, C, H, W]` or `[N, H, W, C]`.
+    pub fn shape(&self) -> [usize; 4] {
+        let [a, b, c] = self.inner.part.slab.shape.dims();
+        [self.inner.pictures.len(), a, b, c]
+    }
+
+    /// Elements from one to the next in each dimension of [`shape`](Self::shape); all lie side by side.
+    pub fn strides(&self) -> [usize; 4] {
+        let [_, a, b, c] = self.shape();
+        [a * b * c, b * c, c, 1]
+    }
+
+    /// What an element is.
+    pub fn dtype(&self) -> Dtype {
+        self.inner.part.slab.shape.dtype()
+    }
+
+    /// Which of channels, lines and columns lie next to each other.
+    pub fn layout(&self) -> Layout {
+        self.inner.part.slab.shape.layout()
+    }
+
+    /// The pictures, in order.
+    pub fn pictures(&self) -> &[TensorPicture] {
+        &self.inner.pictures
+    }
+
+    /// When the elements are there: when all of these are reached.
+    pub fn ready(&self) -> &[SyncPoint] {
+        &self.inner.ready
+    }
+
+    /// Says that the elements are being read until `point`. The memory is written again only behind it.
+    pub fn use_until(&self, point: &SyncPoint) {
+        self.inner.part.uses().points.add(point);
+    }
+
+    /// Says that another program reads the elements until it writes the value of `word`, or one behind it. The memory is
+    /// written again only behind that; should the word never be written, conversions stand still and count as stalled.
+    pub fn use_until_word(&self, word: &WordPoint) {
+        self.inner.part.uses().words.push(word.clone());
+    }
+
+    fn channels(&self) -> &Channels {
+        self.inner.context.channels()
+    }
+
+    /// Waits on the host until the elements are there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gpu`] if a conversion was lost with the channel of its engine.
+    pub fn wait(&self) -> Result<()> {
+        self.inner.ready.iter().try_for_each(|point| Ok(self.channels().wait(point)?))
+    }
+
+    /// The elements in host memory, waiting for them.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait), and [`Error::Gpu`] if they cannot be copied.
+    pub fn to_host(&self) -> Result<Vec<u8>> {
+        let buffer = self.buffer();
+        let mut bytes = vec![0; buffer.size() as usize];
+        if buffer.placement() == Placement::Sysmem {
+            self.wait()?;
+            buffer.view()?.copy_out(0, &mut bytes);
+            return Ok(bytes);
+        }
+        let memory = self.inner.context.memory();
+        let staging = memory.staging(buffer.size(), &Arc::default())?;
+        let mut commands = CopyCommands::new();
+        commands.copy(&buffer, &staging)?;
+        let point = memory.submit_copies(&self.inner.ready, &commands)?;
+        self.use_until(&point);
+        self.wait()?;
+        self.channels().wait(&point)?;
+        staging.view()?.copy_out(0, &mut bytes);
+        Ok(bytes)
+    }
+}
