@@ -1,6 +1,7 @@
 #!/bin/sh
 # Everything that only a real GPU can say, in one run: what it has, whether every engine decodes, which streams of
-# a corpus come out bit-exact on one engine and on all, what damaged streams do to it, and how fast streams are.
+# a corpus come out bit-exact on one engine and on all, whether their tensors are right, what damaged streams do to
+# it, and how fast streams are.
 #
 # usage: hardware.sh BIN CORPUS [DAMAGED] [SPEED_CLIP...]
 #   BIN      folder with nvdec-probe and nvdec-decode
@@ -35,6 +36,12 @@ for mode in balanced throughput low-latency; do
     echo "exit $?"
     grep -v -e 'bit-exact ' -e 'refused ' "$report/check-$mode.txt" | tail -n 20
 done
+
+echo "== tensors of the corpus, against exact arithmetic"
+"$bin/nvdec-decode" --device nv:0 --check-tensors "$corpus" --json > "$report/tensors.jsonl" 2> "$report/tensors.txt"
+echo "exit $?"
+tail -n 1 "$report/tensors.jsonl"
+grep -e '"verdict":"out-of-bounds"' -e '"verdict":"error"' "$report/tensors.jsonl" | tail -n 20
 
 if [ -n "$damaged" ]; then
     echo "== damaged"

@@ -13,6 +13,7 @@ pub mod reconfigure;
 pub mod schedule;
 pub mod start;
 pub mod stream;
+pub mod tensor;
 
 use std::fmt;
 use std::io::Read;

@@ -1,5 +1,7 @@
-//! One stream from its bytes to pictures in host memory, with copies in flight while the engine works.
+//! One stream from its bytes to pictures in host memory, or to tensors, with copies and conversions in flight while the engine
+//! works.
 
+mod flight;
 pub mod run;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -12,6 +14,7 @@ use hcq::EngineType;
 use hevc::nal::NalHeader;
 use hevc::picture_hash::PictureHash;
 use hevc::{NalUnitType, Sps, Vps};
+use nvdec::tensor::TensorPool;
 use nvdec::{
     Codec, CodecInfo, Colour, Context, Decoder, DecoderOptions, Download, Downloader, Engines, Frame, Frames,
     HostFrame, Integrity, Mode, Next, Observer, Packet, Policy, Rect, Sent, SideData, Source, Start,
@@ -20,6 +23,8 @@ use nvdec::{
 
 use crate::exit::Failure;
 use crate::input::Feed;
+pub use flight::{Batch, TENSORS};
+use flight::{Conversions, Flying};
 
 /// Pictures on their way to host memory: enough to hide a copy behind the decoding of its successors.
 const IN_FLIGHT: usize = 8;
@@ -150,6 +155,22 @@ pub trait Consumer {
         None
     }
 
+    /// Memory of [`TENSORS`] tensors, if frames are to become tensors. They are not copied to host memory then.
+    fn pool(&mut self) -> Option<TensorPool> {
+        None
+    }
+
+    /// Pictures as a tensor, in output order.
+    fn tensor(&mut self, _batch: &Batch) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// A frame is due, and nothing was made of it yet.
+    fn frame(&mut self, _frame: &Frame) {}
+
+    /// A frame is on its way to a tensor.
+    fn converting(&mut self, _frame: &Frame) {}
+
     /// A picture is on its way to host memory.
     fn copying(&mut self, _download: &Download) {}
 
@@ -172,6 +193,8 @@ pub struct Summary {
     pub engines: BTreeMap<EngineType, u64>,
     /// Bytes of GPU memory for surfaces and motion vectors.
     pub budget: Option<u64>,
+    /// Bytes of memory for tensors.
+    pub tensor_memory: Option<u64>,
     /// From the start of decoding to the end of the first picture.
     pub first_picture: Option<Duration>,
     /// From the start of decoding to its end.
@@ -194,12 +217,14 @@ pub fn decode(
     settings: Settings,
     consumer: &mut dyn Consumer,
 ) -> Result<Summary, Failure> {
+    let pool = consumer.pool();
     let mut options = DecoderOptions::default()
         .with_engines(settings.engines)
         .with_mode(settings.mode)
         .with_surfaces(settings.surfaces)
         .with_start(settings.start)
         .with_policy(settings.policy)
+        .with_tensors(pool.is_some())
         .with_held_frames(IN_FLIGHT + 2);
     if let Some(samples) = settings.max_luma_samples {
         options = options.with_max_luma_samples(samples);
@@ -214,6 +239,7 @@ pub fn decode(
         downloader: Downloader::new(context).with_limit(None),
         due: VecDeque::new(),
         flight: VecDeque::new(),
+        conversions: pool.map(Conversions::new),
         settings,
         received: 0,
         stream: None,
@@ -234,6 +260,8 @@ pub fn decode(
     }
     pipeline.look_at_source();
     let mut summary = pipeline.summary;
+    let tensors = pipeline.conversions.and_then(|conversions| conversions.pool.memory());
+    summary.tensor_memory = tensors.map(|memory| memory.size());
     let decoder = pipeline.frames.decoder();
     summary.statistics = decoder.statistics();
     summary.budget = decoder.price().map(|price| price.total());
@@ -380,7 +408,9 @@ struct Pipeline<'a> {
     downloader: Downloader,
     /// Frames to be copied.
     due: VecDeque<Frame>,
-    flight: VecDeque<Download>,
+    flight: VecDeque<Flying>,
+    /// Frames become tensors, and none of them is due.
+    conversions: Option<Conversions>,
     settings: Settings,
     /// Frames taken from the decoder.
     received: u64,
@@ -435,8 +465,7 @@ impl Pipeline<'_> {
         loop {
             while let Some(oldest) = self.flight.front() {
                 if !oldest.is_finished() {
-                    // What went wrong is said when the picture is delivered.
-                    let _ = oldest.point().wait(GLANCE);
+                    oldest.wait(GLANCE);
                     if !self.frames.source().source.would_wait() {
                         return Ok(());
                     }
@@ -478,6 +507,10 @@ impl Pipeline<'_> {
         }
         self.received += 1;
         *self.summary.engines.entry(frame.engine()).or_insert(0) += 1;
+        self.consumer.frame(&frame);
+        if self.conversions.is_some() {
+            return self.convert(&frame);
+        }
         if self.settings.discard {
             return self.discard(&frame);
         }
@@ -503,43 +536,37 @@ impl Pipeline<'_> {
             let coded = frame.coded();
             let download = self.downloader.start_window(frame, coded)?;
             self.consumer.copying(&download);
-            self.flight.push_back(download);
+            self.flight.push_back(Flying::Picture(Box::new(download)));
         }
         Ok(())
     }
 
     /// Waits for the oldest copy, since its surface is needed.
     fn wait_for_oldest(&mut self) {
-        if let Some(download) = self.flight.front()
-            && !download.is_finished()
+        if let Some(oldest) = self.flight.front()
+            && !oldest.is_finished()
         {
             let since = Instant::now();
-            // What went wrong is said when the picture is delivered.
-            let _ = download.point().wait(PICTURE_TIMEOUT);
+            oldest.wait(PICTURE_TIMEOUT);
             self.consumer.stalled(since);
         }
     }
 
     /// Gives the consumer what is there already.
     fn deliver_finished(&mut self) -> Result<(), Failure> {
-        while self.flight.front().is_some_and(Download::is_finished) {
+        while self.flight.front().is_some_and(Flying::is_finished) {
             self.deliver_oldest()?;
         }
         Ok(())
     }
 
-    fn discard(&mut self, frame: &Frame) -> Result<(), Failure> {
-        if self.summary.pictures == 0 {
-            frame.ready().wait(PICTURE_TIMEOUT).map_err(nvdec::Error::from)?;
-            self.summary.first_picture = Some(self.start.elapsed());
-        }
-        self.summary.pictures += 1;
-        Ok(())
-    }
-
-    /// Waits for the oldest copy and gives it to the consumer; `false` if there is none.
+    /// Waits for the oldest copy or tensor and gives it to the consumer; `false` if there is none.
     fn deliver_oldest(&mut self) -> Result<bool, Failure> {
-        let Some(download) = self.flight.pop_front() else { return Ok(false) };
+        let download = match self.flight.pop_front() {
+            Some(Flying::Picture(download)) => download,
+            Some(Flying::Tensor(tensor)) => return self.deliver_tensor(tensor).map(|()| true),
+            None => return Ok(false),
+        };
         let mut host = download.wait()?;
         let frame = download.frame();
         let coded_size = (host.width, host.height);
@@ -571,6 +598,7 @@ impl Pipeline<'_> {
 
     fn drain(&mut self) -> Result<(), Failure> {
         self.take_due()?;
+        self.close_tensor();
         while self.deliver_oldest()? {}
         Ok(())
     }

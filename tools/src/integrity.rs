@@ -69,12 +69,17 @@ pub struct Report {
 impl Integrities {
     /// Takes note of a picture that is put out. `contradicted`: it does not have the hash that the stream says.
     pub fn note(&mut self, picture: &Picture, contradicted: bool) {
+        self.note_one(picture.index, picture.poc, picture.integrity, contradicted);
+    }
+
+    /// Takes note of the picture at `picture` in output order.
+    pub fn note_one(&mut self, picture: u64, poc: i32, integrity: Integrity, contradicted: bool) {
         let mut damaged = |cause: String| {
             if self.damaged.len() < LISTED {
-                self.damaged.push(Damaged { picture: picture.index, poc: picture.poc, cause });
+                self.damaged.push(Damaged { picture, poc, cause });
             }
         };
-        match picture.integrity {
+        match integrity {
             Integrity::Damaged { cause } => damaged(cause.to_string()),
             Integrity::Tainted { by } => {
                 let is_full = self.chains.len() >= LISTED;

@@ -28,6 +28,7 @@ pub mod program;
 pub mod replay;
 pub mod selftest;
 pub mod stats;
+pub mod tensor;
 pub mod trace;
 pub mod verify;
 

@@ -33,6 +33,8 @@ pub struct Stats {
     pub cpu_us_per_picture: f64,
     /// GPU memory for surfaces and motion vectors, in bytes.
     pub gpu_memory: Option<u64>,
+    /// Memory for tensors, on the GPU or the host, in bytes.
+    pub tensor_memory: Option<u64>,
     /// From the start of the program to the first picture, in seconds.
     pub first_picture_seconds: Option<f64>,
     /// Clock of an engine after the run; `None` on the emulated GPU.
@@ -64,6 +66,7 @@ impl Stats {
             engine_cycles: summary.statistics.engine_cycles,
             cpu_us_per_picture: per_picture(process_cpu().saturating_sub(start.cpu).as_secs_f64() * 1e6),
             gpu_memory: summary.budget,
+            tensor_memory: summary.tensor_memory,
             first_picture_seconds: summary
                 .first_picture
                 .map(|first| (begin - start.at + first).as_secs_f64()),
@@ -91,6 +94,9 @@ impl fmt::Display for Stats {
                 "GPU memory      {:.1} MiB for surfaces and motion vectors",
                 bytes as f64 / (1 << 20) as f64
             )?;
+        }
+        if let Some(bytes) = self.tensor_memory {
+            writeln!(f, "tensors         {:.1} MiB of memory", bytes as f64 / (1 << 20) as f64)?;
         }
         if let Some(seconds) = self.first_picture_seconds {
             writeln!(f, "first picture   {seconds:.3} s after the start of the program")?;

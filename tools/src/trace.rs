@@ -15,9 +15,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hcq::{Device, EngineType, Profiler, SyncPoint, Timeline};
-use nvdec::Observer;
-use nvdec::{Context, Download};
+use hcq::{Device, EngineKind, EngineType, Profiler, SyncPoint, Timeline};
+use nvdec::{Context, Download, Frame, Observer};
 
 use crate::exit::Failure;
 use crate::output::file::{OutputFile, Sources};
@@ -38,6 +37,8 @@ pub struct Tracer {
     submissions: Submissions,
     /// Copies of pictures to host memory, with the picture's position in decoding order.
     copies: Vec<(SyncPoint, u64)>,
+    /// Pictures that are converted, by position in decoding order, in the order of submission.
+    conversions: Vec<u64>,
     /// When the host waited for a surface to come back, in nanoseconds of the GPU's clock.
     stalls: Vec<(u64, u64)>,
 }
@@ -84,6 +85,8 @@ pub struct Recording {
     pub pictures: Vec<Slice>,
     /// What else was copied or cleared, in the order of submission.
     pub copies: Vec<CopySlice>,
+    /// What was converted to tensors, in the order of submission.
+    pub conversions: Vec<CopySlice>,
     /// When the host waited for a surface to come back, in order.
     pub stalls: Vec<(u64, u64)>,
 }
@@ -113,7 +116,7 @@ pub struct Slice {
     pub waits: Vec<Wait>,
 }
 
-/// A copy engine's work.
+/// The work of a copy engine, or of the one that runs kernels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopySlice {
     /// The engine.
@@ -124,7 +127,7 @@ pub struct CopySlice {
     pub begin: u64,
     /// When it ended.
     pub end: u64,
-    /// The picture that goes to host memory, if it is one.
+    /// The picture that goes to host memory, or becomes a tensor, if it is one.
     pub picture: Option<u64>,
 }
 
@@ -146,6 +149,8 @@ pub enum WaitFor {
     Reuse(u64),
     /// A copy engine that reads its surface, or clears it.
     Copy,
+    /// A conversion that reads its surface.
+    Conversion,
 }
 
 impl Tracer {
@@ -168,6 +173,7 @@ impl Tracer {
             profiler: context.profile().clone(),
             submissions: Submissions::default(),
             copies: Vec::new(),
+            conversions: Vec::new(),
             stalls: Vec::new(),
         })
     }
@@ -182,6 +188,11 @@ impl Tracer {
         self.copies.push((download.point().clone(), download.frame().number()));
     }
 
+    /// A picture is being converted.
+    pub fn converting(&mut self, frame: &Frame) {
+        self.conversions.push(frame.number());
+    }
+
     /// The host waited from `since` until now for a surface to come back.
     pub fn stalled(&mut self, since: Instant) {
         self.stalls.push((self.clock.of(since), self.clock.of(Instant::now())));
@@ -193,9 +204,11 @@ impl Tracer {
     ///
     /// [`Failure::Output`] if the file cannot be written.
     pub fn finish(self) -> Result<Summary, Failure> {
-        let Tracer { mut file, title, engines, clock, profiler, submissions, copies, stalls } = self;
-        let (pictures, copies) = slices(clock, &submissions.take(), &profiler, &copies);
-        let recording = Recording { title, engines, pictures, copies, stalls };
+        let Tracer { mut file, title, engines, clock, profiler, submissions, copies, conversions, stalls } =
+            self;
+        let (pictures, copies, conversions) =
+            slices(clock, &submissions.take(), &profiler, &copies, &conversions);
+        let recording = Recording { title, engines, pictures, copies, conversions, stalls };
         let written =
             serde_json::to_writer(&mut file, &chrome::document(&recording)).map_err(io::Error::from);
         if let Err(source) = written.and_then(|()| file.write_all(b"\n")) {
@@ -211,13 +224,14 @@ fn key(point: &SyncPoint) -> (*const Timeline, u64) {
     (Arc::as_ptr(point.timeline()), point.value())
 }
 
-/// Pictures and copies that were completed.
+/// Pictures, copies and conversions that were completed.
 fn slices(
     clock: Clock,
     jobs: &[SubmittedPicture],
     profiler: &Profiler,
     copies: &[(SyncPoint, u64)],
-) -> (Vec<Slice>, Vec<CopySlice>) {
+    conversions: &[u64],
+) -> (Vec<Slice>, Vec<CopySlice>, Vec<CopySlice>) {
     // The points keep their timelines alive, so that none has the address of another.
     let spans = profiler.take();
     let times: HashMap<_, _> = spans.iter().map(|span| (key(&span.point), (span.begin, span.end))).collect();
@@ -231,6 +245,7 @@ fn slices(
             let on = match numbers.get(&key(wait)) {
                 Some(number) if job.references.contains(number) => WaitFor::Reference(*number),
                 Some(number) => WaitFor::Reuse(*number),
+                None if runs_kernels(wait) => WaitFor::Conversion,
                 None => WaitFor::Copy,
             };
             Some(Wait { on, end })
@@ -249,14 +264,24 @@ fn slices(
         })
     });
     let others = spans.iter().filter(|span| !numbers.contains_key(&key(&span.point)));
-    let copies = others.map(|span| CopySlice {
+    let (kernels, others): (Vec<_>, Vec<_>) = others.partition(|span| runs_kernels(&span.point));
+    let slice = |span: &hcq::profile::Span, picture| CopySlice {
         engine: span.point.timeline().engine(),
         queue: span.point.timeline().id(),
         begin: span.begin,
         end: span.end,
-        picture: copied.get(&key(&span.point)).copied(),
-    });
-    (pictures.collect(), copies.collect())
+        picture,
+    };
+    let copies = others.into_iter().map(|span| slice(span, copied.get(&key(&span.point)).copied()));
+    // A submission for each, in this order. Which one is missing, should a channel have died, is not known.
+    let is_whole = kernels.len() == conversions.len();
+    let kernels = kernels.into_iter().enumerate();
+    let converted = kernels.map(|(at, span)| slice(span, conversions.get(at).copied().filter(|_| is_whole)));
+    (pictures.collect(), copies.collect(), converted.collect())
+}
+
+fn runs_kernels(point: &SyncPoint) -> bool {
+    point.timeline().engine().kind() == EngineKind::Graphics
 }
 
 #[cfg(test)]

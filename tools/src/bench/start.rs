@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use bitstream::split_annex_b;
 use hcq::Device;
-use nvdec::{Codec, Context, Decoder, DecoderOptions, DeviceChoice, Units};
+use nvdec::tensor::{Dtype, TensorPool};
+use nvdec::{Codec, Context, Decoder, DecoderOptions, DeviceChoice, TensorSpec, Units};
 use serde::{Deserialize, Serialize};
 
 use super::measure::{Spread, ms};
@@ -33,6 +34,8 @@ pub struct Steps {
     pub picture: f64,
     /// All of it.
     pub total: f64,
+    /// Behind that, a tensor of the picture, 224x224 of float16: kernels loaded, the compute channel opened.
+    pub tensor: f64,
 }
 
 /// What came of it. Field names are those of the JSON output.
@@ -58,6 +61,10 @@ pub struct Started {
     pub picture: Spread,
     /// See [`Steps`].
     pub total: Spread,
+    /// See [`Steps`].
+    pub tensor: Spread,
+    /// `total` and `tensor`.
+    pub total_with_tensor: Spread,
 }
 
 /// Goes through the steps in this process. `start` is that of `main`.
@@ -89,7 +96,12 @@ pub fn once(choice: DeviceChoice, name: &str, stream: &[u8], start: Start) -> Re
     frame.status()?;
     let picture = step();
     let total = main + device + in_context + in_decoder + submit + picture;
-    Ok(Steps { main, device, context: in_context, decoder: in_decoder, submit, picture, total })
+    let spec = TensorSpec::new().size(224, 224).dtype(Dtype::F16);
+    let mut tensor = TensorPool::new(&context, &spec, 1, 1)?.begin(&frame)?;
+    tensor.push(&frame)?;
+    tensor.finish().wait()?;
+    let tensor = step();
+    Ok(Steps { main, device, context: in_context, decoder: in_decoder, submit, picture, total, tensor })
 }
 
 /// Has `program` do it `rounds` times, each in a process of its own.
@@ -132,6 +144,8 @@ pub fn run(
         submit: spread(|s| s.submit),
         picture: spread(|s| s.picture),
         total: spread(|s| s.total),
+        tensor: spread(|s| s.tensor),
+        total_with_tensor: spread(|s| s.total + s.tensor),
     })
 }
 
@@ -146,6 +160,8 @@ impl fmt::Display for Started {
             ("first picture submitted", self.submit),
             ("first picture decoded", self.picture),
             ("main to first picture", self.total),
+            ("first tensor", self.tensor),
+            ("main to first tensor", self.total_with_tensor),
             ("process, start to end", self.process_ms),
         ] {
             writeln!(f, "{what:24} {time:.3}")?;

@@ -143,7 +143,8 @@ fn memory_is_as_priced_and_limited() {
 #[test]
 fn a_start_step_by_step() {
     let steps = start::once(DeviceChoice::Emulated, "x", STREAM, Start::now()).unwrap();
-    let start::Steps { main, device, context, decoder, submit, picture, total } = steps;
+    let start::Steps { main, device, context, decoder, submit, picture, total, tensor } = steps;
+    assert!(tensor > 0.0);
     let parts = [main, device, context, decoder, submit, picture];
     assert!(parts.iter().all(|part| *part >= 0.0) && submit > 0.0 && picture > 0.0);
     assert!((parts.iter().sum::<f64>() - total).abs() < 1e-6);

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use nvdec::class::Chroma;
-use nvdec::{Context, DeviceChoice, Mode, SurfaceFormat};
+use nvdec::{Context, DeviceChoice, Mode, SurfaceFormat, TensorSpec};
 use nvdec_tools::bench::feed::{Means, Stream};
-use nvdec_tools::bench::{self, Machine, bound, detile, many, reconfigure, schedule, start, stream};
+use nvdec_tools::bench::{self, Machine, bound, detile, many, reconfigure, schedule, start, stream, tensor};
 use nvdec_tools::check::expected::Expected;
 use nvdec_tools::device::{self, DeviceArgs};
 use nvdec_tools::engines::{EngineChoice, ModeChoice};
@@ -62,6 +62,8 @@ enum What {
     Start(StartArgs),
     /// Making a decoder in a running process, and going on with another resolution
     Reconfigure(ReconfigureArgs),
+    /// Tensors of a stream: speed, CPU time and memory beside decoding alone, and what a conversion costs by itself
+    Tensor(TensorArgs),
     /// How fast the copy engine makes surfaces pitch-linear
     Detile(DetileArgs),
     /// How fast a stream could be decoded at all, by what its pictures cost and refer to
@@ -194,6 +196,39 @@ enum ChromaChoice {
 }
 
 #[derive(Debug, Args)]
+struct TensorArgs {
+    /// The stream (Annex B); - is standard input
+    file: PathBuf,
+    /// What tensors to make, as `nvdec-decode --tensor` has it; each is a setting of its own. By default 224x224 and the
+    /// picture's own size, as float16
+    #[arg(long, value_name = "SPEC", num_args = 1..)]
+    spec: Vec<String>,
+    /// Pictures of a tensor
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    batch: u16,
+    /// Tensors that memory is taken for
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    tensors: u16,
+    /// Timed repetitions of the stream in a round; one before them is not timed
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    loops: u32,
+    /// Rounds; all settings take their turn in each
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Mode of the decoder
+    #[arg(long, value_enum, default_value_t = ModeChoice::Balanced)]
+    mode: ModeChoice,
+    /// Its engines: all, one, or NVDEC numbers such as 3 or 1,2,5
+    #[arg(long, value_name = "ENGINES", default_value = "all")]
+    engines: EngineChoice,
+    /// Most pictures in GPU memory, whatever the mode says; never fewer than the stream needs
+    #[arg(long, value_name = "N")]
+    surfaces: Option<usize>,
+    #[command(flatten)]
+    means: MeansArgs,
+}
+
+#[derive(Debug, Args)]
 struct BoundArgs {
     /// The stream (Annex B); - is standard input
     file: PathBuf,
@@ -247,6 +282,8 @@ Examples:
                                            256 at once: right, and fair?
   nvdec-bench start                        where does start-up time go?
   nvdec-bench reconfigure a.hevc b.hevc    what does a change of resolution cost?
+  nvdec-bench tensor film.hevc --spec size=224x224,dtype=f16 --spec dtype=u8
+                                           what do conversions cost?
   nvdec-bench detile --size 3840x2160      copies to host memory and GPU memory
   nvdec-bench bound film.hevc --engines 1,7,14
                                            is it the engines, the stream or the surfaces?
@@ -313,6 +350,14 @@ fn run(args: &Arguments, start: Start) -> Result<Exit, Failure> {
             bench::print(&Machine::of(&context, "stream"), &result, json)
         }
         What::Many(what) => many(what, open, json),
+        What::Tensor(what) => {
+            let options = tensor_options(what)?;
+            let data = bench::read(&what.file)?;
+            let context = open()?;
+            let stream = Stream::new(&context, data, what.means.into())?;
+            let result = tensor::run(&context, &name(&what.file), &stream, &options, start)?;
+            bench::print(&Machine::of(&context, "tensor"), &result, json)
+        }
         What::Start(what) => started(args, what, start),
         What::Reconfigure(what) => {
             let files = what.files.iter().map(|file| Ok((name(file), bench::read(file)?)));
@@ -405,6 +450,30 @@ fn settings(what: &StreamArgs) -> Result<Vec<stream::Setting>, Failure> {
     };
     let modes: Vec<Mode> = modes_or_all(&what.mode).collect();
     Ok(engines.iter().flat_map(|&engines| modes.iter().map(move |&mode| setting(mode, engines))).collect())
+}
+
+fn tensor_options(what: &TensorArgs) -> Result<tensor::Options, Failure> {
+    if what.engines == EngineChoice::Each {
+        return Err(Failure::Usage("--engines each is for many streams".to_owned()));
+    }
+    let texts = match &what.spec[..] {
+        [] => vec!["size=224x224,dtype=f16".to_owned(), "dtype=f16".to_owned()],
+        texts => texts.to_vec(),
+    };
+    let parsed = |text: String| match text.parse::<TensorSpec>() {
+        Ok(spec) => Ok((text, spec)),
+        Err(error) => Err(Failure::Usage(format!("--spec {text}: {error}"))),
+    };
+    Ok(tensor::Options {
+        loops: what.loops,
+        rounds: what.rounds,
+        mode: what.mode.into(),
+        engines: what.engines,
+        surfaces: what.surfaces,
+        specs: texts.into_iter().map(parsed).collect::<Result<_, _>>()?,
+        pictures: what.batch.into(),
+        tensors: what.tensors.into(),
+    })
 }
 
 fn many(
@@ -507,6 +576,8 @@ mod tests {
             &["stream", "x", "--clock", "nan"],
             &["many", "x", "--streams", "0"],
             &["reconfigure", "only-one.hevc"],
+            &["tensor"],
+            &["tensor", "x", "--batch", "0"],
             &["detile", "--size", "1920"],
             &["detile", "--size", "0x1080"],
             &["detile", "--size", "1921x1080"],

@@ -6,12 +6,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Parser};
+use nvdec::TensorSpec;
 use nvdec_tools::device::DeviceArgs;
 use nvdec_tools::engines::{EngineChoice, ModeChoice, PolicyChoice, StartChoice};
 use nvdec_tools::exit::{Exit, Failure};
 use nvdec_tools::output::{self, Format};
 use nvdec_tools::stats::Start;
-use nvdec_tools::{check, decode, logger, parse, program};
+use nvdec_tools::tensor::check::SEED;
+use nvdec_tools::tensor::stream::Amount;
+use nvdec_tools::{check, decode, logger, parse, program, tensor};
 
 /// Decodes an HEVC byte stream (Annex B) on an NVDEC engine and writes its pictures, cropped, in output order.
 ///
@@ -19,7 +22,7 @@ use nvdec_tools::{check, decode, logger, parse, program};
 /// known MD5s, --parse shows what a stream holds and needs no GPU.
 #[derive(Debug, Parser)]
 #[command(name = "nvdec-decode", version, after_long_help = AFTER_HELP)]
-#[command(group(ArgGroup::new("what").required(true).multiple(false).args(["input", "check", "parse"])))]
+#[command(group(ArgGroup::new("what").required(true).multiple(false).args(["input", "check", "check_tensors", "parse"])))]
 struct Args {
     /// The stream; - is standard input
     #[arg(value_name = "INPUT")]
@@ -27,11 +30,11 @@ struct Args {
 
     /// Where to write; - is standard output. For png a directory, a pattern such as out-%04d.png, or with --frames 1 a
     /// file
-    #[arg(short, long, value_name = "OUT", conflicts_with_all = ["check", "parse"])]
+    #[arg(short, long, value_name = "OUT", conflicts_with_all = ["check", "check_tensors", "parse"])]
     output: Option<PathBuf>,
 
     /// What to write; by default what the extension of OUT says, framemd5 without one
-    #[arg(short, long, value_enum, conflicts_with_all = ["check", "parse"])]
+    #[arg(short, long, value_enum, conflicts_with_all = ["check", "check_tensors", "parse"])]
     format: Option<Format>,
 
     #[command(flatten)]
@@ -47,28 +50,28 @@ struct Args {
     mode: ModeChoice,
 
     /// Most pictures in GPU memory, whatever the mode says; never fewer than the stream needs
-    #[arg(long, value_name = "N", conflicts_with_all = ["check", "parse"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["check", "check_tensors", "parse"])]
     surfaces: Option<usize>,
 
     /// With which pictures decoding may begin; each choice allows what those before it allow
-    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["check", "parse"])]
+    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["check", "check_tensors", "parse"])]
     start: StartChoice,
 
     /// What to do with pictures that are not exact: damaged, predicted from damaged ones, or not refreshed yet
-    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["check", "parse"])]
+    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["check", "check_tensors", "parse"])]
     on_damage: PolicyChoice,
 
     /// INPUT is a pipe, and each write to it is one or more whole access units: each picture comes out as soon as it is
     /// there, without waiting for the beginning of the next one
-    #[arg(long, conflicts_with_all = ["check", "parse"])]
+    #[arg(long, conflicts_with_all = ["check", "check_tensors", "parse"])]
     whole_access_units: bool,
 
     /// Stop after N pictures
-    #[arg(short = 'n', long, value_name = "N", conflicts_with_all = ["check", "parse"])]
+    #[arg(short = 'n', long, value_name = "N", conflicts_with_all = ["check", "check_tensors", "parse"])]
     frames: Option<u64>,
 
     /// Write one picture from about the middle to FILE.png as well, to look at
-    #[arg(long, value_name = "FILE.png", conflicts_with_all = ["check", "parse"])]
+    #[arg(long, value_name = "FILE.png", conflicts_with_all = ["check", "check_tensors", "parse"])]
     preview: Option<PathBuf>,
 
     /// Largest pictures to decode, in luma samples; by default those of level 6.2, 35651584
@@ -82,15 +85,15 @@ struct Args {
 
     /// Write when each engine worked on which picture, and what it waited for, to FILE in the Chrome trace event format
     /// (`ui.perfetto.dev` shows it), and say on standard error what bounds the speed
-    #[arg(long, value_name = "FILE.json", conflicts_with_all = ["check", "parse"])]
+    #[arg(long, value_name = "FILE.json", conflicts_with_all = ["check", "check_tensors", "parse"])]
     trace: Option<PathBuf>,
 
     /// Check each picture against the hash that its encoder sent with it (decoded picture hash SEI)
-    #[arg(long, conflicts_with_all = ["check", "parse"])]
+    #[arg(long, conflicts_with_all = ["check", "check_tensors", "parse"])]
     verify: bool,
 
     /// Print pictures per second, engine cycles, CPU time, GPU memory and time to the first picture on standard error
-    #[arg(long, conflicts_with_all = ["check", "parse"])]
+    #[arg(long, conflicts_with_all = ["check", "check_tensors", "parse"])]
     stats: bool,
 
     /// Print JSON: with --check and --parse the result, else the figures of --stats (on standard output, or standard
@@ -98,11 +101,47 @@ struct Args {
     #[arg(long)]
     json: bool,
 
+    /// Make tensors of the pictures on the GPU and write those: a NumPy array of all (-o OUT.npy), an array for each
+    /// batch (-o out-%04d.npy), or else the MD5 of each
+    ///
+    /// SPEC is comma-separated key=value, and may be empty, for RGB bytes in the picture's own size:
+    ///
+    ///   size=WxH  crop=X:Y:W:H  resize=nearest|bilinear|bicubic  fit=stretch|letterbox or letterbox:FILL
+    ///   dtype=u8|f16|bf16|f32  layout=nchw|nhwc  channels=rgb|bgr|grey|yuv  mean=M:M:M  std=S:S:S
+    ///   matrix=auto|bt601|bt709|bt2020|fcc|smpte240m|identity|ycgco  range=auto|limited|full
+    ///   chroma=interpolated|nearest  siting=0..5  orientation=none|auto|0|90|180|270|mirror|mirror:90|…
+    ///
+    /// NumPy has no bfloat16: an array of bf16 has the bits as uint16.
+    #[arg(long, value_name = "SPEC", verbatim_doc_comment, conflicts_with_all = ["check", "check_tensors", "parse", "verify", "preview"])]
+    tensor: Option<TensorSpec>,
+
+    /// Pictures of a tensor, and of a file of -o out-%04d.npy
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "tensor", value_parser = clap::value_parser!(u16).range(1..))]
+    batch: u16,
+
     /// Decode every stream that has a .framemd5 file beside it, in these folders or files, and compare each picture
     #[arg(long, value_name = "DIR|FILE", num_args = 1..)]
     check: Vec<PathBuf>,
 
-    /// Streams that --check decodes at a time; by default twice the number of engines
+    /// Make tensors of some pictures of every stream in these folders or files, by twenty specs, and compare a part of
+    /// their elements with exact arithmetic. What is printed is the same on every GPU: diff the output of two
+    #[arg(long, value_name = "DIR|FILE", num_args = 1.., conflicts_with = "boost")]
+    check_tensors: Vec<PathBuf>,
+
+    /// Pictures of a stream that --check-tensors looks at: the first, the last of 30, and some between
+    #[arg(long, value_name = "N", default_value_t = 3, conflicts_with_all = ["input", "check", "parse"], value_parser = clap::value_parser!(u8).range(1..=8))]
+    pictures: u8,
+
+    /// Pixels that --check-tensors looks at, of each picture and spec; the corners are among them
+    #[arg(long, value_name = "N", default_value_t = 200, conflicts_with_all = ["input", "check", "parse"], value_parser = clap::value_parser!(u32).range(1..))]
+    pixels: u32,
+
+    /// Which pixels --check-tensors looks at
+    #[arg(long, value_name = "N", default_value_t = SEED, conflicts_with_all = ["input", "check", "parse"])]
+    seed: u64,
+
+    /// Streams that --check and --check-tensors look at, at a time; by default twice the number of engines, and of
+    /// --check-tensors no more than there are processors
     #[arg(short, long, value_name = "N", conflicts_with_all = ["input", "parse"], value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
 
@@ -126,7 +165,14 @@ Examples:
   nvdec-decode film.hevc -f null --verify       bit-exact by the stream's own hashes?
   nvdec-decode film.hevc -f null --stats        how fast?
   nvdec-decode film.hevc -f null --trace t.json why not faster? t.json opens in https://ui.perfetto.dev
+  nvdec-decode film.hevc --tensor size=224x224,dtype=f16,mean=0.485:0.456:0.406,std=0.229:0.224:0.225 -o film.npy
+                                                all pictures as one array [N, 3, 224, 224]
+  nvdec-decode film.hevc --tensor size=640x640,fit=letterbox:0.5 --batch 16 -o batch-%04d.npy
+                                                files of 16 pictures each
+  nvdec-decode film.hevc --tensor size=224x224 --batch 16 -f null --stats
+                                                how fast, with tensors on the GPU?
   nvdec-decode --check conformance/ --jobs 14   a whole corpus, over all engines
+  nvdec-decode --check-tensors conformance/     tensors of a whole corpus against exact arithmetic
   nvdec-decode --parse film.hevc                what is in it? (no GPU needed)
   ffmpeg -i film.mp4 -map 0:v:0 -c copy -bsf:v hevc_mp4toannexb -f hevc - | nvdec-decode -
   camera | nvdec-decode - --whole-access-units --mode low-latency -f y4m -o - | mpv -
@@ -138,8 +184,9 @@ of the conformance window, and `-autoscale 0` after it, or it scales pictures to
 A reader that closes the pipe ends the program quietly, with exit code 0.
 
 Exit codes:
-   0  done; with --verify no picture contradicts its hash; with --check no stream differs
-   1  pictures differ, or writing or the GPU failed
+   0  done; with --verify no picture contradicts its hash; with --check no stream differs, with
+      --check-tensors no element is too far off
+   1  pictures differ, tensors are out of bounds, or writing or the GPU failed
    2  the command line makes no sense, or the pictures do not fit the format
   65  the stream is damaged or has no picture; each error is a warning on standard error, and what
       could be decoded is written
@@ -161,6 +208,18 @@ fn run(args: Args, start: Start) -> Result<Exit, Failure> {
         return parse::run(input, args.json);
     }
     let device = args.device.options()?;
+    if !args.check_tensors.is_empty() {
+        return tensor::check::run(&tensor::check::Options {
+            paths: args.check_tensors,
+            jobs: args.jobs.map(usize::from),
+            device,
+            engine: args.engine.unwrap_or(EngineChoice::Each),
+            mode: args.mode.into(),
+            max_luma_samples: args.max_luma_samples,
+            amount: Amount { pictures: args.pictures.into(), pixels: args.pixels as usize, seed: args.seed },
+            json: args.json,
+        });
+    }
     let Some(input) = args.input else {
         return check::run(&check::Options {
             paths: args.check,
@@ -173,11 +232,15 @@ fn run(args: Args, start: Start) -> Result<Exit, Failure> {
             json: args.json,
         });
     };
-    let format = output::choose(args.format, args.output.as_ref())?;
+    let format = match args.tensor {
+        Some(_) => output::tensors::choose(args.format, args.output.as_ref())?,
+        None => output::choose(args.format, args.output.as_ref())?,
+    };
     decode::run::run(&decode::run::Options {
         input,
         output: args.output,
         format,
+        tensor: args.tensor.map(|spec| (spec, args.batch.into())),
         device,
         engine: args.engine.unwrap_or_default(),
         mode: args.mode.into(),
@@ -229,6 +292,20 @@ mod tests {
         assert!(parse(&["a.hevc", "--boost"]).unwrap().boost);
         assert!(parse(&["--check", "a", "--boost", "--max-luma-samples", "67108864"]).unwrap().boost);
         assert!(parse(&["--parse", "a.hevc", "--boost"]).is_err());
+    }
+
+    #[test]
+    fn tensors() {
+        let args = parse(&["a.hevc", "--tensor", "", "-o", "a.npy", "--batch", "4"]).unwrap();
+        assert_eq!((args.tensor, args.batch), (Some(TensorSpec::new()), 4));
+        let error = parse(&["a.hevc", "--tensor", "size=0x1"]).unwrap_err().to_string();
+        assert!(error.contains("1x1 to 16384x16384"), "{error}");
+        assert!(parse(&["a.hevc", "--batch", "4"]).is_err());
+        assert!(parse(&["a.hevc", "--tensor", "", "--verify"]).is_err());
+        assert!(parse(&["--check-tensors", "a", "--check", "b"]).is_err());
+        assert!(parse(&["--check", "b", "--pixels", "5"]).is_err());
+        let args = parse(&["--check-tensors", "a", "b", "--pictures", "2", "--jobs", "1"]).unwrap();
+        assert_eq!((args.check_tensors.len(), args.pictures, args.pixels), (2, 2, 200));
     }
 
     #[test]

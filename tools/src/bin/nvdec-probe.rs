@@ -33,7 +33,8 @@ struct Args {
     #[arg(long, value_name = "DEVICE")]
     device: Option<DeviceChoice>,
 
-    /// Decode small built-in clips on every NVDEC engine and compare each picture
+    /// Decode small built-in clips on every NVDEC engine and compare each picture, then make tensors of one picture of
+    /// each chroma format and depth and compare them with exact arithmetic
     #[arg(long)]
     selftest: bool,
 

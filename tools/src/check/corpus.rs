@@ -41,7 +41,47 @@ pub fn corpus(paths: &[PathBuf]) -> Result<Vec<Entry>, Failure> {
     Ok(entries)
 }
 
+/// Extensions of streams that are looked for without sums.
+const STREAMS: [&str; 6] = ["hevc", "h265", "265", "bit", "bin", "hvc"];
+
+/// The streams of `paths`, whether there are sums beside them or not, each with its name: its path within the folder that was
+/// given, the name alone of a file. By name.
+///
+/// # Errors
+///
+/// [`Failure::Input`] for a path that cannot be read.
+pub fn streams(paths: &[PathBuf]) -> Result<Vec<(String, PathBuf)>, Failure> {
+    let mut streams = Vec::new();
+    for path in paths {
+        let meta = fs::metadata(path)
+            .map_err(|source| Failure::Input { path: path.display().to_string(), source })?;
+        let mut found = Vec::new();
+        if meta.is_dir() {
+            walk(path, &mut |path| {
+                let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("").to_ascii_lowercase();
+                if STREAMS.contains(&extension.as_str()) || entry(&path).is_some() {
+                    found.push(path);
+                }
+            })?;
+        } else {
+            found.push(path.clone());
+        }
+        streams.extend(found.into_iter().map(|found| {
+            let within = found.strip_prefix(path).ok().filter(|within| !within.as_os_str().is_empty());
+            let name = within.or_else(|| found.file_name().map(Path::new)).unwrap_or(&found);
+            (name.display().to_string(), found)
+        }));
+    }
+    streams.sort();
+    Ok(streams)
+}
+
 fn folder(path: &Path, entries: &mut Vec<Entry>) -> Result<(), Failure> {
+    walk(path, &mut |path| entries.extend(entry(&path)))
+}
+
+/// All files of a folder and its subfolders, by name.
+fn walk(path: &Path, take: &mut dyn FnMut(PathBuf)) -> Result<(), Failure> {
     let failure = |source| Failure::Input { path: path.display().to_string(), source };
     let mut children = Vec::new();
     for child in fs::read_dir(path).map_err(failure)? {
@@ -52,9 +92,9 @@ fn folder(path: &Path, entries: &mut Vec<Entry>) -> Result<(), Failure> {
     for (path, kind) in children {
         // Links to folders are not followed: they may lead in circles.
         if kind.is_dir() {
-            folder(&path, entries)?;
+            walk(&path, take)?;
         } else {
-            entries.extend(entry(&path));
+            take(path);
         }
     }
     Ok(())

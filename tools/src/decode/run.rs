@@ -1,13 +1,14 @@
 //! `nvdec-decode INPUT`: one stream to one output.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use nvdec::Observer;
-use nvdec::{Download, Mode, OpenOptions, Policy};
+use nvdec::tensor::{TensorPool, TensorSpec};
+use nvdec::{Context, Download, Frame, Mode, Observer, OpenOptions, Policy};
 
-use super::{Consumer, Picture, Settings, Summary, costs_pictures, decode};
+use super::{Batch, Consumer, Picture, Settings, Summary, TENSORS, costs_pictures, decode};
 use crate::clock::{self, EngineClock};
 use crate::console;
 use crate::device;
@@ -19,6 +20,7 @@ use crate::integrity::{Integrities, Report};
 use crate::message;
 use crate::output::file::{Sources, is_dash};
 use crate::output::preview::Preview;
+use crate::output::tensors::TensorSink;
 use crate::output::{self, Format, Sink};
 use crate::stats::{Start, Stats};
 use crate::trace::Tracer;
@@ -36,6 +38,8 @@ pub struct Options {
     pub output: Option<PathBuf>,
     /// What to write.
     pub format: Format,
+    /// What tensors to make of the pictures, if any, and of how many each.
+    pub tensor: Option<(TensorSpec, usize)>,
     /// Which device.
     pub device: OpenOptions,
     /// Which engines.
@@ -80,7 +84,17 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     if options.boost {
         context.boost()?;
     }
-    let sink = output::open(options.format, options.output.as_deref(), options.frames, &sources)?;
+    let pool = pool(options, &context)?;
+    let sink = match &options.tensor {
+        None => {
+            let path = options.output.as_deref();
+            Out::Pictures(output::open(options.format, path, options.frames, &sources)?)
+        }
+        Some((spec, _)) => {
+            let (path, spec) = (options.output.as_deref(), spec.to_string());
+            Out::Tensors(Box::new(TensorSink::open(options.format, path, &spec, &sources)?))
+        }
+    };
     let preview = options.preview.as_deref().map(|path| Preview::create(path, &sources)).transpose()?;
     let settings = Settings {
         engines: options.engine.for_job(&context, 0),
@@ -95,6 +109,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     let begin = Instant::now();
     let mut job = Job {
         sink,
+        pool,
         preview,
         trace: options.trace.as_deref().map(|path| Tracer::begin(path, &sources, &context)).transpose()?,
         progress: bar(input.size()),
@@ -124,12 +139,25 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     conclude(options, &name, end)
 }
 
+/// Memory for tensors. What is not read on the host stays on the GPU.
+fn pool(options: &Options, context: &Arc<Context>) -> Result<Option<TensorPool>, Failure> {
+    let Some((spec, pictures)) = &options.tensor else { return Ok(None) };
+    let pool = match options.format {
+        Format::Null => TensorPool::new(context, spec, *pictures, TENSORS),
+        _ => TensorPool::in_host_memory(context, spec, *pictures, TENSORS),
+    };
+    match pool {
+        Err(error @ nvdec::Error::TensorSpec { .. }) => Err(Failure::Usage(error.to_string())),
+        pool => Ok(Some(pool?)),
+    }
+}
+
 /// Everything that is to be written.
 fn outputs(options: &Options) -> Vec<&Path> {
     let pictures = match options.format {
         Format::Null => None,
         // Files of a series have names of their own, which are looked at one by one.
-        Format::Png => options.output.as_deref().filter(|path| !path.is_dir()),
+        Format::Png | Format::Npy => options.output.as_deref().filter(|path| !path.is_dir()),
         _ => Some(options.output.as_deref().unwrap_or(Path::new("-"))),
     };
     pictures.into_iter().chain(options.preview.as_deref()).chain(options.trace.as_deref()).collect()
@@ -235,8 +263,38 @@ fn bar(size: Option<u64>) -> ProgressBar {
     bar.with_style(ProgressStyle::with_template(template).expect("a fixed template"))
 }
 
+/// Where the pictures go, as such or as tensors.
+enum Out {
+    Pictures(Box<dyn Sink>),
+    Tensors(Box<TensorSink>),
+}
+
+impl Out {
+    fn remark(&mut self, text: &str) -> Result<(), Failure> {
+        match self {
+            Out::Pictures(sink) => sink.remark(text),
+            Out::Tensors(sink) => sink.remark(text),
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        match self {
+            Out::Pictures(sink) => sink.flush(),
+            Out::Tensors(sink) => sink.flush(),
+        }
+    }
+
+    fn finish(self) -> Result<(), Failure> {
+        match self {
+            Out::Pictures(sink) => sink.finish(),
+            Out::Tensors(sink) => sink.finish(),
+        }
+    }
+}
+
 struct Job {
-    sink: Box<dyn Sink>,
+    sink: Out,
+    pool: Option<TensorPool>,
     preview: Option<Preview>,
     trace: Option<Tracer>,
     progress: ProgressBar,
@@ -266,7 +324,31 @@ impl Consumer for Job {
         if let Some(preview) = &mut self.preview {
             preview.take(picture);
         }
-        self.sink.picture(picture)
+        match &mut self.sink {
+            Out::Pictures(sink) => sink.picture(picture),
+            Out::Tensors(_) => Ok(()),
+        }
+    }
+
+    fn pool(&mut self) -> Option<TensorPool> {
+        self.pool.clone()
+    }
+
+    fn tensor(&mut self, batch: &Batch) -> Result<(), Failure> {
+        for (picture, index) in batch.tensor.pictures().iter().zip(batch.index..) {
+            self.findings.integrities.note_one(index, picture.poc(), picture.integrity()?, false);
+            self.progress.set_message(format!("{} pictures", index + 1));
+        }
+        match &mut self.sink {
+            Out::Tensors(sink) => sink.tensor(batch),
+            Out::Pictures(_) => Ok(()),
+        }
+    }
+
+    fn converting(&mut self, frame: &Frame) {
+        if let Some(trace) = &mut self.trace {
+            trace.converting(frame);
+        }
     }
 
     fn warning(&mut self, error: nvdec::Error) {
@@ -323,6 +405,7 @@ mod tests {
             input: "x.hevc".into(),
             output: None,
             format: Format::Null,
+            tensor: None,
             device: OpenOptions::default(),
             engine: EngineChoice::One,
             mode: Mode::default(),
@@ -343,7 +426,8 @@ mod tests {
 
     fn job() -> Job {
         Job {
-            sink: output::open(Format::Null, None, None, &Sources::default()).unwrap(),
+            sink: Out::Pictures(output::open(Format::Null, None, None, &Sources::default()).unwrap()),
+            pool: None,
             preview: None,
             trace: None,
             progress: ProgressBar::hidden(),

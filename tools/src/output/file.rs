@@ -1,7 +1,7 @@
 //! [`OutputFile`]: a file that is there whole or not at all, and [`Sources`]: what must not be written to.
 
 use std::fs::{self, File, Metadata};
-use std::io::{self, BufWriter, Stdout, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Stdout, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -296,6 +296,17 @@ impl OutputFile {
             None => Ok(()),
         });
         done.map(|()| bytes).map_err(|source| Failure::Output { path: name, source })
+    }
+}
+
+impl Seek for OutputFile {
+    /// Of a file that is there whole or not at all; what is written again counts again.
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.writer.flush()?;
+        match self.writer.get_mut() {
+            Target::File(file) => file.seek(to),
+            Target::StandardOutput(_) => Err(io::ErrorKind::NotSeekable.into()),
+        }
     }
 }
 

@@ -4,8 +4,10 @@
 
 pub mod file;
 pub mod framemd5;
+pub mod npy;
 pub mod png;
 pub mod preview;
+pub mod tensors;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod y4m;
@@ -37,6 +39,8 @@ pub enum Format {
     Md5,
     /// One RGB file for each picture, 8 or 16 bits
     Png,
+    /// With --tensor: a NumPy array of all pictures, or a file for each batch
+    Npy,
     /// Nothing: pictures stay on the GPU (for --stats and --verify)
     Null,
 }
@@ -52,6 +56,7 @@ impl Format {
             "framemd5" => Format::Framemd5,
             "md5" => Format::Md5,
             "png" => Format::Png,
+            "npy" => Format::Npy,
             _ => return None,
         })
     }
@@ -158,6 +163,11 @@ pub fn open(
         Format::Framemd5 => Box::new(framemd5::FrameMd5::new(output()?)),
         Format::Md5 => Box::new(framemd5::WholeMd5::new(output()?)),
         Format::Png => Box::new(png::PngFiles::new(png::Names::of(path, frames)?, sources.clone())),
+        Format::Npy => {
+            let why =
+                "npy holds tensors: say which with --tensor SPEC, as in --tensor size=224x224,dtype=f16";
+            return Err(Failure::Usage(why.to_owned()));
+        }
         Format::Null => Box::new(Null),
     })
 }

@@ -44,12 +44,26 @@ impl Names {
                 ))),
             };
         }
-        std::fs::create_dir_all(path)
-            .map_err(|source| Failure::Output { path: text.clone().into_owned(), source })?;
-        Ok(Names::Pattern(format!("{text}/"), 6, ".png".to_owned()))
+        Names::in_folder(path, "png")
     }
 
-    fn name(&self, index: u64) -> PathBuf {
+    /// A series as `path` says: a pattern, or a folder that is there. `None` for one file.
+    pub fn series(path: &Path, extension: &str) -> Result<Option<Names>, Failure> {
+        if let Some((before, digits, behind)) = pattern(&path.to_string_lossy()) {
+            return Ok(Some(Names::Pattern(before.to_owned(), digits, behind.to_owned())));
+        }
+        path.is_dir().then(|| Names::in_folder(path, extension)).transpose()
+    }
+
+    fn in_folder(path: &Path, extension: &str) -> Result<Names, Failure> {
+        let text = path.to_string_lossy();
+        std::fs::create_dir_all(path)
+            .map_err(|source| Failure::Output { path: text.clone().into_owned(), source })?;
+        Ok(Names::Pattern(format!("{text}/"), 6, format!(".{extension}")))
+    }
+
+    /// Name of the file of that number, from 0.
+    pub fn name(&self, index: u64) -> PathBuf {
         match self {
             Names::One(path) => path.clone(),
             Names::Pattern(before, digits, behind) => format!("{before}{index:0digits$}{behind}").into(),

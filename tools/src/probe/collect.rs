@@ -5,9 +5,12 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
+use hcq::compute::Support;
 use hcq::{Device, EngineKind, GpuInfo, KernelInterface, RmClient};
 use nvdec::Context;
 use nvdec::class::Codec;
+use nvdec::tensor::{Converter, TensorSpec};
+use nvkernel_sys::class;
 
 use super::permissions::{self, Node, NodeStat, Process, Seen};
 use super::report::*;
@@ -198,8 +201,10 @@ fn gpu(kernel: &Arc<dyn KernelInterface>, info: GpuInfo) -> GpuReport {
         classes: Classes::default(),
         engines: Vec::new(),
         video: None,
+        compute: None,
         engine_clock: None,
         selftest: None,
+        selftest_tensors: None,
         error_exit: None,
         cause: None,
     };
@@ -239,10 +244,27 @@ fn describe(kernel: &Arc<dyn KernelInterface>, report: &mut GpuReport) -> nvdec:
         .collect();
     let context = Context::new(device)?;
     report.video = Some(video(&context));
+    report.compute = Some(compute(&context));
     // An engine that a decoder can be made on is one that can be used.
     nvdec::Decoder::new(&context, Codec::Hevc, nvdec::DecoderOptions::default())?;
     report.usable = true;
     Ok(())
+}
+
+fn compute(context: &Arc<Context>) -> ComputeReport {
+    let device = context.device();
+    let class = device.pick_class("compute", class::COMPUTE_CLASSES).ok();
+    let loaded = Converter::new(context, &TensorSpec::new());
+    ComputeReport {
+        launches: match class.map(hcq::compute::support) {
+            Some(Support::Proven) => "proven",
+            Some(Support::Documented) => "documented",
+            _ => "unknown",
+        },
+        capability: device.compute_capability().ok(),
+        tensors: loaded.is_ok(),
+        reason: loaded.err().map(|error| error.to_string()),
+    }
 }
 
 fn video(context: &Context) -> VideoReport {

@@ -24,7 +24,7 @@ pub struct Options {
     pub device: DeviceChoice,
     /// Print JSON.
     pub json: bool,
-    /// Decode the embedded clips on every engine.
+    /// Decode the embedded clips on every engine, and make tensors of a picture of each kind.
     pub selftest: bool,
     /// Engine of the self-test; all of them unless a number.
     pub engine: EngineChoice,
@@ -45,6 +45,11 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
         for gpu in report.gpus.iter_mut().filter(|gpu| gpu.usable) {
             gpu.selftest =
                 Some(selftest::run(&kernel, gpu.index, options.engine, |line| crate::message!("{line}"))?);
+            if gpu.compute.as_ref().is_some_and(|compute| compute.tensors) {
+                gpu.selftest_tensors = Some(selftest::tensors(&kernel, gpu.index, options.engine, |line| {
+                    crate::message!("{line}")
+                })?);
+            }
         }
         report.verdict = Verdict::of(&report);
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::permissions::Finding;
 use crate::clock::EngineClock;
 use crate::exit::Exit;
-use crate::selftest::ClipResult;
+use crate::selftest::{ClipResult, TensorResult};
 
 /// Version of the JSON format; raised when a field changes its meaning.
 pub const SCHEMA: u32 = 1;
@@ -82,10 +82,14 @@ pub struct GpuReport {
     pub engines: Vec<EngineReport>,
     /// What the video decoder class decodes.
     pub video: Option<VideoReport>,
+    /// Whether kernels make tensors of what it decodes.
+    pub compute: Option<ComputeReport>,
     /// Clock of its first NVDEC engine; `None` if the GPU is not usable, or emulated.
     pub engine_clock: Option<EngineClock>,
     /// Results of `--selftest`.
     pub selftest: Option<Vec<ClipResult>>,
+    /// Tensors of `--selftest`.
+    pub selftest_tensors: Option<Vec<TensorResult>>,
     #[serde(skip)]
     pub(crate) error_exit: Option<Exit>,
     #[serde(skip)]
@@ -144,6 +148,20 @@ pub struct EngineReport {
     pub number: u32,
     /// `NV2080_ENGINE_TYPE`.
     pub engine_type: u32,
+}
+
+/// What is known of kernels on a GPU.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ComputeReport {
+    /// `proven` if kernels of its class were seen to run on hardware, `documented` if it is known from headers how they are
+    /// launched, else `unknown`.
+    pub launches: &'static str,
+    /// Compute capability, such as 90.
+    pub capability: Option<u32>,
+    /// The kernels that make tensors were compiled for it, and are loaded.
+    pub tensors: bool,
+    /// Why not.
+    pub reason: Option<String>,
 }
 
 /// The video decoder.
@@ -252,6 +270,14 @@ impl Report {
 fn conclude(report: &Report) -> (Exit, String) {
     let results = || report.gpus.iter().flat_map(|gpu| gpu.selftest.iter().flatten());
     let wrong = results().filter(|r| !r.passed).count();
+    let tensors = || report.gpus.iter().flat_map(|gpu| gpu.selftest_tensors.iter().flatten());
+    let wrong_tensors = tensors().filter(|r| !r.passed).count();
+    if wrong_tensors > 0 && wrong == 0 {
+        return (
+            Exit::Fault,
+            format!("self-test failed: {wrong_tensors} of {} tensors are wrong", tensors().count()),
+        );
+    }
     if wrong > 0 {
         return (
             Exit::Fault,

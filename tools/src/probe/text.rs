@@ -115,11 +115,26 @@ fn render_gpu(out: &mut String, gpu: &GpuReport) {
     if let Some(error) = &gpu.error {
         let _ = writeln!(out, "  UNUSABLE {error}");
     }
+    if let Some(compute) = &gpu.compute {
+        let capability = compute.capability.map_or("sm unknown".to_owned(), |sm| format!("sm_{sm}"));
+        let launches = match compute.launches {
+            "proven" => "kernels proven on hardware of its class",
+            "documented" => "kernels from documentation, not yet proven on hardware of its class",
+            _ => "how kernels are launched is not known",
+        };
+        let _ = match &compute.reason {
+            None => writeln!(out, "  tensors {capability}, {launches}"),
+            Some(reason) => writeln!(out, "  tensors none: {capability}, {launches}; {reason}"),
+        };
+    }
     if let Some(results) = &gpu.selftest {
         let _ = writeln!(out, "  self-test");
         for result in results {
             let _ = writeln!(out, "          {result}");
         }
+    }
+    for result in gpu.selftest_tensors.iter().flatten() {
+        let _ = writeln!(out, "          {result}");
     }
 }
 
@@ -176,7 +191,14 @@ mod tests {
                     }],
                 }),
                 engine_clock: Some(EngineClock { mhz: 838.0, idle: Some(true) }),
+                compute: Some(ComputeReport {
+                    launches: "proven",
+                    capability: Some(90),
+                    tensors: true,
+                    reason: None,
+                }),
                 selftest: None,
+                selftest_tensors: None,
                 error_exit: None,
                 cause: None,
             }],
@@ -201,6 +223,7 @@ mod tests {
             "NVDEC1 NVDEC4",
             "4:2:0 4:4:4",
             "144x144 to 8192x8192",
+            "  tensors sm_90, kernels proven on hardware of its class\n",
             "Verdict   usable: NVIDIA H200 with 2 NVDEC engines\n",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");

@@ -1,7 +1,7 @@
 //! The Chrome trace event format, which Perfetto (<https://ui.perfetto.dev>) and `chrome://tracing` open.
 //!
-//! A process for the GPU with a thread for each engine, and one for the host. Pictures and copies are complete events
-//! (`X`), waits between queues flow events (`s`, `f`), submissions instants (`i`). Times are in microseconds from the
+//! A process for the GPU with a thread for each engine, and one for the host. Pictures, copies and conversions are complete
+//! events (`X`), waits between queues flow events (`s`, `f`), submissions instants (`i`). Times are in microseconds from the
 //! first event.
 
 use std::collections::{BTreeSet, HashMap};
@@ -59,15 +59,16 @@ impl Event {
 
 /// Events of a recording.
 pub(super) fn document(recording: &Recording) -> Document {
-    let Recording { title, pictures, copies, stalls, .. } = recording;
-    let begins = pictures.iter().flat_map(|p| [p.begin, p.submitted]).chain(copies.iter().map(|c| c.begin));
+    let Recording { title, pictures, copies, conversions, stalls, .. } = recording;
+    let others = || copies.iter().chain(conversions);
+    let begins = pictures.iter().flat_map(|p| [p.begin, p.submitted]).chain(others().map(|c| c.begin));
     let zero = begins.chain(stalls.iter().map(|stall| stall.0)).min().unwrap_or(0);
     let time = |at: u64| at.saturating_sub(zero) as f64 / 1e3;
     let engines: BTreeSet<EngineType> = pictures.iter().map(|p| p.engine).collect();
     let threads: HashMap<EngineType, u32> = engines.iter().copied().zip(1..).collect();
     let thread = |engine: EngineType| (GPU, threads[&engine]);
     // What copies works for its queues in turns, so that their slices overlap.
-    let queues: BTreeSet<(EngineType, u64)> = copies.iter().map(|c| (c.engine, c.queue)).collect();
+    let queues: BTreeSet<(EngineType, u64)> = others().map(|c| (c.engine, c.queue)).collect();
     let copiers: HashMap<(EngineType, u64), u32> =
         queues.iter().copied().zip(threads.len() as u32 + 1..).collect();
 
@@ -100,6 +101,7 @@ pub(super) fn document(recording: &Recording) -> Document {
                 WaitFor::Reference(number) => format!("picture {number}, a reference"),
                 WaitFor::Reuse(number) => format!("picture {number}, on memory to be used again"),
                 WaitFor::Copy => "a copy engine".to_owned(),
+                WaitFor::Conversion => "a conversion".to_owned(),
             })
             .collect();
         let name = format!("#{} POC {}", picture.number, picture.poc);
@@ -125,6 +127,11 @@ pub(super) fn document(recording: &Recording) -> Document {
     for copy in copies {
         let name = copy.picture.map_or("clear or move".to_owned(), |number| format!("copy #{number}"));
         events.push(slice(name, (GPU, copiers[&(copy.engine, copy.queue)]), "copy", copy.begin, copy.end));
+    }
+    for conversion in conversions {
+        let name = conversion.picture.map_or("convert".to_owned(), |number| format!("convert #{number}"));
+        let place = (GPU, copiers[&(conversion.engine, conversion.queue)]);
+        events.push(slice(name, place, "convert", conversion.begin, conversion.end));
     }
     for &(begin, end) in stalls {
         events.push(slice("no surface free".to_owned(), (HOST, DECODER), "wait", begin, end));

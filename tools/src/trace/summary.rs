@@ -51,6 +51,10 @@ pub struct Summary {
     pub engines: usize,
     /// Time in which each engine was busy.
     pub busy: BTreeMap<String, u64>,
+    /// Conversions to tensors.
+    pub conversions: usize,
+    /// Time in which they ran.
+    pub converting: u64,
     /// From the beginning of the first picture to the end of the last.
     pub elapsed: u64,
     /// Why engines were not busy.
@@ -87,6 +91,8 @@ impl Summary {
             pictures: pictures.len(),
             engines: recording.engines,
             busy,
+            conversions: recording.conversions.len(),
+            converting: recording.conversions.iter().map(|c| c.end.saturating_sub(c.begin)).sum(),
             elapsed: end - begin,
             idle,
             critical_path: critical_path(pictures),
@@ -138,7 +144,7 @@ impl Idle {
         let waited = until - free;
         match last {
             Some(WaitFor::Reference(_)) => self.dependency += waited,
-            Some(WaitFor::Reuse(_) | WaitFor::Copy) => self.surface += waited,
+            Some(WaitFor::Reuse(_) | WaitFor::Copy | WaitFor::Conversion) => self.surface += waited,
             None => {
                 let overlap = |&(begin, end): &(u64, u64)| end.min(until).saturating_sub(begin.max(free));
                 let stalled = stalls.iter().map(overlap).sum::<u64>().min(waited);
@@ -185,6 +191,11 @@ impl fmt::Display for Summary {
             percent(overhead),
             percent(end)
         )?;
+        if self.conversions > 0 {
+            let share = 100.0 * self.converting as f64 / self.elapsed.max(1) as f64;
+            let each = self.converting as f64 / 1e3 / self.conversions as f64;
+            writeln!(f, "conversions     {}, {each:.1} us each: {share:.0} % of the time", self.conversions)?;
+        }
         writeln!(f, "critical path   {:.3} ms", ms(self.critical_path))?;
         let verdict = match self.bottleneck {
             Bottleneck::Engine => "engine bound: the engines had work throughout",

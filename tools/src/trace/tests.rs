@@ -31,7 +31,8 @@ fn slice(number: u64, engine_number: u32, begin: u64, references: &[u64]) -> Sli
 
 fn summary(pictures: Vec<Slice>, stalls: &[(u64, u64)]) -> Summary {
     let stalls = stalls.to_vec();
-    Summary::of(&Recording { title: "GPU".into(), engines: 2, pictures, copies: Vec::new(), stalls })
+    let (copies, conversions) = (Vec::new(), Vec::new());
+    Summary::of(&Recording { title: "GPU".into(), engines: 2, pictures, copies, conversions, stalls })
 }
 
 #[test]

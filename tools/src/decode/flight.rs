@@ -1,0 +1,128 @@
+//! What becomes of frames that are due: copies in host memory, or tensors, with some under way while the engines work.
+
+use std::time::Duration;
+
+use hcq::SyncPoint;
+use nvdec::tensor::{Tensor, TensorBuilder, TensorPool};
+use nvdec::{Download, Frame};
+
+use super::{PICTURE_TIMEOUT, Pipeline};
+use crate::exit::Failure;
+
+/// Tensors of the pool that a [`Consumer`](super::Consumer) gives: one that is being filled, and those on their way.
+pub const TENSORS: usize = 4;
+
+/// Pictures of a tensor, in output order.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Position of the first one in output order, from 0.
+    pub index: u64,
+    /// The elements, which are there.
+    pub tensor: Tensor,
+}
+
+/// What the GPU was told to make of frames.
+pub(super) enum Flying {
+    Picture(Box<Download>),
+    Tensor(Tensor),
+}
+
+impl Flying {
+    fn points(&self) -> &[SyncPoint] {
+        match self {
+            Flying::Picture(download) => std::slice::from_ref(download.point()),
+            Flying::Tensor(tensor) => tensor.ready(),
+        }
+    }
+
+    /// Whether it would not be waited for.
+    pub(super) fn is_finished(&self) -> bool {
+        self.points().iter().all(SyncPoint::is_reached)
+    }
+
+    /// Waits for as long as `time`. What went wrong is said when it is delivered.
+    pub(super) fn wait(&self, time: Duration) {
+        for point in self.points() {
+            let _ = point.wait(time);
+        }
+    }
+}
+
+/// Frames that become tensors.
+pub(super) struct Conversions {
+    pub(super) pool: TensorPool,
+    open: Option<TensorBuilder>,
+}
+
+impl Conversions {
+    pub(super) fn new(pool: TensorPool) -> Conversions {
+        Conversions { pool, open: None }
+    }
+
+    /// The tensor that is being filled, if there is a picture in it.
+    pub(super) fn close(&mut self) -> Option<Flying> {
+        let open = self.open.take().filter(|open| !open.is_empty());
+        open.map(|open| Flying::Tensor(open.finish()))
+    }
+}
+
+impl Pipeline<'_> {
+    /// Has a frame converted. Its surface goes back when that is done.
+    pub(super) fn convert(&mut self, frame: &Frame) -> Result<(), Failure> {
+        loop {
+            let conversions = self.conversions.as_mut().expect("frames become tensors");
+            let added = conversions.open.as_mut().map(|open| open.push(frame)).transpose();
+            if added.map_err(|error| self.unfit(error))? == Some(true) {
+                break;
+            }
+            // The first picture, or one of another shape.
+            self.close_tensor();
+            while self.flight.len() + 1 >= TENSORS {
+                self.deliver_oldest()?;
+            }
+            let conversions = self.conversions.as_mut().expect("as above");
+            let begun = conversions.pool.begin(frame);
+            let begun = begun.map_err(|error| self.unfit(error))?;
+            self.conversions.as_mut().expect("as above").open = Some(begun);
+        }
+        self.consumer.converting(frame);
+        let open = self.conversions.as_ref().and_then(|conversions| conversions.open.as_ref());
+        if open.is_some_and(TensorBuilder::is_full) {
+            self.close_tensor();
+        }
+        Ok(())
+    }
+
+    pub(super) fn close_tensor(&mut self) {
+        self.flight.extend(self.conversions.as_mut().and_then(Conversions::close));
+    }
+
+    /// What a conversion failed of: the picture does not go with what was asked for, or the GPU.
+    fn unfit(&self, error: nvdec::Error) -> Failure {
+        match error {
+            nvdec::Error::TensorSpec { .. } | nvdec::Error::TensorPicture { .. } => {
+                Failure::Format { picture: self.received.saturating_sub(1), reason: error.to_string() }
+            }
+            error => error.into(),
+        }
+    }
+
+    /// Gives the consumer a tensor, waiting for it.
+    pub(super) fn deliver_tensor(&mut self, tensor: Tensor) -> Result<(), Failure> {
+        tensor.wait()?;
+        self.summary.first_picture.get_or_insert(self.start.elapsed());
+        let batch = Batch { index: self.summary.pictures, tensor };
+        self.summary.pictures += batch.tensor.pictures().len() as u64;
+        self.consumer.tensor(&batch)
+    }
+
+    /// Waits for the first picture, and counts it and all others.
+    pub(super) fn discard(&mut self, frame: &Frame) -> Result<(), Failure> {
+        if self.summary.pictures == 0 {
+            frame.ready().wait(PICTURE_TIMEOUT).map_err(nvdec::Error::from)?;
+            self.summary.first_picture = Some(self.start.elapsed());
+        }
+        self.summary.pictures += 1;
+        Ok(())
+    }
+}
