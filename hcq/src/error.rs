@@ -6,7 +6,8 @@ use std::time::Duration;
 use nvkernel_sys::engine::EngineType;
 use nvkernel_sys::status::RmStatus;
 
-use crate::compute::{CubinError, LaunchError};
+use crate::compute::cubin::CubinError;
+use crate::compute::refusal::LaunchError;
 use crate::fault::ChannelFault;
 
 /// The result of every fallible call of this crate.

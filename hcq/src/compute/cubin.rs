@@ -22,6 +22,11 @@ const CODE_ALIGNMENT: u64 = 128;
 const BANK_ALIGNMENT: u64 = 256;
 /// So much of what can be fetched behind the last instruction is the image's.
 const PREFETCH: u64 = 4096;
+/// Bytes of an instruction.
+const INSTRUCTION: u64 = 16;
+/// Most registers of a thread, and most named barriers of a block.
+const MAX_REGISTERS: u32 = 255;
+const MAX_BARRIERS: u32 = 16;
 /// Banks that a launch can have.
 pub(crate) const BANKS: usize = 8;
 
@@ -379,10 +384,20 @@ fn kernel(
     if value >= size {
         return Err(malformed(format!("kernel {name} begins behind its section")));
     }
+    if !value.is_multiple_of(INSTRUCTION) {
+        return Err(malformed(format!("kernel {name} begins within an instruction")));
+    }
     let lacks = |what| malformed(format!("kernel {name} does not say {what}"));
+    let within = |what: &str, count: u32, most: u32| match count <= most {
+        true => Ok(count),
+        false => Err(malformed(format!("kernel {name} has {count} {what}, and there are {most} at most"))),
+    };
     let registers = attributes
         .of_symbol(attribute::REGCOUNT, symbol)
         .ok_or_else(|| lacks("how many registers it has"))?;
+    let registers = within("registers", registers, MAX_REGISTERS)?;
+    let barriers = attributes.short(attribute::NUM_BARRIERS, &name).map_or(0, |barriers| barriers & 0xff);
+    let barriers = within("barriers", barriers, MAX_BARRIERS)?;
     let bank =
         attributes.words(attribute::PARAM_CBANK, &name).ok_or_else(|| lacks("where its parameters are"))?;
     let [_, place, ..] = bank[..] else { return Err(lacks("where its parameters are")) };
@@ -416,7 +431,7 @@ fn kernel(
     Ok(KernelInfo {
         code: start + value,
         registers,
-        barriers: attributes.short(attribute::NUM_BARRIERS, &name).map_or(0, |barriers| barriers & 0xff),
+        barriers,
         shared,
         stack: stack.unwrap_or(0),
         max_threads: dimensions(attribute::MAX_THREADS)

@@ -14,7 +14,8 @@ use super::cubin::BANKS;
 pub(super) struct Layout {
     /// Bytes.
     pub(super) size: usize,
-    /// What is the same in all launches.
+    /// What is the same in all launches: of every version, and of this one.
+    common: [(Field, u32); 6],
     fixed: &'static [(Field, u32)],
     grid: [Field; 3],
     block: [Field; 3],
@@ -34,106 +35,74 @@ pub(super) struct Layout {
     bank_size: Field,
 }
 
-static V03: Layout = {
-    use qmd_v03::*;
-    Layout {
-        size: SIZE,
-        fixed: &[
-            (QMD_MAJOR_VERSION, 3),
-            (SM_GLOBAL_CACHING_ENABLE, 1),
-            (API_VISIBLE_CALL_LIMIT, API_VISIBLE_CALL_LIMIT_NO_CHECK),
-            (INVALIDATE_TEXTURE_HEADER_CACHE, 1),
-            (INVALIDATE_TEXTURE_SAMPLER_CACHE, 1),
-            (INVALIDATE_TEXTURE_DATA_CACHE, 1),
-            (INVALIDATE_SHADER_DATA_CACHE, 1),
-            (INVALIDATE_SHADER_CONSTANT_CACHE, 1),
-        ],
-        grid: [CTA_RASTER_WIDTH, CTA_RASTER_HEIGHT, CTA_RASTER_DEPTH],
-        block: [CTA_THREAD_DIMENSION0, CTA_THREAD_DIMENSION1, CTA_THREAD_DIMENSION2],
-        registers: REGISTER_COUNT_V,
-        barriers: BARRIER_COUNT,
-        program: ([PROGRAM_ADDRESS_LOWER, PROGRAM_ADDRESS_UPPER], 0),
-        shared: (SHARED_MEMORY_SIZE, 0),
-        carve_out: [
-            MIN_SM_CONFIG_SHARED_MEM_SIZE,
-            MAX_SM_CONFIG_SHARED_MEM_SIZE,
-            TARGET_SM_CONFIG_SHARED_MEM_SIZE,
-        ],
-        local: (SHADER_LOCAL_MEMORY_HIGH_SIZE, 0),
-        bank_valid: CONSTANT_BUFFER_VALID,
-        bank_invalidate: CONSTANT_BUFFER_INVALIDATE,
-        bank_address: ([CONSTANT_BUFFER_ADDR_LOWER, CONSTANT_BUFFER_ADDR_UPPER], 0),
-        bank_size: CONSTANT_BUFFER_SIZE_SHIFTED4,
-    }
-};
+/// A version: what is the same in all of them, and what is not.
+macro_rules! layout {
+    ($version:ident, $fixed:expr, $grid:expr, $registers:ident, $program:expr, $shared:expr, $local:expr, $bank:expr $(,)?) => {{
+        use $version::*;
+        Layout {
+            size: SIZE,
+            common: [
+                (API_VISIBLE_CALL_LIMIT, API_VISIBLE_CALL_LIMIT_NO_CHECK),
+                (INVALIDATE_TEXTURE_HEADER_CACHE, 1),
+                (INVALIDATE_TEXTURE_SAMPLER_CACHE, 1),
+                (INVALIDATE_TEXTURE_DATA_CACHE, 1),
+                (INVALIDATE_SHADER_DATA_CACHE, 1),
+                (INVALIDATE_SHADER_CONSTANT_CACHE, 1),
+            ],
+            fixed: $fixed,
+            grid: $grid,
+            block: [CTA_THREAD_DIMENSION0, CTA_THREAD_DIMENSION1, CTA_THREAD_DIMENSION2],
+            registers: $registers,
+            barriers: BARRIER_COUNT,
+            program: $program,
+            shared: $shared,
+            carve_out: [
+                MIN_SM_CONFIG_SHARED_MEM_SIZE,
+                MAX_SM_CONFIG_SHARED_MEM_SIZE,
+                TARGET_SM_CONFIG_SHARED_MEM_SIZE,
+            ],
+            local: $local,
+            bank_valid: CONSTANT_BUFFER_VALID,
+            bank_invalidate: CONSTANT_BUFFER_INVALIDATE,
+            bank_address: $bank,
+            bank_size: CONSTANT_BUFFER_SIZE_SHIFTED4,
+        }
+    }};
+}
 
-static V04: Layout = {
-    use qmd_v04::*;
-    Layout {
-        size: SIZE,
-        fixed: &[
-            (QMD_MAJOR_VERSION, 4),
-            (QMD_TYPE, QMD_TYPE_GRID_CTA),
-            (API_VISIBLE_CALL_LIMIT, API_VISIBLE_CALL_LIMIT_NO_CHECK),
-            (INVALIDATE_TEXTURE_HEADER_CACHE, 1),
-            (INVALIDATE_TEXTURE_SAMPLER_CACHE, 1),
-            (INVALIDATE_TEXTURE_DATA_CACHE, 1),
-            (INVALIDATE_SHADER_DATA_CACHE, 1),
-            (INVALIDATE_SHADER_CONSTANT_CACHE, 1),
-        ],
-        grid: [GRID_WIDTH, GRID_HEIGHT, GRID_DEPTH],
-        block: [CTA_THREAD_DIMENSION0, CTA_THREAD_DIMENSION1, CTA_THREAD_DIMENSION2],
-        registers: REGISTER_COUNT,
-        barriers: BARRIER_COUNT,
-        program: ([PROGRAM_ADDRESS_LOWER, PROGRAM_ADDRESS_UPPER], 0),
-        shared: (SHARED_MEMORY_SIZE, 0),
-        carve_out: [
-            MIN_SM_CONFIG_SHARED_MEM_SIZE,
-            MAX_SM_CONFIG_SHARED_MEM_SIZE,
-            TARGET_SM_CONFIG_SHARED_MEM_SIZE,
-        ],
-        local: (SHADER_LOCAL_MEMORY_HIGH_SIZE, 0),
-        bank_valid: CONSTANT_BUFFER_VALID,
-        bank_invalidate: CONSTANT_BUFFER_INVALIDATE,
-        bank_address: ([CONSTANT_BUFFER_ADDR_LOWER_SHIFTED6, CONSTANT_BUFFER_ADDR_UPPER_SHIFTED6], 6),
-        bank_size: CONSTANT_BUFFER_SIZE_SHIFTED4,
-    }
-};
+static V03: Layout = layout!(
+    qmd_v03,
+    &[(QMD_MAJOR_VERSION, 3), (SM_GLOBAL_CACHING_ENABLE, 1)],
+    [CTA_RASTER_WIDTH, CTA_RASTER_HEIGHT, CTA_RASTER_DEPTH],
+    REGISTER_COUNT_V,
+    ([PROGRAM_ADDRESS_LOWER, PROGRAM_ADDRESS_UPPER], 0),
+    (SHARED_MEMORY_SIZE, 0),
+    (SHADER_LOCAL_MEMORY_HIGH_SIZE, 0),
+    ([CONSTANT_BUFFER_ADDR_LOWER, CONSTANT_BUFFER_ADDR_UPPER], 0),
+);
 
-static V05: Layout = {
-    use qmd_v05::*;
-    Layout {
-        size: SIZE,
-        fixed: &[
-            (QMD_MAJOR_VERSION, 5),
-            (QMD_TYPE, QMD_TYPE_GRID_CTA),
-            // As NVK has it.
-            (QMD_GROUP_ID, 0x1f),
-            (API_VISIBLE_CALL_LIMIT, API_VISIBLE_CALL_LIMIT_NO_CHECK),
-            (INVALIDATE_TEXTURE_HEADER_CACHE, 1),
-            (INVALIDATE_TEXTURE_SAMPLER_CACHE, 1),
-            (INVALIDATE_TEXTURE_DATA_CACHE, 1),
-            (INVALIDATE_SHADER_DATA_CACHE, 1),
-            (INVALIDATE_SHADER_CONSTANT_CACHE, 1),
-        ],
-        grid: [GRID_WIDTH, GRID_HEIGHT, GRID_DEPTH],
-        block: [CTA_THREAD_DIMENSION0, CTA_THREAD_DIMENSION1, CTA_THREAD_DIMENSION2],
-        registers: REGISTER_COUNT,
-        barriers: BARRIER_COUNT,
-        program: ([PROGRAM_ADDRESS_LOWER_SHIFTED4, PROGRAM_ADDRESS_UPPER_SHIFTED4], 4),
-        shared: (SHARED_MEMORY_SIZE_SHIFTED7, 7),
-        carve_out: [
-            MIN_SM_CONFIG_SHARED_MEM_SIZE,
-            MAX_SM_CONFIG_SHARED_MEM_SIZE,
-            TARGET_SM_CONFIG_SHARED_MEM_SIZE,
-        ],
-        local: (SHADER_LOCAL_MEMORY_HIGH_SIZE_SHIFTED4, 4),
-        bank_valid: CONSTANT_BUFFER_VALID,
-        bank_invalidate: CONSTANT_BUFFER_INVALIDATE,
-        bank_address: ([CONSTANT_BUFFER_ADDR_LOWER_SHIFTED6, CONSTANT_BUFFER_ADDR_UPPER_SHIFTED6], 6),
-        bank_size: CONSTANT_BUFFER_SIZE_SHIFTED4,
-    }
-};
+static V04: Layout = layout!(
+    qmd_v04,
+    &[(QMD_MAJOR_VERSION, 4), (QMD_TYPE, QMD_TYPE_GRID_CTA)],
+    [GRID_WIDTH, GRID_HEIGHT, GRID_DEPTH],
+    REGISTER_COUNT,
+    ([PROGRAM_ADDRESS_LOWER, PROGRAM_ADDRESS_UPPER], 0),
+    (SHARED_MEMORY_SIZE, 0),
+    (SHADER_LOCAL_MEMORY_HIGH_SIZE, 0),
+    ([CONSTANT_BUFFER_ADDR_LOWER_SHIFTED6, CONSTANT_BUFFER_ADDR_UPPER_SHIFTED6], 6),
+);
+
+static V05: Layout = layout!(
+    qmd_v05,
+    // The group as NVK has it.
+    &[(QMD_MAJOR_VERSION, 5), (QMD_TYPE, QMD_TYPE_GRID_CTA), (QMD_GROUP_ID, 0x1f)],
+    [GRID_WIDTH, GRID_HEIGHT, GRID_DEPTH],
+    REGISTER_COUNT,
+    ([PROGRAM_ADDRESS_LOWER_SHIFTED4, PROGRAM_ADDRESS_UPPER_SHIFTED4], 4),
+    (SHARED_MEMORY_SIZE_SHIFTED7, 7),
+    (SHADER_LOCAL_MEMORY_HIGH_SIZE_SHIFTED4, 4),
+    ([CONSTANT_BUFFER_ADDR_LOWER_SHIFTED6, CONSTANT_BUFFER_ADDR_UPPER_SHIFTED6], 6),
+);
 
 /// A compute class.
 #[derive(Debug)]
@@ -279,7 +248,7 @@ pub(super) struct Descriptor {
 impl Descriptor {
     pub(super) fn new(layout: &'static Layout) -> Descriptor {
         let mut descriptor = Descriptor { layout, bytes: [0; MAX_SIZE] };
-        for &(field, value) in layout.fixed {
+        for &(field, value) in layout.common.iter().chain(layout.fixed) {
             descriptor.set(field, 0, value.into());
         }
         descriptor

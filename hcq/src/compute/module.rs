@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use nvkernel_sys::class;
 
-use super::LaunchError;
 use super::cubin::{self, Cubin, CubinError, KernelInfo, Part};
 use super::descriptor::{self, Descriptor, Multiprocessor};
+use super::refusal::LaunchError;
 use crate::address_space::Placement;
 use crate::device::Device;
 use crate::error::{Error, Result};
