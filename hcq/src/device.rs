@@ -20,6 +20,7 @@ use crate::mapping::Access;
 use crate::memory::{DeviceBuffer, InputMut};
 use crate::quota::Quota;
 use crate::rm::{RmClient, text_of};
+use crate::timeline::SyncPoint;
 
 /// A GPU opened for use. Clones share it; it closes with the last clone, buffer or queue.
 #[derive(Clone, Debug)]
@@ -164,6 +165,11 @@ impl Device {
     /// [`Error::Rm`](crate::Error::Rm) if the driver refuses for another reason.
     pub fn import(&self, fd: impl AsFd, size: Option<u64>) -> Result<DeviceBuffer> {
         DeviceBuffer::import(&self.inner, fd.as_fd(), size)
+    }
+
+    /// Whether `point` lies on the timeline of a queue of this device.
+    pub fn owns_point(&self, point: &SyncPoint) -> bool {
+        Arc::ptr_eq(point.timeline().device(), &self.inner)
     }
 
     /// Whether `buffer` lies in the address space of this device.

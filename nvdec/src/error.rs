@@ -99,6 +99,12 @@ pub enum Error {
         /// That of the frame.
         wanted: String,
     },
+    /// Something of another device, whose engines know other addresses.
+    #[error("{what} of another device: the engines that would have to wait for it cannot see it")]
+    OtherContext {
+        /// What was given.
+        what: &'static str,
+    },
     /// All tensors of a pool have handles.
     #[error(
         "all {tensors} tensors of the pool, of {bytes} bytes each, are held by the caller; drop one and go on, or make a larger pool"

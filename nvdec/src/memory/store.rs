@@ -60,9 +60,10 @@ impl Kept {
         self.memory.size() == bytes && self.purpose == purpose
     }
 
-    /// Whether it can be used again: queues may be at work in it, and pictures keep their status.
+    /// Whether it can be used again: queues may be at work in it, and pictures keep their status. Whoever kept a handle of it may
+    /// have shared it since.
     fn is_free(&mut self) -> bool {
-        self.memory.is_unused() && self.busy.iter().all(SyncPoint::is_reached)
+        self.memory.is_unused() && !self.memory.is_shared() && self.busy.iter().all(SyncPoint::is_reached)
     }
 }
 
@@ -138,6 +139,10 @@ impl Store {
     }
 
     fn put(&self, kept: Kept) {
+        // What others can see, or write to, is not for the next session.
+        if kept.memory.is_shared() {
+            return;
+        }
         let (bytes, purpose) = (kept.memory.size(), kept.purpose);
         let placement = purpose.placement();
         // Declared before the lock, to be dropped behind it, as `kept` is.

@@ -1,6 +1,6 @@
 //! [`Converter`]: makes tensors of frames, on the GPU.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hcq::{ComputeQueue, DeviceBuffer, Launch, Outside, SyncPoint};
 
@@ -81,10 +81,13 @@ impl Converter {
     /// next, without them all elements lie side by side in the spec's layout. The tensor is there when the point that is
     /// returned is reached. Conversions are not ordered among each other: each waits for what it is given.
     ///
+    /// Whether the picture is right is for [`Frame::integrity`] to say: one that was lost with the channel of its engine is
+    /// converted as well, whatever lies in its surface.
+    ///
     /// # Errors
     ///
     /// Those of [`shape_of`](Self::shape_of); [`Error::Gpu`] if `target` is too small, may not be written, or is another
-    /// device's; [`Error::TensorSpec`] if the strides make elements overlap.
+    /// device's; [`Error::TensorMemory`] if the strides make elements overlap.
     pub fn convert(
         &self,
         frame: &Frame,
@@ -145,22 +148,28 @@ impl Converter {
     /// What conversions of pictures like `frame` need.
     pub(super) fn prepared(&self, frame: &Frame) -> Result<Arc<Prepared>> {
         let of = PictureShape::of(frame);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = kept.iter().rposition(|prepared| prepared.of == of) {
-            let last = kept.len() - 1;
-            kept.swap(at, last);
-            return Ok(kept[last].clone());
+        if let Some(known) = find(&mut self.kept(), &of) {
+            return Ok(known);
         }
+        // Memory is waited for without the lock.
         let plan = Plan::new(&self.spec, &of)?;
         let tables = self.context.memory().allocate_own(plan.tables().len() as u64)?;
         // No engine knows of it yet.
         tables.view()?.stream_in(0, plan.tables());
+        let mut kept = self.kept();
+        if let Some(known) = find(&mut kept, &of) {
+            return Ok(known);
+        }
         let prepared = Arc::new(Prepared { of, shape: TensorShape::of(&plan), plan, tables });
         if kept.len() == KEPT {
             kept.remove(0);
         }
         kept.push(prepared.clone());
         Ok(prepared)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<Arc<Prepared>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// See [`convert`](Self::convert). `samples` stand in the place of the frame's.
@@ -214,6 +223,13 @@ impl Converter {
         samples.use_until(point.clone());
         Ok(point)
     }
+}
+
+/// What is kept for pictures like `of`, which becomes the last one used.
+fn find(kept: &mut [Arc<Prepared>], of: &PictureShape) -> Option<Arc<Prepared>> {
+    let at = kept.iter().rposition(|prepared| prepared.of == *of)?;
+    kept[at..].rotate_left(1);
+    kept.last().cloned()
 }
 
 /// Where a tensor goes.

@@ -18,6 +18,8 @@ use crate::uses::Latest;
 const UNIT: u64 = 2 << 20;
 /// Pictures begin at multiples of this within a tensor's memory, and tensors within that of their pool.
 const ALIGNMENT: u64 = 256;
+/// So much is cleared by one command.
+const CLEARED: u64 = 1 << 30;
 
 /// Memory for a number of tensors, each of a number of pictures, and what makes them of frames.
 ///
@@ -119,8 +121,8 @@ impl TensorPool {
         Ok(TensorPool { inner: Arc::new(Inner { converter, pictures, tensors, placement, state }) })
     }
 
-    /// Bytes that such a pool takes for pictures whose window has `width` by `height` luma samples: what
-    /// [`new`](Self::new) promises to keep to.
+    /// Bytes that such a pool takes for pictures whose window has `width` by `height` luma samples. Tables of weights come to
+    /// that, some KiB for each kind of picture.
     ///
     /// # Errors
     ///
@@ -173,36 +175,48 @@ impl TensorPool {
         };
         let memory = slab.memory.slice(number as u64 * slab.tensor_bytes, slab.tensor_bytes);
         let waits = uses.points.as_slice().iter().filter(|point| !point.is_reached()).cloned().collect();
-        let part = Part { slab, number, memory, uses: Mutex::default() };
-        let (words, pictures, ready) = (uses.words, Vec::new(), Latest::default());
+        let words = uses.words.clone();
+        // The part keeps them until a conversion stands behind them: a builder may be dropped before there is one.
+        let part = Part { slab, number, memory, uses: Mutex::new(uses) };
+        let (pictures, ready) = (Vec::new(), Latest::default());
         Ok(TensorBuilder { pool: self.clone(), part, waits, words, pictures, ready })
     }
 
     /// The memory of tensors of `shape`.
     fn slab(&self, shape: &TensorShape) -> Result<Arc<Slab>> {
+        // What was there before may go first. It is let go of, and memory is waited for, without the lock.
+        let before = match &mut *self.state() {
+            Some(slab) if slab.shape == *shape => return Ok(slab.clone()),
+            state => state.take(),
+        };
+        drop(before);
+        let made = self.make_slab(shape)?;
         let mut state = self.state();
-        if let Some(slab) = state.as_ref().filter(|slab| slab.shape == *shape) {
-            return Ok(slab.clone());
+        match &*state {
+            // Another thread was first.
+            Some(slab) if slab.shape == *shape => Ok(slab.clone()),
+            _ => Ok(state.insert(made).clone()),
         }
+    }
+
+    /// Memory for all tensors, which is zero: what lay there before is nobody's business who reads a tensor, or what is beside
+    /// it.
+    fn make_slab(&self, shape: &TensorShape) -> Result<Arc<Slab>> {
         let Inner { converter, pictures, tensors, placement, .. } = &*self.inner;
         let (picture_bytes, tensor_bytes, all) = bytes(shape, *pictures, *tensors);
-        // The memory before may go first.
-        *state = None;
-        let memory = converter.context().memory();
+        let of_context = converter.context().memory();
         let memory = match placement {
-            Placement::Vidmem => memory.allocate_own(all)?,
-            Placement::Sysmem => memory.staging(all, &Arc::default())?,
+            Placement::Vidmem => of_context.allocate_own(all)?,
+            Placement::Sysmem => of_context.staging(all, &Arc::default())?,
         };
-        let free = (0..*tensors).map(|number| Free { number, uses: Uses::default() }).collect();
-        let slab = Arc::new(Slab {
-            shape: shape.clone(),
-            memory,
-            picture_bytes,
-            tensor_bytes,
-            free: Mutex::new(free),
-        });
-        *state = Some(slab.clone());
-        Ok(slab)
+        let mut cleared = Latest::default();
+        for at in (0..all).step_by(CLEARED as usize) {
+            cleared.add(&of_context.fill(&memory.slice(at, CLEARED.min(all - at)), 0)?);
+        }
+        let uses = || Uses { points: cleared.clone(), words: Vec::new() };
+        let free = (0..*tensors).map(|number| Free { number, uses: uses() }).collect();
+        let free = Mutex::new(free);
+        Ok(Arc::new(Slab { shape: shape.clone(), memory, picture_bytes, tensor_bytes, free }))
     }
 }
 
@@ -263,7 +277,13 @@ impl TensorBuilder {
         // Pictures of one tensor may be converted by different queues: all of them wait for those who read the memory.
         let point = converter.submit(&prepared, frame, frame.surface(), target, (&self.waits, outside))?;
         self.ready.add(&point);
-        self.part.uses().points.add(&point);
+        let mut uses = self.part.uses();
+        if self.pictures.is_empty() {
+            // Whoever waits for the conversion waits for them.
+            *uses = Uses::default();
+        }
+        uses.points.add(&point);
+        drop(uses);
         self.pictures.push(TensorPicture::new(frame));
         Ok(true)
     }
@@ -363,27 +383,46 @@ impl Tensor {
     }
 
     /// Says that the elements are being read until `point`. The memory is written again only behind it.
-    pub fn use_until(&self, point: &SyncPoint) {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherContext`] for a point of another device, which the tensor's cannot wait for.
+    pub fn use_until(&self, point: &SyncPoint) -> Result<()> {
+        if !self.inner.context.device().owns_point(point) {
+            return Err(Error::OtherContext { what: "a sync point" });
+        }
         self.inner.part.uses().points.add(point);
+        Ok(())
     }
 
     /// Says that another program reads the elements until it writes the value of `word`, or one behind it. The memory is
     /// written again only behind that; should the word never be written, conversions stand still and count as stalled.
-    pub fn use_until_word(&self, word: &WordPoint) {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherContext`] for a word in memory of another device.
+    pub fn use_until_word(&self, word: &WordPoint) -> Result<()> {
+        if !self.inner.context.device().owns(word.word().buffer()) {
+            return Err(Error::OtherContext { what: "a shared word" });
+        }
         self.inner.part.uses().words.push(word.clone());
+        Ok(())
     }
 
     fn channels(&self) -> &Channels {
         self.inner.context.channels()
     }
 
-    /// Waits on the host until the elements are there.
+    /// Waits on the host until the elements are there, and for word whether they are those of the pictures: queues that waited
+    /// for [`ready`](Self::ready) go on also behind a channel that died. Damage is told by [`TensorPicture::integrity`].
     ///
     /// # Errors
     ///
-    /// [`Error::Gpu`] if a conversion was lost with the channel of its engine.
+    /// [`Error::Gpu`] if a conversion was lost with the channel of its queue, [`Error::Picture`] if a picture, or what it
+    /// depends on, was with that of its engine.
     pub fn wait(&self) -> Result<()> {
-        self.inner.ready.iter().try_for_each(|point| Ok(self.channels().wait(point)?))
+        self.inner.ready.iter().try_for_each(|point| Ok::<_, Error>(self.channels().wait(point)?))?;
+        self.inner.pictures.iter().try_for_each(TensorPicture::check_loss)
     }
 
     /// The elements in host memory, waiting for them.
@@ -404,7 +443,7 @@ impl Tensor {
         let mut commands = CopyCommands::new();
         commands.copy(&buffer, &staging)?;
         let point = memory.submit_copies(&self.inner.ready, &commands)?;
-        self.use_until(&point);
+        self.use_until(&point)?;
         self.wait()?;
         self.channels().wait(&point)?;
         staging.view()?.copy_out(0, &mut bytes);

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::frame::Frame;
 use crate::pictures::info::{Colour, Times};
 use crate::pictures::integrity::Integrity;
-use crate::pictures::record::PictureRecord;
+use crate::pictures::record::{Outcome, PictureRecord};
 use crate::surface::format::{Rect, SurfaceFormat, SurfaceGeometry};
 
 /// How long an engine may stand still before a picture.
@@ -120,9 +120,23 @@ impl TensorPicture {
     ///
     /// [`Error::Gpu`] if the engine did not finish.
     pub fn integrity(&self) -> Result<Integrity> {
+        Ok(self.outcome()?.integrity)
+    }
+
+    /// Refuses a picture that was lost with the channel of its engine, or goes back to one: its samples may be anything.
+    pub(super) fn check_loss(&self) -> Result<()> {
+        match self.outcome()?.fault() {
+            Some(fault) if fault.is_loss() => {
+                Err(Error::Picture { number: self.number(), poc: self.poc(), fault })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn outcome(&self) -> Result<Outcome> {
         match self.record.point().wait(PICTURE_TIMEOUT) {
             Ok(()) | Err(hcq::Error::ChannelFault { .. }) => {
-                Ok(self.record.outcome().expect("a reached point has an outcome").integrity)
+                Ok(self.record.outcome().expect("a reached point has an outcome"))
             }
             Err(error) => Err(Error::Gpu(error)),
         }

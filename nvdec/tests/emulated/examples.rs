@@ -10,14 +10,12 @@ use nvdec::{
 
 use crate::support::{stream, sum, sums};
 
-#[allow(dead_code)]
 #[path = "../../examples/scene_cuts"]
 mod scene_cuts {
     pub(super) mod histogram;
     pub(super) mod model;
 }
 
-#[allow(dead_code)]
 #[path = "../../examples/composite"]
 mod composite {
     pub(super) mod model;

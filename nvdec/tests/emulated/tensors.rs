@@ -101,7 +101,7 @@ fn memory_is_used_again_behind_those_who_read() {
         let mut commands = CopyCommands::new();
         commands.copy(&tensor.buffer(), &to).unwrap();
         let point = copies.submit(tensor.ready(), commands).unwrap();
-        tensor.use_until(&point);
+        tensor.use_until(&point).unwrap();
         copied.push((to, point));
     }
     let mut all = Vec::new();

@@ -213,7 +213,7 @@ impl Producer {
         }
         let tensor = tensor.finish();
         if !self.options.ignore_done {
-            tensor.use_until_word(&self.done.at(number));
+            tensor.use_until_word(&self.done.at(number))?;
         }
         let (of, offset) = tensor.memory();
         if !of.same_allocation(&memory) {

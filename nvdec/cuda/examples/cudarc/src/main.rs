@@ -85,7 +85,7 @@ fn main() -> Result<()> {
         elements.leak();
         // The tensor's memory is written again behind this word.
         words.write(&queue, &read.at(number))?;
-        tensor.use_until_word(&read.at(number));
+        tensor.use_until_word(&read.at(number))?;
 
         let mut expected = vec![0u32; 256];
         tensor.to_host()?.iter().for_each(|&byte| expected[usize::from(byte)] += 1);
