@@ -3,11 +3,10 @@
 use std::fmt;
 
 use crate::lists::Lists;
-use crate::parser::Picture;
+use crate::parser::picture::Picture;
 use crate::slice::SliceHeader;
 
-/// Pictures besides the current one that the buffer holds at most (`MaxDpbSize`, A.4.2).
-pub const MAX_DPB_SIZE: usize = 16;
+pub use crate::sps::MAX_DPB_SIZE;
 
 /// A place in the decoded picture buffer; a picture keeps its place as long as it is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

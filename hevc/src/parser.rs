@@ -1,6 +1,6 @@
 //! From NAL units to parameter sets and pictures.
 
-mod picture;
+pub(crate) mod picture;
 
 pub use picture::Picture;
 

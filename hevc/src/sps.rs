@@ -3,7 +3,6 @@
 use bitstream::SyntaxError;
 
 use crate::BitReader;
-use crate::dpb::MAX_DPB_SIZE;
 use crate::error::{Error, Place, Structure};
 use crate::layers;
 use crate::ptl::ProfileTierLevel;
@@ -11,6 +10,9 @@ use crate::scaling::ScalingList;
 use crate::st_ref_pic_set::StRefPicSet;
 use crate::vps::SubLayerOrdering;
 use crate::vui::{ColourDescription, Vui};
+
+/// Pictures besides the current one that the decoded picture buffer holds at most (`MaxDpbSize`, A.4.2).
+pub const MAX_DPB_SIZE: usize = 16;
 
 /// Largest width and height accepted: the square root of 8 times the `MaxLumaPs` of level 7.2 (A.4.1).
 pub const MAX_PICTURE_DIMENSION: u32 = 33_776;

@@ -1,5 +1,6 @@
 //! Opening of streams: files, pipes and standard input, and a look at what they are before a decoder sees them.
 
+mod head;
 pub mod other;
 mod structure;
 #[cfg(test)]
@@ -16,7 +17,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::exit::Failure;
 use crate::output::file::{Sources, is_dash};
-use other::{Head, Reader, Verdict};
+use head::Head;
+use other::{Reader, Verdict};
 
 /// Bytes that are looked at. What a container says of its codec is in front of its samples, or found from there.
 const WINDOW: usize = 1 << 16;

@@ -13,8 +13,9 @@ use crate::check::stream::{Verdict, check_stream};
 use crate::decode::Settings;
 use crate::engines::EngineChoice;
 use crate::exit::Failure;
+use crate::tensor::specs;
+use crate::tensor::stream::SEED;
 use crate::tensor::stream::{self, Amount, SpecResult};
-use crate::tensor::{check::SEED, specs};
 
 /// What is looked at of the tensors of a clip.
 const TENSOR_AMOUNT: Amount = Amount { pictures: 1, pixels: 100, seed: SEED };

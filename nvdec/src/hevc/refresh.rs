@@ -2,7 +2,7 @@
 
 use hevc::Picture;
 
-use crate::pictures::coded::Refresh;
+use crate::pictures::integrity::Refresh;
 
 /// Follows the recovery points of a stream.
 #[derive(Debug, Default)]

@@ -8,6 +8,7 @@ use hcq::DeviceBuffer;
 
 use super::held::Held;
 use super::info::Shows;
+use super::integrity::Refresh;
 use crate::class::VideoClass;
 use crate::error::Result;
 use crate::job::Operand;
@@ -58,15 +59,6 @@ impl Format {
             == (other.geometry, other.blocks, other.motion, other.bitstream_at, other.descriptor)
             && other.dpb <= dpb
     }
-}
-
-/// Where a picture stands in a sequence that is refreshed bit by bit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Refresh {
-    /// It is refreshed since the picture with this number: what was wrong with those before it is gone.
-    pub(crate) clean_since: u64,
-    /// It is not refreshed since decoding began, and will be at this picture order count. What is missing is no damage.
-    pub(crate) recovering_until: Option<i32>,
 }
 
 /// A picture between its front end and the engine.

@@ -4,6 +4,15 @@ use std::fmt;
 
 use crate::status::PictureFault;
 
+/// Where a picture stands in a sequence that is refreshed bit by bit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Refresh {
+    /// It is refreshed since the picture with this number: what was wrong with those before it is gone.
+    pub(crate) clean_since: u64,
+    /// It is not refreshed since decoding began, and will be at this picture order count. What is missing is no damage.
+    pub(crate) recovering_until: Option<i32>,
+}
+
 /// How far a picture is what its encoder made, as far as a decoder can tell. Values that a transmission changed and that
 /// still decode are seen by no decoder: where the stream has hashes of its pictures, comparing them tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

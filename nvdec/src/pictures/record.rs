@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arrayvec::ArrayVec;
 use hcq::{DeviceBuffer, EngineKind, LINE, SyncPoint};
 
-use super::coded::Refresh;
-use super::integrity::{Integrity, Origin};
+use super::integrity::{Integrity, Origin, Refresh};
 use crate::channels::is_lost;
 use crate::memory::motion::PLACES;
 use crate::pictures::info::Shows;

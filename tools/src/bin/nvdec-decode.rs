@@ -12,8 +12,8 @@ use nvdec_tools::engines::{EngineChoice, ModeChoice, PolicyChoice, StartChoice};
 use nvdec_tools::exit::{Exit, Failure};
 use nvdec_tools::output::{self, Format};
 use nvdec_tools::stats::Start;
-use nvdec_tools::tensor::check::SEED;
 use nvdec_tools::tensor::stream::Amount;
+use nvdec_tools::tensor::stream::SEED;
 use nvdec_tools::{check, decode, logger, parse, program, tensor};
 
 /// Decodes an HEVC byte stream (Annex B) on an NVDEC engine and writes its pictures, cropped, in output order.

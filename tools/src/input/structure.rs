@@ -2,7 +2,7 @@
 
 use bitstream::find_start_code;
 
-use super::other::{Head, Match};
+use super::head::{Head, Match};
 
 /// Most bytes of a `moov` box that are read.
 const MAX_MOOV: usize = 1 << 24;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
-use super::other::{Head, Reader, Signature, Verdict, examine};
+use super::head::Head;
+use super::other::{Reader, Signature, Verdict, examine};
 use super::*;
 use crate::exit::Exit;
 

@@ -25,9 +25,6 @@ use crate::input::{self, other::Reader};
 use crate::message;
 use crate::output::file::Sources;
 
-/// Where the sequence of pixels begins, if nothing else is said.
-pub const SEED: u64 = 1;
-
 /// What to check, and how.
 #[derive(Clone, Debug)]
 pub struct Options {

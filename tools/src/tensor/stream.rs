@@ -19,6 +19,9 @@ use crate::output::framemd5::hex;
 /// Pictures of a stream that are decoded, of which some are looked at.
 const DECODED: u64 = 30;
 
+/// Where the sequence of pixels begins, if nothing else is said.
+pub const SEED: u64 = 1;
+
 /// How much is looked at.
 #[derive(Clone, Copy, Debug)]
 pub struct Amount {
