@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hcq::{Placement, SyncPoint};
-use nvdec::tensor::{Converter, TensorBuilder, TensorPool, TensorSpec};
+use nvdec::tensor::{Converter, Tensor, TensorBuilder, TensorPool, TensorSpec};
 use nvdec::{Codec, Context, Decoder, DecoderOptions, Frame, Mode};
 use serde::Serialize;
 
@@ -183,17 +183,25 @@ impl Sink {
         if is_full.transpose()? == Some(true)
             && let Some(open) = self.open.take()
         {
-            let tensor = open.finish();
-            self.last.clear();
-            self.last.extend_from_slice(tensor.ready());
+            self.note(&open.finish());
         }
         Ok(())
+    }
+
+    /// Keeps the last point of each queue.
+    fn note(&mut self, tensor: &Tensor) {
+        for point in tensor.ready() {
+            match self.last.iter_mut().find(|last| Arc::ptr_eq(last.timeline(), point.timeline())) {
+                Some(last) => last.clone_from(point),
+                None => self.last.push(point.clone()),
+            }
+        }
     }
 
     /// Waits for all that was submitted.
     fn finish(&mut self) -> Result<(), Failure> {
         if let Some(open) = self.open.take().filter(|open| !open.is_empty()) {
-            self.last = open.finish().ready().to_vec();
+            self.note(&open.finish());
         }
         Ok(self.last.iter().try_for_each(|point| point.wait(TIMEOUT)).map_err(nvdec::Error::from)?)
     }
