@@ -1,0 +1,151 @@
+//! [`Source`]: the bytes of a container.
+
+use std::fmt;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+
+use crate::error::{Error, Result};
+
+trait Bytes: Read + Seek + Send {}
+impl<T: Read + Seek + Send> Bytes for T {}
+
+/// Bytes that are read when a place is looked at that does not follow the last one.
+const FEWEST: usize = 4096;
+/// Bytes that are read at a time when places follow each other.
+const MOST: usize = 1 << 18;
+/// Bytes for which memory is taken before any of them is there.
+const AT_ONCE: u64 = 1 << 24;
+
+/// A source with a window: headers are looked at one by one, and lie near each other or far apart.
+pub(crate) struct Source {
+    reader: Box<dyn Bytes>,
+    size: u64,
+    window: Vec<u8>,
+    /// Where the window begins.
+    at: u64,
+    /// Bytes that are read at a time now.
+    ahead: usize,
+    /// All bytes read so far.
+    taken: u64,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("size", &self.size)
+            .field("bytes_read", &self.taken)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Source {
+    pub(crate) fn new(reader: impl Read + Seek + Send + 'static) -> Result<Source> {
+        let mut reader: Box<dyn Bytes> = Box::new(reader);
+        let size = reader.seek(SeekFrom::End(0)).map_err(|error| Error::Io { offset: 0, error })?;
+        Ok(Source { reader, size, window: Vec::new(), at: 0, ahead: FEWEST, taken: 0 })
+    }
+
+    /// Bytes of the source.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Bytes that were read so far, those read twice counted twice.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.taken
+    }
+
+    /// Up to `length` bytes from `offset`: fewer only at the end of the source.
+    pub(crate) fn peek(&mut self, offset: u64, length: usize) -> Result<&[u8]> {
+        let end = self.at + self.window.len() as u64;
+        let there = self.at <= offset && offset <= end;
+        if !(there && end - offset >= length as u64) {
+            self.ahead = if there && !self.window.is_empty() { (self.ahead * 2).min(MOST) } else { FEWEST };
+            let wanted = self.size.saturating_sub(offset).min(self.ahead.max(length) as u64);
+            let mut window = std::mem::take(&mut self.window);
+            self.fill(offset, wanted, &mut window)?;
+            (self.window, self.at) = (window, offset);
+        }
+        let from = usize::try_from(offset - self.at).unwrap_or(usize::MAX).min(self.window.len());
+        let to = from.saturating_add(length).min(self.window.len());
+        Ok(&self.window[from..to])
+    }
+
+    /// `N` bytes at `offset`, `None` if the source ends before.
+    pub(crate) fn array<const N: usize>(&mut self, offset: u64) -> Result<Option<[u8; N]>> {
+        Ok(self.peek(offset, N)?.try_into().ok())
+    }
+
+    /// The `size` bytes at `offset`, in `buffer`.
+    ///
+    /// # Errors
+    /// [`Error::NoPacket`] if they are not all there.
+    pub(crate) fn read(&mut self, offset: u64, size: u64, buffer: &mut Vec<u8>) -> Result<()> {
+        let missing = Error::NoPacket { offset, size, available: self.size };
+        if offset.checked_add(size).is_none_or(|end| end > self.size) {
+            buffer.clear();
+            return Err(missing);
+        }
+        self.fill(offset, size, buffer)?;
+        // A source may shrink.
+        if buffer.len() as u64 == size { Ok(()) } else { Err(missing) }
+    }
+
+    /// What is there of the `size` bytes at `offset`.
+    fn fill(&mut self, offset: u64, size: u64, buffer: &mut Vec<u8>) -> Result<()> {
+        let failed = |error| Error::Io { offset, error };
+        buffer.clear();
+        self.reader.seek(SeekFrom::Start(offset)).map_err(failed)?;
+        buffer.reserve(usize::try_from(size.min(AT_ONCE)).unwrap_or(0));
+        let mut part = (&mut self.reader).take(size);
+        while let Err(error) = part.read_to_end(buffer) {
+            if error.kind() != ErrorKind::Interrupted {
+                return Err(failed(error));
+            }
+        }
+        self.taken += buffer.len() as u64;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    fn source(size: usize) -> Source {
+        Source::new(Cursor::new((0..size).map(|i| i as u8).collect::<Vec<_>>())).unwrap()
+    }
+
+    #[test]
+    fn gives_what_is_there() {
+        let mut source = source(10_000);
+        assert_eq!(source.peek(9_998, 4).unwrap(), [14, 15]);
+        assert!(source.peek(u64::MAX, 4).unwrap().is_empty());
+        assert_eq!(source.array(258).unwrap(), Some([2, 3, 4]));
+        assert_eq!(source.array::<3>(9_998).unwrap(), None);
+        let mut buffer = vec![1];
+        source.read(255, 2, &mut buffer).unwrap();
+        assert_eq!(buffer, [255, 0]);
+        let error = source.read(9_999, 2, &mut buffer).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a packet of 2 bytes at byte 9999 does not lie in a source of 10000 bytes; \
+             take packets from the list of the same container"
+        );
+        assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn reads_each_byte_once_in_order_and_little_out_of_order() {
+        let mut source = source(1_000_000);
+        for offset in 0..1_000_000 {
+            source.peek(offset, 1).unwrap();
+        }
+        assert_eq!(source.bytes_read(), 1_000_000);
+        for offset in (0..10).map(|i| i * 100_000) {
+            source.peek(offset, 8).unwrap();
+        }
+        assert!(source.bytes_read() <= 1_000_000 + 10 * FEWEST as u64);
+    }
+}
