@@ -21,6 +21,7 @@ use crate::pictures::coded::Application;
 use crate::pictures::info::Times;
 use crate::session::Statistics;
 use crate::surface::format::SurfaceGeometry;
+use crate::video::survey::Survey;
 
 /// Ends the unit before it.
 const START_CODE: [u8; 3] = [0, 0, 1];
@@ -29,6 +30,14 @@ const START_CODE: [u8; 3] = [0, 0, 1];
 fn frontend(codec: Codec, options: &DecoderOptions) -> Option<(Box<dyn Frontend>, Application)> {
     match codec {
         Codec::Hevc => Some((Box::new(hevc::Hevc::new(options.start)), hevc::APPLICATION)),
+        _ => None,
+    }
+}
+
+/// What finds pictures of `codec` without decoding them.
+pub(crate) fn survey(codec: Codec) -> Option<Box<dyn Survey>> {
+    match codec {
+        Codec::Hevc => Some(Box::new(hevc::survey::HevcSurvey::new())),
         _ => None,
     }
 }
@@ -227,6 +236,15 @@ impl Decoder {
                 }
                 Ok(Sent::Accepted)
             }
+            Framing::Splice => {
+                before?;
+                self.reader.finish();
+                match self.pump()? {
+                    Sent::Accepted => self.frontend.finish(&mut self.pictures)?,
+                    refusal => return Ok(refusal),
+                }
+                Ok(Sent::Accepted)
+            }
             Framing::ByteStream | Framing::AccessUnit => {
                 self.feed(packet.data());
                 (self.times, self.whole) = (Times::default(), packet.framing == Framing::AccessUnit);
@@ -313,13 +331,10 @@ impl Decoder {
     ///
     /// As [`send`](Self::send).
     pub fn flush(&mut self) -> Result<Sent> {
-        self.reader.finish();
-        match self.pump()? {
-            Sent::Accepted => {}
-            refusal => return Ok(refusal),
+        match self.send(Packet::splice())? {
+            Sent::Accepted => self.submit_held_back(),
+            refusal => Ok(refusal),
         }
-        self.frontend.finish(&mut self.pictures)?;
-        self.submit_held_back()
     }
 
     /// Forgets everything that was sent and has not come out, errors among it, and keeps memory and parameter sets:
@@ -421,7 +436,10 @@ impl<D: BorrowMut<Decoder>, S: Source> Frames<D, S> {
             if pictures.has_due(wanted)
                 && let Some(frame) = pictures.receive()
             {
-                return Ok(Next::Frame(frame));
+                if self.source.wants(&frame) {
+                    return Ok(Next::Frame(frame));
+                }
+                continue;
             }
             if let Some(error) = pictures.stopped() {
                 self.state = State::Ended;
@@ -444,9 +462,11 @@ impl<D: BorrowMut<Decoder>, S: Source> Frames<D, S> {
                 Sent::Accepted => {}
                 // What was kept back for a caller that is ahead comes first.
                 refusal => {
-                    let pictures = &mut self.decoder().pictures;
+                    let pictures = &mut self.decoder.borrow_mut().pictures;
                     return match (pictures.receive(), refusal) {
-                        (Some(frame), _) => Ok(Next::Frame(frame)),
+                        (Some(frame), _) if self.source.wants(&frame) => Ok(Next::Frame(frame)),
+                        // Its surface is free now.
+                        (Some(_), _) => continue,
                         (None, Sent::NoMemory) => Err(pictures.lacks_memory()),
                         (None, _) => Ok(Next::Full),
                     };

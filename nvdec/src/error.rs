@@ -177,6 +177,43 @@ pub enum Error {
         /// What is wrong.
         integrity: Integrity,
     },
+    /// A container cannot be read.
+    #[error(transparent)]
+    Container(#[from] containers::Error),
+    /// There is nothing in a container that can be decoded.
+    #[error(
+        "no pictures that can be decoded in this {format} file: {}; only HEVC is decoded",
+        if tracks.is_empty() { "it has no track".to_owned() } else { format!("its tracks are {}", tracks.join(", ")) }
+    )]
+    NoVideo {
+        /// Format of the container.
+        format: &'static str,
+        /// What is in its tracks.
+        tracks: Vec<String>,
+    },
+    /// There is no picture in a track.
+    #[error(
+        "there is no picture in the track{}",
+        source.as_ref().map_or_else(|| "; is it cut off?".to_owned(), |source| format!(": {source}"))
+    )]
+    NoPictures {
+        /// The first of its units that could not be read.
+        source: Option<SyntaxError>,
+    },
+    /// An index that was stored cannot be used.
+    #[error("the index cannot be used: {what}; make it anew")]
+    Index {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A picture was asked for that there is not.
+    #[error("there is no picture {number}: the video has {pictures}, counted from 0")]
+    NoPicture {
+        /// Its number.
+        number: usize,
+        /// Pictures that there are.
+        pictures: usize,
+    },
     /// The downloads of a downloader hold as much host memory as it may take.
     #[error(
         "{downloads} downloads hold {held} bytes of host memory, {bytes} more exceed the limit of {limit}; drop some, or raise it with Downloader::with_limit"

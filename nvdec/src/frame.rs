@@ -83,6 +83,11 @@ impl Frame {
         self.times().pts
     }
 
+    /// What the caller knows the picture by ([`Times::opaque`]).
+    pub fn opaque(&self) -> Option<u64> {
+        self.times().opaque
+    }
+
     /// Whether decoding can begin with this picture.
     pub fn is_key(&self) -> bool {
         self.record.shows.is_key

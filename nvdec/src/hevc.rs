@@ -32,6 +32,7 @@ mod limits;
 mod refresh;
 mod scratch;
 mod side;
+pub(crate) mod survey;
 mod tables;
 
 /// The parser, whose types appear in the API of this module.

@@ -55,6 +55,7 @@ pub mod tensor;
 #[cfg(test)]
 mod testing;
 mod uses;
+pub mod video;
 
 pub use ::hcq;
 pub use class::Codec;
@@ -83,3 +84,4 @@ pub use status::{DecodeStatus, PictureFault};
 pub use surface::format::Rect;
 pub use surface::{Surface, SurfaceFormat, SurfaceGeometry};
 pub use tensor::TensorSpec;
+pub use video::{Index, Video};

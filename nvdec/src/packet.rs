@@ -6,6 +6,7 @@ use std::ops::Range;
 use bitstream::{AnnexB, split_annex_b};
 use hcq::Input;
 
+use crate::frame::Frame;
 use crate::pictures::info::Times;
 
 /// What became of a packet that was sent.
@@ -36,6 +37,8 @@ pub enum Framing {
     Beginning,
     /// The packet is one unit, without start code or length in front.
     Unit,
+    /// No bytes: the stream goes on elsewhere.
+    Splice,
 }
 
 /// Where the bytes of a packet are.
@@ -99,6 +102,13 @@ impl<'a> Packet<'a> {
         Packet { bytes: Bytes::Borrowed(bytes), framing: Framing::Beginning, times: Times::default() }
     }
 
+    /// The stream goes on elsewhere with what comes next, as after a seek: pictures sent so far come out, and the next one begins
+    /// anew. It is as the end of the stream ([`Decoder::flush`](crate::Decoder::flush)), but pictures that are held back
+    /// ([`Mode`](crate::Mode)) go on waiting for those behind the splice, so that engines work on both sides of it.
+    pub fn splice() -> Packet<'a> {
+        Packet { bytes: Bytes::Borrowed(&[]), framing: Framing::Splice, times: Times::default() }
+    }
+
     /// The packet with times, which belong to the picture that begins in it; to each of them, if there are several. Without
     /// effect on a piece of a byte stream.
     #[must_use]
@@ -146,6 +156,12 @@ pub trait Source {
 
     /// Goes on to the next packet: this one was taken.
     fn advance(&mut self);
+
+    /// Whether the caller is to have a frame, or it was only decoded for others.
+    fn wants(&self, frame: &Frame) -> bool {
+        let _ = frame;
+        true
+    }
 }
 
 impl<S: Source + ?Sized> Source for &mut S {
@@ -155,6 +171,10 @@ impl<S: Source + ?Sized> Source for &mut S {
 
     fn advance(&mut self) {
         (**self).advance();
+    }
+
+    fn wants(&self, frame: &Frame) -> bool {
+        (**self).wants(frame)
     }
 }
 

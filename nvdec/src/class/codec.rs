@@ -23,6 +23,13 @@ impl Chroma {
         [Chroma::C400, Chroma::C420, Chroma::C422, Chroma::C444].get(usize::from(idc)).copied()
     }
 
+    /// `chroma_format_idc` of a single format; that of the first one in the set.
+    pub fn chroma_format_idc(self) -> u8 {
+        (0..3)
+            .find(|&idc| Chroma::from_chroma_format_idc(idc).is_some_and(|one| self.contains(one)))
+            .unwrap_or(3)
+    }
+
     /// Names of the formats in the set, in the usual notation.
     pub fn names(self) -> Vec<&'static str> {
         [(Chroma::C400, "4:0:0"), (Chroma::C420, "4:2:0"), (Chroma::C422, "4:2:2"), (Chroma::C444, "4:4:4")]

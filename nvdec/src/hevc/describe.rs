@@ -246,23 +246,30 @@ impl CodedPicture for HevcPicture {
 
     fn shows(&self) -> Shows {
         let sps = &self.picture.sps;
-        let (crop, colour) = (sps.crop(), sps.colour());
-        let vui = sps.vui.as_ref();
+        let (crop, colour) = window_and_colour(sps);
         Shows {
-            crop: Rect { left: crop.left, top: crop.top, width: crop.width, height: crop.height },
+            crop,
             times: self.times,
             is_key: self.picture.is_irap(),
-            colour: Colour {
-                primaries: colour.colour_primaries,
-                transfer: colour.transfer_characteristics,
-                matrix: colour.matrix_coeffs,
-                full_range: colour.video_full_range_flag,
-                chroma_location: vui.and_then(|vui| vui.chroma_sample_loc_type).and_then(chroma_location),
-            },
+            colour,
             side_data: self.side_data.clone(),
             codec: CodecInfo::Hevc(HevcPictureInfo { sps: sps.clone(), hash: self.hash.clone() }),
         }
     }
+}
+
+/// What of the pictures of a sequence is shown, and what their samples mean.
+pub(super) fn window_and_colour(sps: &Sps) -> (Rect, Colour) {
+    let (crop, colour) = (sps.crop(), sps.colour());
+    let location = sps.vui.as_ref().and_then(|vui| vui.chroma_sample_loc_type).and_then(chroma_location);
+    let colour = Colour {
+        primaries: colour.colour_primaries,
+        transfer: colour.transfer_characteristics,
+        matrix: colour.matrix_coeffs,
+        full_range: colour.video_full_range_flag,
+        chroma_location: location,
+    };
+    (Rect { left: crop.left, top: crop.top, width: crop.width, height: crop.height }, colour)
 }
 
 /// Where chroma samples lie by `chroma_sample_loc_type_top_field`, unless that is reserved (E.3.1).

@@ -38,6 +38,8 @@ pub struct Times {
     pub dts: Option<i64>,
     /// How long it is shown.
     pub duration: Option<i64>,
+    /// What the caller knows the picture by; nothing is done with it.
+    pub opaque: Option<u64>,
 }
 
 /// What only one codec says of a picture.

@@ -2,6 +2,7 @@
 
 #![cfg(feature = "emulated")]
 
+mod access;
 mod answers;
 mod as_they_are;
 mod contract;

@@ -437,7 +437,12 @@ fn times_stay_with_their_pictures() {
     let units = groups(SIZE, 5);
     let options = DecoderOptions { surfaces: Some(1), ..on_one(&machine) };
     let mut decoder = codec::decoder(&machine, options);
-    let times = |at: i64| Times { pts: Some(40 * at), dts: Some(at - 1), duration: Some(2 * at) };
+    let times = |at: i64| Times {
+        pts: Some(40 * at),
+        dts: Some(at - 1),
+        duration: Some(2 * at),
+        opaque: Some(at as u64),
+    };
     let mut found = Vec::new();
     let mut take = |frame: Frame| {
         assert_eq!(frame.times(), times(frame.number() as i64));
