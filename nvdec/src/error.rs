@@ -214,6 +214,32 @@ pub enum Error {
         /// Pictures that there are.
         pictures: usize,
     },
+    /// A picture of a video that was asked for did not come out.
+    #[error("picture {number} did not come out: the decoder passed over it")]
+    Missing {
+        /// Its number.
+        number: usize,
+    },
+    /// A clip does not fit into its video.
+    #[error(
+        "the clip spans {span} pictures, the video has {pictures}; PastEnd::RepeatLast or Wrap fills it up"
+    )]
+    ShortVideo {
+        /// Pictures of the video.
+        pictures: usize,
+        /// From the first picture of the clip to its last, both included.
+        span: usize,
+    },
+    /// Pictures that are to lie side by side become tensors of different shapes.
+    #[error(
+        "a picture becomes {given}, those before it {wanted}: give the spec a size, or ask for them one by one"
+    )]
+    OtherShape {
+        /// What it becomes.
+        given: String,
+        /// What those before it became.
+        wanted: String,
+    },
     /// The downloads of a downloader hold as much host memory as it may take.
     #[error(
         "{downloads} downloads hold {held} bytes of host memory, {bytes} more exceed the limit of {limit}; drop some, or raise it with Downloader::with_limit"

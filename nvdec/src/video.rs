@@ -18,10 +18,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod convert;
 mod file;
 mod index;
 mod plan;
 mod reader;
+mod sampler;
 mod selection;
 pub(crate) mod survey;
 
@@ -33,9 +35,11 @@ use std::sync::{Arc, Mutex};
 pub use containers;
 use containers::{Container, Format, Track};
 
+pub use convert::Converted;
 pub use file::Identity;
 pub use index::{Index, IndexedPicture};
 use reader::VideoInner;
+pub use sampler::{Clip, PastEnd, Sampling};
 pub use selection::Selection;
 
 use crate::class::Codec;

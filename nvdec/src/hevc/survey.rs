@@ -56,7 +56,7 @@ impl HevcSurvey {
     }
 
     /// The picture that is being collected is complete.
-    fn end_picture(&mut self, pictures: &mut Vec<Surveyed>, shown: &mut Vec<u32>) {
+    fn end_picture(&mut self, pictures: &mut [Surveyed], shown: &mut Vec<u32>) {
         let Some(current) = self.current.take() else { return };
         let surveyed = &mut pictures[current.position as usize];
         if current.on_trial && current.used != 0 {

@@ -80,7 +80,7 @@ pub struct TensorPicture {
 }
 
 impl TensorPicture {
-    pub(super) fn new(frame: &Frame) -> TensorPicture {
+    pub(crate) fn new(frame: &Frame) -> TensorPicture {
         TensorPicture { record: frame.record().clone(), times: frame.times() }
     }
 
