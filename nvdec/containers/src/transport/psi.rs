@@ -1,6 +1,6 @@
 //! Program association and map tables (ISO/IEC 13818-1, 2.4.4): which streams there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use mpeg2ts_reader::mpegts_crc::sum32;
@@ -91,8 +91,11 @@ struct Stream {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Programs {
     pat: Sections,
-    /// By the PID of the map table, with what was found.
-    maps: BTreeMap<u16, (Sections, Option<Vec<Stream>>)>,
+    /// By the PID of the map table, with whether one was found.
+    maps: BTreeMap<u16, (Sections, bool)>,
+    /// In the order in which they were found, each PID once.
+    streams: Vec<Stream>,
+    known: BTreeSet<u16>,
 }
 
 impl Programs {
@@ -110,14 +113,15 @@ impl Programs {
                     }
                 }
             });
-        } else if let Some((sections, streams)) = self.maps.get_mut(&pid) {
+        } else if let Some((sections, is_found)) = self.maps.get_mut(&pid) {
             sections.push(payload, is_start, |section| {
                 if let Some(pmt) = data(section, PMT) {
-                    // Programs may have one PID for their tables.
-                    streams.get_or_insert_default().extend(self::streams(pmt));
+                    *is_found = true;
+                    self.streams
+                        .extend(streams(pmt).into_iter().filter(|stream| self.known.insert(stream.pid)));
                 }
             });
-            if self.maps.values().all(|(_, streams)| streams.is_some()) {
+            if self.maps.values().all(|&(_, is_found)| is_found) {
                 return ControlFlow::Break(());
             }
         }
@@ -126,22 +130,17 @@ impl Programs {
 
     /// A track for each stream.
     pub(super) fn tracks(self, notes: &mut Notes) -> Vec<Track> {
-        let mut tracks: Vec<Track> = Vec::new();
-        let missing = self.maps.values().filter(|(_, streams)| streams.is_none()).count();
+        let missing = self.maps.values().filter(|(_, is_found)| !is_found).count();
         if missing > 0 {
             notes.add(format!("{missing} of {} programs have no map table (PMT)", self.maps.len()));
         }
-        for stream in self.maps.into_values().filter_map(|(_, streams)| streams).flatten() {
-            let id = u64::from(stream.pid);
-            if tracks.iter().any(|track| track.id == id) {
-                continue;
-            }
+        let track = |stream: Stream| {
             let (kind, codec) = coding(&stream);
-            let mut track = Track::new(id, kind, codec, TimeBase { num: 1, den: 90_000 });
+            let mut track = Track::new(stream.pid.into(), kind, codec, TimeBase { num: 1, den: 90_000 });
             track.language = stream.language;
-            tracks.push(track);
-        }
-        tracks
+            track
+        };
+        self.streams.into_iter().map(track).collect()
     }
 }
 
@@ -185,5 +184,63 @@ fn coding(stream: &Stream) -> (TrackKind, Codec) {
         (0x10 | 0x1e | 0x20 | 0x21 | 0x25 | 0xea, _) => (TrackKind::Video, other()),
         (3 | 4 | 0x0f | 0x11 | 0x1c | 0x80..=0x87, _) => (TrackKind::Audio, other()),
         _ => (TrackKind::Other, other()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sections(payloads: &[(&[u8], bool)]) -> Vec<Vec<u8>> {
+        let mut sections = Sections::default();
+        let mut found = Vec::new();
+        for &(payload, is_start) in payloads {
+            sections.push(payload, is_start, |section| found.push(section.to_vec()));
+        }
+        found
+    }
+
+    #[test]
+    fn sections_lie_across_packets_and_behind_each_other() {
+        let found = sections(&[
+            (b"lost", false),
+            (b"\x00\x02\xb0\x05abc", true),
+            (b"d", false),
+            (b"\x01e\x02\xb0\x01f\x02\xb0\x02gh\xff\xff\xff\xff", true),
+            (b"\xff\xff\xff", false),
+        ]);
+        assert_eq!(found, [&b"\x02\xb0\x05abcde"[..], b"\x02\xb0\x01f", b"\x02\xb0\x02gh"]);
+        // Longer than a section may be; a pointer behind the end.
+        assert_eq!(
+            sections(&[(b"\x00\x02\xbf\xff", true), (&[0; 2000], false), (b"\x09\x02", true)]),
+            [[]; 0]
+        );
+    }
+
+    #[test]
+    fn streams_have_types_and_descriptors() {
+        let pmt = b"\xe1\x00\xf0\x02\x63\x00\x24\xe1\x00\xf0\x00\x06\xe1\x01\xf0\x06\x05\x04HEVC\x0f\xe1\x02\xf0\x06\x0a\x04deu\x00\x1b\xe1";
+        let found: Vec<_> =
+            streams(pmt).iter().map(|stream| (stream.pid, coding(stream), stream.language.clone())).collect();
+        let aac = Codec::Other("stream_type 0x0f".to_owned());
+        assert_eq!(
+            found,
+            [
+                (0x100, (TrackKind::Video, Codec::Hevc), None),
+                (0x101, (TrackKind::Video, Codec::Hevc), None),
+                (0x102, (TrackKind::Audio, aac), Some("deu".to_owned())),
+            ]
+        );
+    }
+
+    #[test]
+    fn tables_with_a_wrong_checksum_are_not_used() {
+        let mut section = b"\x02\xb0\x0d\x00\x01\xc1\x00\x00data".to_vec();
+        section.extend(sum32(&section).to_be_bytes());
+        assert_eq!(data(&section, PMT), Some(&b"data"[..]));
+        assert_eq!(data(&section, PAT), None);
+        section[9] ^= 1;
+        assert_eq!(data(&section, PMT), None);
+        assert_eq!(data(&[2, 0, 0], PMT), None);
     }
 }

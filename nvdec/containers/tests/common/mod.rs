@@ -1,8 +1,10 @@
-//! The files of the tests.
+//! The files of the tests, of which each test has its own use.
+
+#![allow(dead_code)]
 
 use std::path::PathBuf;
 
-/// All files, with the format that they have.
+/// All files that FFmpeg lists the packets of.
 pub(crate) const FILES: [&str; 21] = [
     "colour.mkv",
     "colour.mp4",
