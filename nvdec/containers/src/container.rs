@@ -22,6 +22,8 @@ pub enum Format {
     Mp4,
     /// The same, with samples in fragments.
     FragmentedMp4,
+    /// A still picture (ISO/IEC 23008-12: HEIF, HEIC, AVIF), as a track with one packet.
+    Heif,
     /// Matroska or WebM.
     Matroska,
     /// An MPEG transport stream (ISO/IEC 13818-1), in packets of 188, 192 or 204 bytes.
@@ -36,6 +38,7 @@ impl Format {
         match self {
             Format::Mp4 => "MP4",
             Format::FragmentedMp4 => "fragmented MP4",
+            Format::Heif => "HEIF",
             Format::Matroska => "Matroska",
             Format::MpegTs => "MPEG-TS",
             Format::AnnexB => "Annex B",
@@ -50,7 +53,7 @@ impl fmt::Display for Format {
 }
 
 /// What a format does.
-pub(crate) trait Demuxer: fmt::Debug + Send {
+pub(crate) trait Demuxer: Send {
     /// The packets of the track with this index.
     fn packets(
         &mut self,
@@ -74,13 +77,21 @@ pub(crate) trait Demuxer: fmt::Debug + Send {
 }
 
 /// A file with tracks.
-#[derive(Debug)]
 pub struct Container {
     source: Source,
     format: Format,
     tracks: Vec<Track>,
     notes: Notes,
     demuxer: Box<dyn Demuxer>,
+}
+
+impl fmt::Debug for Container {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What a demuxer holds may be as long as the file.
+        let mut of = f.debug_struct("Container");
+        of.field("format", &self.format).field("source", &self.source).field("tracks", &self.tracks);
+        of.field("notes", &self.notes).finish_non_exhaustive()
+    }
 }
 
 impl Container {
@@ -93,10 +104,7 @@ impl Container {
         let mut source = Source::new(source)?;
         let mut notes = Notes::default();
         let (demuxer, format, tracks): (Box<dyn Demuxer>, _, _) = match detect(&mut source)? {
-            Kind::Mp4 => {
-                let (demuxer, format, tracks) = Mp4::open(&mut source, &mut notes)?;
-                (Box::new(demuxer), format, tracks)
-            }
+            Kind::Mp4 => Mp4::open(&mut source, &mut notes)?,
             Kind::Matroska => {
                 let (demuxer, tracks) = Matroska::open(&mut source, &mut notes)?;
                 (Box::new(demuxer), Format::Matroska, tracks)
@@ -177,5 +185,16 @@ impl Container {
     /// applied, what was lost. A call of [`packets`](Self::packets) may add to it.
     pub fn notes(&self) -> &[String] {
         self.notes.list()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_may_go_to_another_thread() {
+        fn is_send<T: Send>() {}
+        is_send::<Container>();
     }
 }

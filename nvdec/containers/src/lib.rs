@@ -1,5 +1,5 @@
 //! Packets of video files, with their times: MP4 and QuickTime with and without fragments, Matroska and WebM, MPEG transport
-//! streams, and HEVC byte streams (Annex B).
+//! streams, HEVC byte streams (Annex B), and still pictures (HEIF) that are coded as a whole.
 //!
 //! A [`Container`] is opened from anything that reads and seeks. It has [tracks](Track), each with a list of
 //! [packets](PacketInfo) in decoding order, which is made in one pass over the file's structure and holds no bytes of
@@ -30,6 +30,19 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # What is read, and what is not
+//!
+//! | format | read | refused by name, or said in [`Container::notes`] |
+//! | --- | --- | --- |
+//! | MP4, QuickTime | `moov` anywhere, fragments, both in one file; edit lists with empty edits and one segment; several tracks | encryption, compressed `moov`, sample entries with different parameter sets in a track; further segments and rates of edit lists |
+//! | HEIF | the primary item, if it is coded as a whole | grids, overlays, derived pictures; mirroring and cropping |
+//! | Matroska, WebM | clusters of any kind, `BlockGroup`, stripped headers | lacing, compression, encryption; a second segment |
+//! | MPEG-TS | packets of 188, 192 and 204 bytes, times unwrapped, garbage between packets | scrambling; lost packets. Later changes of PAT and PMT are not followed |
+//! | Annex B | access units of HEVC | other codecs |
+//!
+//! Times are those of ISO/IEC 14496-12: `media_time` of an edit is time 0 of its segment. FFmpeg moves the first picture behind
+//! it there, which differs if an edit begins between two pictures.
 //!
 //! Files may be damaged or made to do harm. Nothing panics; memory and work are bounded by the size of the file, whatever
 //! it claims; an [`Error`] names the box or element and its place. A file that ends too early gives what is there.

@@ -1,16 +1,18 @@
-//! MP4 and QuickTime (ISO/IEC 14496-12), with and without fragments.
+//! MP4 and QuickTime (ISO/IEC 14496-12), with and without fragments, and still pictures (HEIF).
 
 mod boxes;
 mod edits;
 mod entry;
 mod fragment;
 mod movie;
+mod still;
 mod table;
 
 use boxes::Header;
 use edits::Timeline;
 use fragment::{Fragment, Progress};
 use movie::Movie;
+use still::Still;
 use table::{Sample, Tables};
 
 use crate::container::{Demuxer, Format};
@@ -25,6 +27,9 @@ const MAX_MOOV: u64 = 256 << 20;
 /// Most bytes of a `moof` box.
 const MAX_MOOF: u64 = 32 << 20;
 
+/// How often the samples of a track may have the bytes of the whole file: samples may share bytes, but hardly do.
+const MOST_READ: u64 = 4;
+
 /// Types of boxes that a file may begin with.
 const FIRST: [&[u8; 4]; 15] = [
     b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"pnot", b"uuid", b"sidx",
@@ -38,7 +43,6 @@ pub(crate) fn is_mp4(head: &[u8]) -> bool {
 }
 
 /// A file of boxes.
-#[derive(Debug)]
 pub(crate) struct Mp4 {
     movie: Movie,
     /// Where the `moov` box begins.
@@ -48,8 +52,11 @@ pub(crate) struct Mp4 {
 }
 
 impl Mp4 {
-    /// Passes over the boxes of the file and reads `moov`.
-    pub(crate) fn open(source: &mut Source, notes: &mut Notes) -> Result<(Mp4, Format, Vec<Track>)> {
+    /// Passes over the boxes of the file and reads `moov`, or `meta` if there is none.
+    pub(crate) fn open(
+        source: &mut Source,
+        notes: &mut Notes,
+    ) -> Result<(Box<dyn Demuxer>, Format, Vec<Track>)> {
         let mut movie = None;
         let mut fragments = Vec::new();
         let mut still = None;
@@ -72,7 +79,7 @@ impl Mp4 {
                 }
                 b"moov" => notes.add(format!("a second moov box at byte {offset} is ignored")),
                 b"moof" => fragments.push(offset),
-                b"meta" => still = Some(offset),
+                b"meta" => still = Some(header),
                 _ => {}
             }
             if header.end > source.size() {
@@ -85,15 +92,19 @@ impl Mp4 {
             offset = header.end;
         }
         let Some(((movie, tracks), moov)) = movie else {
-            return Err(no_movie(source.size(), &fragments, still));
+            let Some(meta) = still.filter(|_| fragments.is_empty()) else {
+                return Err(no_movie(source.size(), &fragments));
+            };
+            let (still, format, tracks) = Still::open(source, meta, notes)?;
+            return Ok((Box::new(still), format, tracks));
         };
         let format = if movie.is_open || !fragments.is_empty() { Format::FragmentedMp4 } else { Format::Mp4 };
-        Ok((Mp4 { movie, moov, fragments }, format, tracks))
+        Ok((Box::new(Mp4 { movie, moov, fragments }), format, tracks))
     }
 }
 
 /// What a file without `moov` is.
-fn no_movie(size: u64, fragments: &[u64], still: Option<u64>) -> Error {
+fn no_movie(size: u64, fragments: &[u64]) -> Error {
     if let Some(&moof) = fragments.first() {
         return Error::unsupported(
             "moof box",
@@ -101,10 +112,6 @@ fn no_movie(size: u64, fragments: &[u64], still: Option<u64>) -> Error {
             "a fragment without the moov box that says how to decode it",
             "put the initialization segment in front: `cat init.mp4 FILE > NEW`",
         );
-    }
-    if let Some(meta) = still {
-        let advice = "libheif decodes it: `heif-convert FILE picture.png`";
-        return Error::unsupported("meta box", meta, "a still picture (HEIF, HEIC or AVIF)", advice);
     }
     Error::damaged(
         "file",
@@ -118,6 +125,8 @@ struct Collector<'a> {
     packets: Vec<PacketInfo>,
     line: Timeline,
     available: u64,
+    /// Bytes of all samples so far.
+    bytes: u64,
     /// Samples without bytes.
     empty: u64,
     /// The smallest composition offset, if that is below 0.
@@ -149,9 +158,16 @@ impl Collector<'_> {
             }
             self.entry = sample.entry;
         }
-        if self.packets.len() as u64 >= self.available {
-            let what = format!("the track has more samples than the file has bytes ({})", self.available);
-            return Err(Error::damaged("trun box", sample.offset, what));
+        self.bytes = self.bytes.saturating_add(sample.size.into());
+        let (count, bytes, available) = (self.packets.len() as u64, self.bytes, self.available);
+        if count >= available || bytes > available.saturating_mul(MOST_READ) {
+            let what = match count >= available {
+                true => format!("the track has more samples than the file has bytes ({available})"),
+                false => format!(
+                    "its samples lie over each other: they have {bytes} bytes in a file of {available}"
+                ),
+            };
+            return Err(Error::damaged("stsz or trun box", sample.offset, what));
         }
         let composition = sample.dts.saturating_add(sample.composition);
         self.earliest = self.earliest.min(sample.composition);
@@ -186,6 +202,7 @@ impl Demuxer for Mp4 {
             packets: Vec::new(),
             line: Timeline::new(&track.edits, is_open, id, notes),
             available: source.size(),
+            bytes: 0,
             empty: 0,
             earliest: 0,
             is_like_first: &|entry| trak.is_like_first(entry),

@@ -148,4 +148,42 @@ mod tests {
         }
         assert!(source.bytes_read() <= 1_000_000 + 10 * FEWEST as u64);
     }
+
+    /// Gives a few bytes, is interrupted, and fails at byte 100.
+    struct Failing(u64);
+
+    impl Read for Failing {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            self.0 += 1;
+            match self.0 {
+                100.. => Err(std::io::Error::other("gone")),
+                at if at % 7 == 0 => Err(ErrorKind::Interrupted.into()),
+                _ => {
+                    buffer[0] = 5;
+                    Ok(1)
+                }
+            }
+        }
+    }
+
+    impl Seek for Failing {
+        fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+            match to {
+                SeekFrom::Start(at) => self.0 = at,
+                _ => return Ok(1000),
+            }
+            Ok(self.0)
+        }
+    }
+
+    #[test]
+    fn interruptions_are_overcome_and_failures_told() {
+        let mut source = Source::new(Failing(0)).unwrap();
+        let mut buffer = Vec::new();
+        source.read(0, 40, &mut buffer).unwrap();
+        assert_eq!(buffer, [5; 40]);
+        let error = source.read(90, 40, &mut buffer).unwrap_err();
+        assert_eq!(error.to_string(), "reading at byte 90 failed: gone");
+        assert!(source.peek(0, 4).is_err());
+    }
 }

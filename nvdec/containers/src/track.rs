@@ -125,7 +125,8 @@ pub struct Track {
     pub colour: Option<Colour>,
     /// Width and height of a sample, in relation to each other.
     pub pixel_aspect: Option<(u32, u32)>,
-    /// How long the track lasts, in ticks; `None` if the container does not say.
+    /// How long the track lasts, in ticks, before edits are applied; `None` if the container does not say, as when fragments
+    /// follow. In Matroska, how long the file does.
     pub duration: Option<i64>,
     /// Its language: ISO 639-2 or BCP 47.
     pub language: Option<String>,

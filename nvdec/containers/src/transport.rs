@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::notes::Notes;
 use crate::packet::PacketInfo;
 use crate::source::Source;
-use crate::track::{Track, TrackKind};
+use crate::track::Track;
 
 /// Bytes of a stream within which its programs have to be described.
 const MAX_TABLES: u64 = 64 << 20;
@@ -220,13 +220,8 @@ impl Demuxer for Transport {
         let Some(pes) = Pes::parse(buffer) else {
             return Err(Error::damaged("PES packet", offset, "there is no header that can be read"));
         };
-        // Other streams are not framed in NAL units; what they say is theirs to know.
         let from = pes.payload.min(buffer.len());
-        let to = pes
-            .end
-            .filter(|_| track.kind == TrackKind::Video)
-            .unwrap_or(buffer.len())
-            .clamp(from, buffer.len());
+        let to = pes.end.unwrap_or(buffer.len()).clamp(from, buffer.len());
         buffer.truncate(to);
         buffer.drain(..from);
         Ok(())

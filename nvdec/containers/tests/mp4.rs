@@ -168,6 +168,15 @@ fn samples_that_claim_too_much_are_bounded() {
     let file = [init, boxed(b"moof", &[&boxed(b"traf", &[&defaults, &many, &many])])].concat();
     let error = packets(&file).unwrap_err().to_string();
     assert!(error.contains("the track has more samples than the file has bytes"), "{error}");
+    // Long ones, one over the other.
+    let tables = [
+        full(b"stts", 0, 0, &[1, 20, 20]),
+        full(b"stsc", 0, 0, &[1, 1, 1, 1]),
+        full(b"stsz", 0, 0, &[500, 20]),
+        full(b"stco", 0, 0, &[vec![20], vec![0; 20]].concat()),
+    ];
+    let error = packets(&moov(&[], &[entry()], &tables, &[])).unwrap_err().to_string();
+    assert!(error.contains("its samples lie over each other: they have"), "{error}");
 }
 
 #[test]
@@ -236,11 +245,6 @@ fn what_cannot_be_played_is_refused_by_name() {
     let fragmented = common::bytes("fragmented.mp4");
     let moof = find(&fragmented, b"moof") - 4;
     assert!(refusal(fragmented[moof..].to_vec()).contains("put the initialization segment in front"));
-    let still = [boxed(b"ftyp", &[b"heic\0\0\0\0mif1heic"]), boxed(b"meta", &[&[0; 4]])].concat();
-    assert!(
-        refusal(still)
-            .starts_with("meta box at byte 24: a still picture (HEIF, HEIC or AVIF) is not supported")
-    );
     let moov = find(&plain, b"moov") - 4;
     assert!(refusal(plain[..moov].to_vec()).contains("it has no moov box within"));
     assert!(
@@ -322,4 +326,34 @@ fn a_disabled_track_is_chosen_last() {
     let both = boxed(b"moov", &[&moov[8..at], &trak, &second, &moov[at + trak.len()..]]);
     let container = Container::from_bytes(both).unwrap();
     assert_eq!((container.tracks().len(), container.default_track()), (2, Some(1)));
+}
+
+#[test]
+fn a_still_picture_is_a_track_with_one_packet() {
+    let file = common::bytes("still.heic");
+    let mut container = Container::from_bytes(file.clone()).unwrap();
+    assert_eq!((container.format(), container.default_track()), (Format::Heif, Some(0)));
+    let track = &container.tracks()[0];
+    assert_eq!(
+        (track.width, track.height, track.rotation(), track.parameter_sets.len()),
+        (Some(64), Some(64), Some(0), 3)
+    );
+    let colour = track.colour.unwrap();
+    assert_eq!((colour.matrix_coefficients, colour.full_range), (6, Some(true)));
+    assert_eq!(track.framing, Framing::LengthPrefixed(LengthSize::Four));
+    let packets = container.packets(0).unwrap();
+    assert_eq!((packets.len(), packets[0].offset, packets[0].size, packets[0].pts), (1, 656, 43, Some(0)));
+    let mut unit = Vec::new();
+    container.read(0, &packets[0], &mut unit).unwrap();
+    // A length of 4 bytes, and a slice segment of an IDR picture.
+    assert_eq!((&unit[..4], unit[4] >> 1), (&[0, 0, 0, 39][..], 20));
+
+    let mut tiles = file.clone();
+    let at = find(&tiles, b"hvc1");
+    tiles[at..at + 4].copy_from_slice(b"grid");
+    assert!(
+        refusal(tiles).contains("a picture made of other ones (grid) is not supported; libheif decodes it")
+    );
+    let error = refusal(file[..690].to_vec());
+    assert!(error.contains("the 43 bytes at byte 656 are not all there"), "{error}");
 }

@@ -14,6 +14,9 @@ use crate::hevc::Configuration;
 use crate::notes::Notes;
 use crate::track::{Codec, Colour, Framing, TimeBase, Track, TrackKind};
 
+/// Most bytes that frames may have stripped: they are put back at each.
+const MOST_STRIPPED: usize = 256;
+
 /// An element that was read.
 #[derive(Clone, Debug)]
 pub(super) struct Read {
@@ -103,7 +106,13 @@ fn stripped(entry: &TrackEntry) -> Stripped {
         [] => Stripped::Bytes(Vec::new()),
         [ContentEncodingValue::Compression(compression)] => match compression.algo() {
             ContentCompAlgo::Stripping => {
-                Stripped::Bytes(compression.settings().unwrap_or_default().to_vec())
+                let bytes = compression.settings().unwrap_or_default();
+                match bytes.len() <= MOST_STRIPPED {
+                    true => Stripped::Bytes(bytes.to_vec()),
+                    false => {
+                        Stripped::Unsupported(format!("frames without their first {} bytes", bytes.len()))
+                    }
+                }
             }
             algorithm => Stripped::Unsupported(format!("frames compressed with {algorithm:?}")),
         },

@@ -24,7 +24,7 @@ pub(super) struct Entry {
 }
 
 /// Codecs by the codes of the MP4 registration authority.
-fn codec(kind: Kind) -> Codec {
+pub(super) fn codec(kind: Kind) -> Codec {
     match &kind.0 {
         b"hvc1" | b"hev1" | b"dvh1" | b"dvhe" => Codec::Hevc,
         b"avc1" | b"avc2" | b"avc3" | b"avc4" | b"dva1" | b"dvav" => Codec::H264,
@@ -73,7 +73,7 @@ impl Entry {
     }
 }
 
-fn colour(colr: &Colr) -> Option<Colour> {
+pub(super) fn colour(colr: &Colr) -> Option<Colour> {
     let (colour_primaries, transfer_characteristics, matrix_coefficients, full_range) = match *colr {
         Colr::Nclx { colour_primaries, transfer_characteristics, matrix_coefficients, full_range_flag } => {
             (colour_primaries, transfer_characteristics, matrix_coefficients, Some(full_range_flag))

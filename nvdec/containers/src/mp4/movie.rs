@@ -11,8 +11,10 @@ use crate::error::{Error, Result};
 use crate::notes::Notes;
 use crate::track::{Codec, Edit, Framing, TimeBase, Track, TrackKind};
 
+/// Tracks of a file at most.
+const MOST_TRACKS: usize = 1024;
+
 /// A `moov` box.
-#[derive(Debug)]
 pub(super) struct Movie {
     bytes: Vec<u8>,
     /// Where it lies in the source.
@@ -72,12 +74,15 @@ impl Movie {
                     header.timescale = mvhd.timescale;
                     header.matrix = matrix(&mvhd.matrix);
                 }
+                b"trak" if boxes.len() >= MOST_TRACKS => {
+                    return Err(child.damaged(format!("it is one of more than {MOST_TRACKS} tracks")));
+                }
                 b"trak" => boxes.push(child),
                 b"mvex" => {
                     header.is_open = true;
                     for trex in child.children() {
                         let trex = trex?;
-                        if trex.kind.0 == *b"trex" {
+                        if trex.kind.0 == *b"trex" && trexes.len() < MOST_TRACKS {
                             trexes.push(trex.decode()?);
                         }
                     }
