@@ -3,10 +3,21 @@
 use std::error::Error;
 use std::fs::File;
 use std::io::Write;
+use std::process::ExitCode;
 
 use containers::{Container, PacketInfo};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match print() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("packets: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args_os().skip(1);
     let path = arguments.next().ok_or("usage: packets FILE [TRACK]")?;
     let chosen = arguments.next().map(|track| track.to_string_lossy().parse::<usize>()).transpose()?;

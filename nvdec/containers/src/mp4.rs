@@ -247,10 +247,7 @@ impl Demuxer for Mp4 {
         }
         if is_cut {
             let got = collector.packets.len();
-            notes.add(format!(
-                "track {id}: the file ends in or before sample {}; {got} are given",
-                seen.max(got as u32)
-            ));
+            notes.add(format!("track {id}: the file ends in or before sample {}; {got} are given", got + 1));
         }
         let empty = collector.empty + progress.empty;
         if empty > 0 {

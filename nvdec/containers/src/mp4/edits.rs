@@ -34,9 +34,20 @@ impl Timeline {
             return all;
         };
         let (empty, rest) = edits.split_at(first);
-        let &[Edit { duration, media_time: Some(start), ordinary_rate }, ref behind @ ..] = rest else {
+        let &[Edit { mut duration, media_time: Some(start), ordinary_rate }, ref behind @ ..] = rest else {
             return all;
         };
+        // A segment that goes on where the one before ends is part of it.
+        let mut behind = behind;
+        while let &[Edit { duration: more, media_time: Some(next), ordinary_rate: true }, ref others @ ..] =
+            behind
+            && ordinary_rate
+            && duration > 0
+            && next == start.saturating_add(duration)
+        {
+            duration = if more == 0 { 0 } else { duration.saturating_add(more) };
+            behind = others;
+        }
         if behind.iter().any(|edit| edit.media_time.is_some()) {
             notes.add(format!(
                 "elst box of track {track}: it has {} entries; the first segment of the media, at its time {start}, is \
@@ -89,6 +100,16 @@ mod tests {
         let half = Edit { ordinary_rate: false, ..edit(5, Some(7)) };
         Timeline::new(&[half], false, 3, &mut notes);
         assert_eq!(notes.list().len(), 3);
+    }
+
+    #[test]
+    fn segments_that_follow_each_other_are_one() {
+        let mut notes = Notes::default();
+        let line =
+            Timeline::new(&[edit(5, Some(7)), edit(3, Some(12)), edit(2, Some(15))], false, 1, &mut notes);
+        assert_eq!([6, 7, 16, 17].map(|time| line.shows(time)), [false, true, true, false]);
+        assert!(notes.list().is_empty());
+        assert!(Timeline::new(&[edit(5, Some(7)), edit(0, Some(12))], false, 1, &mut notes).shows(100));
     }
 
     #[test]
