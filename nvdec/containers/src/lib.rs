@@ -51,10 +51,10 @@
 #![forbid(unsafe_code)]
 
 mod annex_b;
+mod configuration;
 mod container;
 mod detect;
 mod error;
-mod hevc;
 mod matroska;
 mod mp4;
 mod notes;

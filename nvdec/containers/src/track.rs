@@ -41,7 +41,7 @@ pub enum Codec {
 /// How the NAL units of a packet are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Framing {
-    /// By start codes (Annex B). Packets of codecs without NAL units have this one too; they are what the codec says.
+    /// By start codes (Annex B). Tracks of other codecs than HEVC and H.264 have this one too, without meaning.
     ByteStream,
     /// By a length in front of each.
     LengthPrefixed(LengthSize),

@@ -253,7 +253,7 @@ fn what_cannot_be_played_is_refused_by_name() {
     let mut without = plain.clone();
     let at = find(&without, b"hvcC");
     without[at..at + 4].copy_from_slice(b"free");
-    assert!(refusal(without).contains("it has no hvcC box"));
+    assert!(refusal(without).contains("it has no hvcC or avcC box"));
     let advice = refusal([&8u32.to_be_bytes(), &b"free"[..], &4u32.to_be_bytes(), b"moov"].concat());
     assert!(advice.starts_with("moov box at byte 8: its size"), "{advice}");
     let error = Container::from_bytes(plain).unwrap().packets(5).unwrap_err();
@@ -306,6 +306,9 @@ fn tracks_say_what_the_file_says() {
         let expected = if name == "colour.mp4" { [9, 16, 9] } else { [1, 1, 1] };
         assert_eq!((codes, colour.full_range, track.pixel_aspect), (expected, range, Some((3, 2))), "{name}");
     }
+    let h264 = Container::from_bytes(common::bytes("h264.mp4")).unwrap();
+    let h264 = &h264.tracks()[0];
+    assert_eq!((h264.framing, h264.parameter_sets.len()), (Framing::LengthPrefixed(LengthSize::Four), 2));
     let hev1 = Container::from_bytes(common::bytes("hev1.mp4")).unwrap();
     assert_eq!((&hev1.tracks()[0].codec, hev1.default_track()), (&Codec::Hevc, Some(0)));
 }

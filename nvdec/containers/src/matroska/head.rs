@@ -9,8 +9,8 @@ use matroska_demuxer::{
 
 use super::ebml::{elements, find, float, unsigned};
 use super::{Stripped, id};
+use crate::configuration::Configuration;
 use crate::error::{Error, Result};
-use crate::hevc::Configuration;
 use crate::notes::Notes;
 use crate::track::{Codec, Colour, Framing, TimeBase, Track, TrackKind};
 
@@ -141,18 +141,21 @@ fn track(
     track.duration = duration;
     let language = entry.language_bcp47().or(entry.language());
     track.language = language.filter(|&language| language != "und").map(str::to_owned);
-    if track.codec == Codec::Hevc {
+    if matches!(track.codec, Codec::Hevc | Codec::H264) {
         match entry.codec_private() {
-            Some(record) => match Configuration::parse(record, "CodecPrivate element", offset) {
-                Ok(found) => {
-                    track.framing = Framing::LengthPrefixed(found.length_size);
-                    track.parameter_sets = found.parameter_sets;
+            Some(record) => {
+                match Configuration::parse(&track.codec, record, "CodecPrivate element", offset) {
+                    Ok(Some(Configuration { length_size, parameter_sets })) => {
+                        track.framing = Framing::LengthPrefixed(length_size);
+                        track.parameter_sets = parameter_sets;
+                    }
+                    Ok(None) => {}
+                    Err(error) => {
+                        notes.add(format!("track {number} is of no use: {error}"));
+                        track.codec = Codec::Other(entry.codec_id().to_owned());
+                    }
                 }
-                Err(error) => {
-                    notes.add(format!("track {number} is of no use: {error}"));
-                    track.codec = Codec::Other(entry.codec_id().to_owned());
-                }
-            },
+            }
             None => notes.add(format!("track {number}: it has no CodecPrivate; a byte stream is assumed")),
         }
     }

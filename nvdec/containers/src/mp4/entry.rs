@@ -3,8 +3,8 @@
 use mp4_atom::{Colr, Pasp};
 
 use super::boxes::{Inner, Kind, children};
+use crate::configuration::Configuration;
 use crate::error::Result;
-use crate::hevc::Configuration;
 use crate::notes::Notes;
 use crate::track::{Codec, Colour, TrackKind};
 
@@ -50,9 +50,10 @@ impl Entry {
         for child in children(entry.body.get(VISUAL..).unwrap_or_default(), entry.offset + VISUAL as u64) {
             let child = child?;
             match &child.kind.0 {
-                b"hvcC" if found.codec == Codec::Hevc => {
-                    found.configuration =
-                        Some(Configuration::parse(child.body, "hvcC box", child.offset - 8)?);
+                b"hvcC" | b"avcC" => {
+                    let place = format!("{} box", child.kind);
+                    let record = Configuration::parse(&found.codec, child.body, &place, child.offset - 8)?;
+                    found.configuration = record.or(found.configuration);
                 }
                 // Files may have one for the numbers and one with a profile.
                 b"colr" => match child.decode() {
@@ -66,8 +67,8 @@ impl Entry {
                 _ => {}
             }
         }
-        if found.codec == Codec::Hevc && found.configuration.is_none() {
-            return Err(entry.damaged("it has no hvcC box, which says how NAL units are framed"));
+        if matches!(found.codec, Codec::Hevc | Codec::H264) && found.configuration.is_none() {
+            return Err(entry.damaged("it has no hvcC or avcC box, which says how NAL units are framed"));
         }
         Ok(found)
     }

@@ -6,9 +6,9 @@ use mp4_atom::{Colr, Ispe, Pasp};
 
 use super::boxes::{Header, Inner, Kind, children};
 use super::entry::{codec, colour};
+use crate::configuration::Configuration;
 use crate::container::{Demuxer, Format};
 use crate::error::{Error, Result};
-use crate::hevc::Configuration;
 use crate::notes::Notes;
 use crate::packet::PacketInfo;
 use crate::source::Source;
@@ -126,10 +126,14 @@ fn properties(ipma: Inner<'_>, item: u64, found: &mut Vec<usize>, known: &mut BT
 /// Puts what a property says into the track. Properties are applied in the order of the list.
 fn apply(property: Inner<'_>, track: &mut Track, notes: &mut Notes) -> Result<()> {
     match &property.kind.0 {
-        b"hvcC" if track.codec == Codec::Hevc => {
-            let found = Configuration::parse(property.body, "hvcC box", property.offset.saturating_sub(8))?;
-            track.framing = Framing::LengthPrefixed(found.length_size);
-            track.parameter_sets = found.parameter_sets;
+        b"hvcC" | b"avcC" => {
+            let place = format!("{} box", property.kind);
+            let record =
+                Configuration::parse(&track.codec, property.body, &place, property.offset.saturating_sub(8))?;
+            if let Some(Configuration { length_size, parameter_sets }) = record {
+                track.framing = Framing::LengthPrefixed(length_size);
+                track.parameter_sets = parameter_sets;
+            }
         }
         b"ispe" => {
             let Ispe { width, height } = property.decode()?;
