@@ -149,7 +149,7 @@ impl Random {
 
     /// A number below `end`, which is not 0. Off by less than one in 2^32 for what there are videos and pictures.
     fn below(&mut self, end: u64) -> u64 {
-        (u128::from(self.next()) * u128::from(end) >> 64) as u64
+        ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
     }
 }
 
