@@ -28,6 +28,7 @@ mod descriptor;
 mod launch;
 mod module;
 pub(crate) mod refusal;
+mod written;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,11 +38,12 @@ use nvkernel_sys::compute::{self, send_signaling_pcas2_b as pcas};
 use nvkernel_sys::engine::{EngineKind, EngineType};
 
 pub use self::cubin::{Cubin, CubinError, KernelInfo};
-use self::descriptor::{ALIGNMENT, BankLayout, MAX_SIZE};
+use self::descriptor::{ALIGNMENT, MAX_SIZE};
 pub use self::launch::{Arguments, ComputeCommands, Launch};
 use self::launch::{Step, View};
 pub use self::module::{Kernel, Module};
 pub use self::refusal::LaunchError;
+use self::written::{LOCAL_WINDOW, SHARED_WINDOW, Written};
 use crate::address_space::Placement;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -51,12 +53,6 @@ use crate::pushbuf::{PushBuffer, SUBCHANNEL_COMPUTE};
 use crate::queue::Queue;
 use crate::timeline::{SyncPoint, Timeline};
 
-/// Addresses by which code reaches shared and local memory. Nothing may be mapped within 4 GiB from either, so both lie beyond
-/// all addresses that memory has here. The values are tinygrad's.
-const SHARED_WINDOW: u64 = 0x7294_0000_0000;
-const LOCAL_WINDOW: u64 = 0x7293_0000_0000;
-/// Where the stack of a thread ends in its local memory: as tinygrad has it.
-const STACK_TOP: u64 = 0x00ff_fdc0;
 /// GPU memory for descriptors and constant banks of launches in flight. From host memory the GPU takes 6.6 µs for a launch,
 /// from its own 2.3, and the processor writes to it as fast.
 const LAUNCH_BYTES: u64 = 128 << 10;
@@ -90,7 +86,8 @@ pub fn support(class: u32) -> Support {
 pub struct ComputeFault {
     /// The cause, and the address if it was one.
     pub fault: ChannelFault,
-    /// Kernels of the submissions that were not over, the oldest first: one of the first submission's is the culprit.
+    /// Kernels of the submissions that were not over, the oldest first: one of the first submission's is the culprit. Of
+    /// several launches of a kernel, one behind the other in a submission, it is named once.
     pub kernels: Vec<String>,
 }
 
@@ -120,7 +117,7 @@ struct State {
     in_flight: VecDeque<InFlight>,
     /// Kept to be written into again.
     words: PushBuffer,
-    bank: Vec<u8>,
+    written: Option<Written>,
 }
 
 #[derive(Debug)]
@@ -129,8 +126,29 @@ struct InFlight {
     value: u64,
     /// Where in the memory the submission starts, counted like `State::head`.
     start: u64,
+    kernels: Kernels,
+}
+
+/// The kernels of a submission, each once for launches in a row. Most submissions launch one alone, and none is allocated for
+/// then.
+#[derive(Debug, Default)]
+struct Kernels {
     first: Option<Kernel>,
     others: Vec<Kernel>,
+}
+
+impl Kernels {
+    fn add(&mut self, kernel: &Kernel) {
+        match self.others.last().or(self.first.as_ref()) {
+            Some(last) if last.is(kernel) => {}
+            Some(_) => self.others.push(kernel.clone()),
+            None => self.first = Some(kernel.clone()),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Kernel> + Clone {
+        self.first.iter().chain(&self.others)
+    }
 }
 
 impl State {
@@ -183,7 +201,7 @@ impl ComputeQueue {
         let over = self.timeline().ended_at().unwrap_or_else(|| self.timeline().reached());
         let state = self.lock();
         let left = state.in_flight.iter().filter(|launch| launch.value > over);
-        let kernels = left.flat_map(|launch| launch.first.iter().chain(&launch.others));
+        let kernels = left.flat_map(|launch| launch.kernels.iter());
         let kernels = kernels.map(|kernel| kernel.info().name.clone()).collect();
         Some(ComputeFault { fault, kernels })
     }
@@ -231,8 +249,29 @@ impl ComputeQueue {
         outside: Outside<'_>,
         launch: &Launch<'_>,
     ) -> Result<SyncPoint> {
-        launch.check()?;
-        self.submit_steps(waits, outside, [Step::Launch(View::lent(launch))].into_iter())
+        // SAFETY: the caller's promise.
+        unsafe { self.launch_all(waits, outside, std::slice::from_ref(launch)) }
+    }
+
+    /// Submits several launches at once, as [`launch`](Self::launch) does one: they cost a single submission, and are over at
+    /// its point together. They may run in any order, and beside each other.
+    ///
+    /// # Errors
+    ///
+    /// As [`launch`](Self::launch). Where there is an error, none is submitted.
+    ///
+    /// # Safety
+    ///
+    /// As [`ComputeCommands::launch`], where the buffers of all these launches count for each of them: what several work in
+    /// need stand in one of them alone.
+    pub unsafe fn launch_all(
+        &self,
+        waits: &[SyncPoint],
+        outside: Outside<'_>,
+        launches: &[Launch<'_>],
+    ) -> Result<SyncPoint> {
+        launches.iter().try_for_each(Launch::check)?;
+        self.submit_steps(waits, outside, launches.iter().map(|launch| Step::Launch(View::lent(launch))))
     }
 
     fn submit_steps<'a>(
@@ -241,7 +280,11 @@ impl ComputeQueue {
         outside: Outside<'_>,
         steps: impl Iterator<Item = Step<'a>> + Clone,
     ) -> Result<SyncPoint> {
-        let bytes: u64 = launches(steps.clone()).map(|launch| bytes_of(launch.kernel)).sum();
+        let (mut bytes, mut kernels) = (0, Kernels::default());
+        for View { kernel, .. } in launches(steps.clone()) {
+            bytes += bytes_of(kernel);
+            kernels.add(kernel);
+        }
         if bytes > LAUNCH_BYTES / 2 {
             let first = launches(steps).next();
             let kernel = first.map_or_else(String::new, |launch| launch.kernel.info().name.clone());
@@ -253,7 +296,8 @@ impl ComputeQueue {
         loop {
             let mut state = self.lock();
             if let Some(start) = state.place(bytes, self.timeline().reached()) {
-                match self.submit_at(&mut state, (start, bytes), waits, outside, steps.clone()) {
+                match self.submit_at(&mut state, (start, bytes), waits, outside, steps.clone(), &mut kernels)
+                {
                     Err(Error::QueueFull { .. }) => {}
                     outcome => return outcome,
                 }
@@ -270,15 +314,14 @@ impl ComputeQueue {
         waits: &[SyncPoint],
         outside: Outside<'_>,
         steps: impl Iterator<Item = Step<'a>> + Clone,
+        // They are counted before anything is written: what counts references waits for all writes before it.
+        kernels: &mut Kernels,
     ) -> Result<SyncPoint> {
-        let State { is_set_up, words, bank, .. } = state;
+        let State { is_set_up, words, written, .. } = state;
         words.clear();
         if !*is_set_up {
             set_up(words);
         }
-        // Counted before anything is written: what counts references waits for all writes before it.
-        let mut kernels = launches(steps.clone()).map(|launch| launch.kernel.clone());
-        let (first, others) = (kernels.next(), kernels.collect());
         let view = self.memory.view()?;
         let mut at = start % LAUNCH_BYTES;
         for step in steps.clone() {
@@ -286,22 +329,16 @@ impl ComputeQueue {
                 words.method(SUBCHANNEL_COMPUTE, compute::WAIT_FOR_IDLE, 0);
                 continue;
             };
-            let info = launch.kernel.info();
-            let multiprocessor = launch.kernel.multiprocessor();
+            let written = match written {
+                Some(before) if before.is_like(&launch) => before,
+                _ => written.insert(Written::new(&launch)),
+            };
             let bank_at = at + DESCRIPTOR_BYTES;
-            let bank_bytes = info.bank.next_multiple_of(16);
-            bank.clear();
-            bank.resize(bank_bytes as usize, 0);
-            fill_bank(bank, &multiprocessor.bank, &launch);
-            for part in multiprocessor.bank.parts_read(bank.len()) {
+            let bank = written.bank(&launch);
+            for part in launch.kernel.multiprocessor().bank.parts_read(bank.len()) {
                 view.copy_in(bank_at as usize + part.start, &bank[part]);
             }
-            let mut descriptor = launch.kernel.template().clone();
-            descriptor.set_grid(launch.grid, launch.block);
-            let shared = multiprocessor.reserve + info.shared + launch.shared;
-            descriptor.set_shared(shared, multiprocessor);
-            descriptor.set_bank(0, self.memory.gpu_address() + bank_at, bank_bytes);
-            view.copy_in(at as usize, descriptor.bytes());
+            view.copy_in(at as usize, written.descriptor(self.memory.gpu_address() + bank_at));
             let address = self.memory.gpu_address() + at;
             words.method(SUBCHANNEL_COMPUTE, compute::SEND_PCAS_A, (address >> 8) as u32);
             words.method(
@@ -311,13 +348,17 @@ impl ComputeQueue {
             );
             at += bytes_of(launch.kernel);
         }
-        let buffers = launches(steps).flat_map(View::memory).chain([&self.memory]);
+        let code = kernels.iter().map(Kernel::memory);
+        // Lent again, for no longer than the kernels.
+        let lent = launches(steps).flat_map(View::memory).map(|buffer| -> &DeviceBuffer { buffer });
+        let buffers = lent.chain(code).chain([&self.memory]);
         // SAFETY: the descriptors and banks were just written to memory of the queue that nothing in flight uses; what the
         // kernels do with their arguments is the promise of those who asked for the launches; and all memory is passed along.
         let point = unsafe { self.queue.submit_with(waits, outside, words, buffers) }?;
         *is_set_up = true;
         state.head = start + bytes;
-        state.in_flight.push_back(InFlight { value: point.value(), start, first, others });
+        let kernels = std::mem::take(kernels);
+        state.in_flight.push_back(InFlight { value: point.value(), start, kernels });
         Ok(point)
     }
 }
@@ -349,22 +390,4 @@ fn set_up(words: &mut PushBuffer) {
         compute::INVALIDATE_SHADER_CACHES_NO_WFI,
         caches::INSTRUCTION.of(1) | caches::GLOBAL_DATA.of(1) | caches::CONSTANT.of(1),
     );
-}
-
-/// Writes constant bank 0 of a launch.
-fn fill_bank(bank: &mut [u8], layout: &BankLayout, launch: &View<'_>) {
-    let mut put = |at: usize, bytes: &[u8]| {
-        if let Some(to) = bank.get_mut(at..at + bytes.len()) {
-            to.copy_from_slice(bytes);
-        }
-    };
-    if let Some(at) = layout.dimensions {
-        for (index, size) in launch.block.into_iter().chain(launch.grid).enumerate() {
-            put(at + 4 * index, &size.to_le_bytes());
-        }
-    }
-    put(layout.windows, &SHARED_WINDOW.to_le_bytes());
-    put(layout.windows + 8, &LOCAL_WINDOW.to_le_bytes());
-    put(layout.stack_top, &STACK_TOP.to_le_bytes());
-    put(launch.kernel.info().parameters_at as usize, launch.parameters);
 }

@@ -268,9 +268,8 @@ impl Queue {
             }
         }
         let buffers = buffers.into_iter();
-        for buffer in buffers.clone() {
-            self.check_device("a buffer", buffer.device())?;
-        }
+        // Of several iterators in a row, this goes through each with a loop of its own.
+        buffers.clone().try_for_each(|buffer| self.check_device("a buffer", buffer.device()))?;
         for wait in waits {
             self.check_device("a sync point", wait.timeline().device())?;
         }

@@ -109,7 +109,7 @@ macro_rules! for_each_body {
             }
             compute {
                 kernels_run, kernels_are_waited_for, kernels_see_what_others_write, launches_do_not_mix,
-                bad_launches_are_refused,
+                launches_are_lent, bad_launches_are_refused,
             }
             timeline {
                 values_grow_by_one, a_ring_and_its_memory_wrap, queues_wait_for_each_other,

@@ -309,8 +309,21 @@ impl Descriptor {
         self.set(self.layout.bank_size, number, u64::from(bytes.div_ceil(16)));
     }
 
+    /// Sets nothing but the address of a bank that is set to another one.
+    #[inline]
+    pub(super) fn move_bank(&mut self, number: usize, from: u64, to: u64) {
+        let (halves, shift) = self.layout.bank_address;
+        match (from >> shift) ^ (to >> shift) {
+            changed if changed >> 32 == 0 => self.set(halves[0], number, (to >> shift) & 0xffff_ffff),
+            _ => self.set_address(self.layout.bank_address, number, to),
+        }
+    }
+
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes[..self.layout.size]
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,7 +74,7 @@ impl Arguments {
 }
 
 /// A launch, with parts that the caller keeps: for those who launch one kernel after the other, and want nothing allocated for
-/// it ([`ComputeQueue::launch`](super::ComputeQueue::launch)).
+/// it ([`ComputeQueue::launch`](super::ComputeQueue::launch), [`launch_all`](super::ComputeQueue::launch_all)).
 #[derive(Clone, Copy, Debug)]
 pub struct Launch<'a> {
     /// What is launched.
@@ -147,13 +147,13 @@ impl<'a> View<'a> {
         View { kernel, grid, block, shared, parameters, buffers: Buffers::Lent(buffers) }
     }
 
-    /// All memory that the launch works in.
+    /// All memory that the launch works in besides the kernel's own.
     pub(super) fn memory(self) -> impl Iterator<Item = &'a DeviceBuffer> + Clone {
         let (kept, lent) = match self.buffers {
             Buffers::Kept(kept) => (kept, &[][..]),
             Buffers::Lent(lent) => (&[][..], lent),
         };
-        kept.iter().chain(lent.iter().copied()).chain([self.kernel.memory()])
+        kept.iter().chain(lent.iter().copied())
     }
 }
 

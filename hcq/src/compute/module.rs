@@ -1,7 +1,7 @@
 //! [`Module`]: a cubin in GPU memory. [`Kernel`]: one of its kernels, ready to be launched.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use nvkernel_sys::class;
 
@@ -134,6 +134,22 @@ pub struct Kernel {
     inner: Arc<KernelInner>,
 }
 
+/// Which kernel it is, whether it is still there or not.
+pub(super) struct KernelId(Weak<KernelInner>);
+
+impl fmt::Debug for KernelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "kernel at {:?}", self.0.as_ptr())
+    }
+}
+
+impl KernelId {
+    /// No other kernel lies at its address, as long as this is there.
+    pub(super) fn is_of(&self, kernel: &Kernel) -> bool {
+        std::ptr::eq(self.0.as_ptr(), Arc::as_ptr(&kernel.inner))
+    }
+}
+
 struct KernelInner {
     info: KernelInfo,
     template: Descriptor,
@@ -155,6 +171,15 @@ impl Kernel {
     /// Its code and constants.
     pub(super) fn memory(&self) -> &DeviceBuffer {
         &self.inner.module.inner.memory
+    }
+
+    /// Whether both are the same one.
+    pub(super) fn is(&self, other: &Kernel) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    pub(super) fn id(&self) -> KernelId {
+        KernelId(Arc::downgrade(&self.inner))
     }
 
     pub(super) fn template(&self) -> &Descriptor {

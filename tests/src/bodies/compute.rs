@@ -1,8 +1,8 @@
 //! Kernels on the compute queue.
 
 use hcq::{
-    Arguments, ComputeCommands, ComputeQueue, CopyCommands, Device, DeviceBuffer, Error, Kernel, LaunchError,
-    Module, Placement,
+    Arguments, ComputeCommands, ComputeQueue, CopyCommands, Device, DeviceBuffer, Error, Kernel, Launch,
+    LaunchError, Module, Outside, Placement,
 };
 
 use super::{LONG, bytes, copy_queue, holding, pattern};
@@ -143,6 +143,86 @@ pub fn launches_do_not_mix(backend: &Backend) {
     let out = words(&to);
     let wrong = out.iter().enumerate().filter(|&(i, &word)| word != i as u32 ^ 0x5555).count();
     assert_eq!(wrong, 0, "launches with the wrong arguments");
+}
+
+/// Launches that are lent, several in one submission: each has its own parameters, also where the one before it was another
+/// kernel's or had another grid.
+pub fn launches_are_lent(backend: &Backend) {
+    let device = backend.device();
+    let queue = ComputeQueue::new(&device).unwrap();
+    let module = module(&device);
+    let (fill, constants) = (module.kernel("fill").unwrap(), module.kernel("constants").unwrap());
+    let (part, threads) = (2 * THREADS, THREADS as usize);
+    let to = holding(&device, &vec![0; 8 * 4 * part as usize], Placement::Sysmem);
+    let memory = [&to];
+    // The kernel, its blocks, and the first word if it is `fill`.
+    let plan: [(&Kernel, u32, Option<u32>); 8] = [
+        (&fill, 1, Some(100)),
+        (&fill, 1, Some(200)),
+        (&fill, 2, Some(300)),
+        (&constants, 1, None),
+        (&fill, 2, Some(400)),
+        (&fill, 2, Some(500)),
+        (&constants, 1, None),
+        (&constants, 1, None),
+    ];
+    let parameters: Vec<Vec<u8>> = (0..)
+        .zip(plan)
+        .map(|(at, (_, _, first))| {
+            let mut bytes = (to.gpu_address() + at * 4 * u64::from(part)).to_le_bytes().to_vec();
+            bytes.extend(part.to_le_bytes());
+            bytes.extend(first.iter().flat_map(|first| first.to_le_bytes()));
+            bytes
+        })
+        .collect();
+    for together in [1, 3, 8] {
+        to.view().unwrap().fill(0, to.size() as usize, 0);
+        let before = queue.queue().last_point().value();
+        let (grids, mut submissions) = (plan.chunks(together).zip(parameters.chunks(together)), 0);
+        for (plan, parameters) in grids {
+            let launches: Vec<Launch<'_>> = plan
+                .iter()
+                .zip(parameters)
+                .enumerate()
+                .map(|(at, ((kernel, blocks, _), parameters))| Launch {
+                    kernel,
+                    grid: [*blocks, 1, 1],
+                    block: [THREADS, 1, 1],
+                    shared: 0,
+                    parameters,
+                    // Named once for all of them.
+                    buffers: if at == 0 { &memory } else { &[] },
+                })
+                .collect();
+            // SAFETY: each writes its part of the buffer, by what `kernels.cu` says.
+            let point = unsafe { queue.launch_all(&[], Outside::default(), &launches) }.unwrap();
+            point.wait(LONG).unwrap();
+            submissions += 1;
+        }
+        assert_eq!(queue.queue().last_point().value() - before, submissions);
+        for (at, (out, (_, blocks, first))) in words(&to).chunks(2 * threads).zip(plan).enumerate() {
+            let written = blocks as usize * threads;
+            let expected = |i: usize| first.map_or([2, 3, 5, 7][i % 4], |first| first + i as u32);
+            let is_right = |(i, &word): (usize, &u32)| i >= written || word == expected(i);
+            assert!(out.iter().enumerate().all(is_right), "launch {at}, {together} at a time");
+        }
+    }
+    // One that is refused keeps all of them back.
+    let short = &parameters[0][..12];
+    let good = Launch {
+        kernel: &fill,
+        grid: [1, 1, 1],
+        block: [THREADS, 1, 1],
+        shared: 0,
+        parameters: &parameters[0],
+        buffers: &memory,
+    };
+    let before = queue.queue().last_point().value();
+    // SAFETY: nothing is launched.
+    let refused =
+        unsafe { queue.launch_all(&[], Outside::default(), &[good, Launch { parameters: short, ..good }]) };
+    assert!(matches!(refused, Err(Error::Launch { .. })));
+    assert_eq!(queue.queue().last_point().value(), before);
 }
 
 /// What cannot be launched is refused by name, and nothing was submitted.

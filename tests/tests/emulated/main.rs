@@ -56,6 +56,7 @@ fn every_generation_runs_kernels() {
                 drop((module, device));
                 nvdec_tests::bodies::compute::kernels_run(&machine.backend());
                 nvdec_tests::bodies::compute::launches_do_not_mix(&machine.backend());
+                nvdec_tests::bodies::compute::launches_are_lent(&machine.backend());
             }
             Err(error) => {
                 drop(device);
