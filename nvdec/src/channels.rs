@@ -34,17 +34,51 @@ const WITH_GRAPHICS: usize = 2;
 /// for the same engine stand in one queue, and none stands in front of what waits for nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Lane {
-    /// For copies and fills that wait for no engine.
+    /// For what waits for no engine.
     Free,
-    /// For copies of what this engine decodes.
+    /// For copies, and launches, of what this engine decodes.
     Behind(EngineType),
 }
 
 impl Lane {
     /// That of copies which wait for `waits`.
     pub(crate) fn of(waits: &[SyncPoint]) -> Lane {
+        Lane::engines(waits).min().map_or(Lane::Free, Lane::Behind)
+    }
+
+    /// The engines that `waits` wait for.
+    fn engines(waits: &[SyncPoint]) -> impl Iterator<Item = EngineType> {
         let engines = waits.iter().filter(|wait| !wait.is_reached()).map(|wait| wait.timeline().engine());
-        engines.filter(|engine| engine.kind() == EngineKind::Nvdec).min().map_or(Lane::Free, Lane::Behind)
+        engines.filter(|engine| engine.kind() == EngineKind::Nvdec)
+    }
+}
+
+/// The lanes that groups of launches take in turn. A group waits for several engines, so there is none that it belongs behind; and
+/// a lane for all groups would have each wait for the group before it, and keep memory that long. In turn, it stands behind a
+/// group that is as many groups older as there are lanes.
+///
+/// They are those of the engines that were waited for so far: a stream on one engine opens no channels for the others.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    engines: Vec<EngineType>,
+    taken: usize,
+}
+
+impl Turns {
+    /// The lane of the next group, which waits for `waits`.
+    pub(crate) fn next(&mut self, waits: &[SyncPoint]) -> Lane {
+        let mut waits_for_engine = false;
+        for engine in Lane::engines(waits) {
+            waits_for_engine = true;
+            if !self.engines.contains(&engine) {
+                self.engines.push(engine);
+            }
+        }
+        if !waits_for_engine {
+            return Lane::Free;
+        }
+        self.taken = (self.taken + 1) % self.engines.len();
+        Lane::Behind(self.engines[self.taken])
     }
 }
 
@@ -160,13 +194,12 @@ impl Channels {
         self.tried(|| Ok(self.copy_queue(lane)?.submit(waits, commands)))
     }
 
-    /// Has a launch submitted that waits for `waits`, likewise.
+    /// Has launches submitted on the queue of `lane`, likewise.
     pub(crate) fn submit_launch(
         &self,
-        waits: &[SyncPoint],
+        lane: Lane,
         submit: impl Fn(&ComputeQueue) -> hcq::Result<SyncPoint>,
     ) -> Result<SyncPoint> {
-        let lane = Lane::of(waits);
         self.tried(|| Ok(submit(&*self.compute_queue(lane)?)))
     }
 

@@ -475,6 +475,11 @@ impl<D: BorrowMut<Decoder>, S: Source> Frames<D, S> {
         }
     }
 
+    /// Takes memory for another surface.
+    pub(crate) fn grow(&mut self) -> Result<()> {
+        self.decoder().pictures.grow()
+    }
+
     /// Sends the next packet, or ends the stream.
     fn step(&mut self) -> Result<Sent> {
         let decoder = self.decoder.borrow_mut();
@@ -508,7 +513,7 @@ impl<D: BorrowMut<Decoder>, S: Source> Iterator for Frames<D, S> {
                 Ok(Next::Frame(frame)) => return Some(Ok(frame)),
                 Ok(Next::End) => return None,
                 Ok(Next::Full) => {
-                    if let Err(error) = self.decoder().pictures.grow() {
+                    if let Err(error) = self.grow() {
                         return Some(Err(error));
                     }
                 }

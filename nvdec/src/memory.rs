@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hcq::{ComputeQueue, CopyCommands, Device, DeviceBuffer, InputMut, Placement, Quota, SyncPoint};
 
-use crate::channels::Channels;
+use crate::channels::{Channels, Lane};
 use crate::error::{Error, Result};
 
 pub(crate) mod motion;
@@ -94,13 +94,13 @@ impl Memory {
         self.retried(|| self.channels.submit_copies(waits, commands))
     }
 
-    /// Has a launch submitted that waits for `waits`.
+    /// Has launches submitted on the queue of `lane`.
     pub(crate) fn submit_launch(
         &self,
-        waits: &[SyncPoint],
+        lane: Lane,
         submit: impl Fn(&ComputeQueue) -> hcq::Result<SyncPoint>,
     ) -> Result<SyncPoint> {
-        self.retried(|| self.channels.submit_launch(waits, &submit))
+        self.retried(|| self.channels.submit_launch(lane, &submit))
     }
 
     /// GPU memory that is the caller's for good, within the limit.

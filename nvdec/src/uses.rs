@@ -69,6 +69,11 @@ impl<P: Point> Latest<P> {
         self.0.clear();
     }
 
+    /// Drops those that are reached.
+    pub(crate) fn forget_reached(&mut self) {
+        self.0.retain(|point| !point.is_reached());
+    }
+
     pub(crate) fn as_slice(&self) -> &[P] {
         &self.0
     }

@@ -432,6 +432,7 @@ impl Pipeline<'_> {
                     self.receive(frame)?;
                     self.deliver_finished()?;
                 }
+                Ok(Next::Full) if self.submit_conversions()? => {}
                 Ok(Next::Full) => {
                     self.wait_for_oldest();
                     if !self.deliver_oldest()? {
@@ -475,8 +476,9 @@ impl Pipeline<'_> {
             let before = self.received;
             let sent = self.frames.decoder().submit_held_back()?;
             self.take_due()?;
-            // With the surfaces of those that were delivered it goes on.
-            if self.flight.is_empty() && (sent == Sent::Accepted || self.received == before) {
+            let has_gone_on = self.submit_conversions()? || self.received > before;
+            // With the surfaces of those that were delivered, or are converted, it goes on.
+            if self.flight.is_empty() && (sent == Sent::Accepted || !has_gone_on) {
                 break;
             }
         }
@@ -598,7 +600,7 @@ impl Pipeline<'_> {
 
     fn drain(&mut self) -> Result<(), Failure> {
         self.take_due()?;
-        self.close_tensor();
+        self.close_tensor()?;
         while self.deliver_oldest()? {}
         Ok(())
     }

@@ -333,9 +333,14 @@ impl Surface {
     /// Says that the surface is being read until `point`. Whoever reads a surface from a queue must say so
     /// before dropping it; the memory is written again only behind that point.
     pub fn use_until(&self, point: SyncPoint) {
+        self.read_until(&point);
+    }
+
+    /// As [`use_until`](Self::use_until).
+    pub(crate) fn read_until(&self, point: &SyncPoint) {
         let mut uses = self.uses();
         let expected = uses.free_time();
-        uses.read_until(&point, expected);
+        uses.read_until(point, expected);
     }
 
     /// What still writes or reads the surface: who writes to it, as to one of [`Context::surface`](crate::Context::surface),

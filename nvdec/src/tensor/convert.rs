@@ -2,11 +2,15 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arrayvec::ArrayVec;
 use hcq::{ComputeQueue, DeviceBuffer, Launch, Outside, SyncPoint};
+use zerocopy::IntoBytes;
 
+use super::params::Params;
 use super::plan::{PictureShape, Plan};
 use super::shape::TensorShape;
 use super::spec::TensorSpec;
+use crate::channels::Lane;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::frame::Frame;
@@ -14,6 +18,9 @@ use crate::surface::pool::Surface;
 
 /// So many kinds of pictures have their tables kept.
 const KEPT: usize = 8;
+/// Most conversions of one submission. Most of what a conversion costs the processor is its submission; but a group keeps the
+/// surfaces of all its pictures until the last of them is decoded.
+pub(super) const GROUP: usize = 4;
 
 /// Makes tensors of frames by one [`TensorSpec`].
 ///
@@ -42,6 +49,11 @@ impl Prepared {
     /// What comes out.
     pub(super) fn shape(&self) -> &TensorShape {
         &self.shape
+    }
+
+    /// Whether it is for pictures such as `frame`.
+    pub(super) fn is_for(&self, frame: &Frame) -> bool {
+        self.of.is_of(frame)
     }
 }
 
@@ -183,14 +195,7 @@ impl Converter {
     ) -> Result<SyncPoint> {
         let Prepared { plan, tables, .. } = prepared;
         let Target { buffer, offset, strides } = target;
-        let (extent, room) = (plan.extent(strides)?, buffer.size().saturating_sub(offset));
-        if extent > room {
-            return Err(Error::Gpu(hcq::Error::TooLarge { what: "tensor", size: extent, limit: room }));
-        }
-        if !buffer.is_writable() {
-            let target = format!("{buffer:?}");
-            return Err(Error::Gpu(hcq::Error::ReadOnly { what: "a conversion", target }));
-        }
+        target.check(plan.extent(strides)?)?;
         let parameters = plan.params(
             samples.luma_address(),
             samples.chroma_address(),
@@ -203,7 +208,7 @@ impl Converter {
             grid: plan.grid(),
             block: plan.block(),
             shared: 0,
-            parameters: &parameters,
+            parameters: parameters.as_bytes(),
             buffers: &[samples.buffer(), tables, buffer],
         };
         let memory = self.context.memory();
@@ -219,8 +224,54 @@ impl Converter {
         // count stays in it, and the tables; it writes the elements of the shape at the strides, which were just seen to end
         // within the target and to begin at its offset.
         let submit = |queue: &ComputeQueue| unsafe { queue.launch(waits, outside, &launch) };
-        let point = memory.submit_launch(waits, submit)?;
-        samples.use_until(point.clone());
+        let point = memory.submit_launch(Lane::of(waits), submit)?;
+        samples.read_until(&point);
+        Ok(point)
+    }
+
+    /// Converts the samples of up to [`GROUP`] pictures, all of `prepared`'s kind, in one submission on the queue of `lane`, behind
+    /// `waits`, which have the points at which they are decoded. The first goes `offset` bytes behind the start of `buffer`, the
+    /// others behind it, and nothing lies between. Where there is an error, nothing was submitted.
+    pub(super) fn submit_group(
+        &self,
+        prepared: &Prepared,
+        samples: &[Surface],
+        (buffer, offset): (&DeviceBuffer, u64),
+        lane: Lane,
+        (waits, outside): (&[SyncPoint], Outside<'_>),
+    ) -> Result<SyncPoint> {
+        let Prepared { plan, tables, .. } = prepared;
+        let step = plan.bytes();
+        Target { buffer, offset, strides: None }.check(step * samples.len() as u64)?;
+        let mut output = buffer.gpu_address() + offset;
+        let template = plan.params(0, 0, tables.gpu_address(), output, None)?;
+        let mut parameters = ArrayVec::<Params, GROUP>::new();
+        // All launches name their memory together.
+        let mut buffers = ArrayVec::<&DeviceBuffer, { GROUP + 2 }>::from_iter([tables, buffer]);
+        for samples in samples {
+            let (luma, chroma) = (samples.luma_address(), samples.chroma_address());
+            parameters.push(Params { luma, chroma, output, ..template });
+            buffers.push(samples.buffer());
+            output += step;
+        }
+        let first = Launch {
+            kernel: self.context.kernels()?.of(plan.entry()),
+            grid: plan.grid(),
+            block: plan.block(),
+            shared: 0,
+            parameters: &[],
+            buffers: &buffers,
+        };
+        let mut launches = ArrayVec::<Launch<'_>, GROUP>::new();
+        for parameters in &parameters {
+            let buffers = if launches.is_empty() { first.buffers } else { &[] };
+            launches.push(Launch { parameters: parameters.as_bytes(), buffers, ..first });
+        }
+        // SAFETY: as in `submit`, for each of them: the last one was just seen to end within the target. The first one names the
+        // memory of all.
+        let submit = |queue: &ComputeQueue| unsafe { queue.launch_all(waits, outside, &launches) };
+        let point = self.context.memory().submit_launch(lane, submit)?;
+        samples.iter().for_each(|samples| samples.read_until(&point));
         Ok(point)
     }
 }
@@ -244,5 +295,19 @@ pub(super) struct Target<'a> {
 impl<'a> Target<'a> {
     fn new(buffer: &'a DeviceBuffer, strides: Option<[i64; 3]>) -> Self {
         Target { buffer, offset: 0, strides }
+    }
+
+    /// That `extent` bytes can be written there.
+    fn check(&self, extent: u64) -> Result<()> {
+        let Target { buffer, offset, .. } = *self;
+        let room = buffer.size().saturating_sub(offset);
+        if extent > room {
+            return Err(Error::Gpu(hcq::Error::TooLarge { what: "tensor", size: extent, limit: room }));
+        }
+        if !buffer.is_writable() {
+            let target = format!("{buffer:?}");
+            return Err(Error::Gpu(hcq::Error::ReadOnly { what: "a conversion", target }));
+        }
+        Ok(())
     }
 }

@@ -1,7 +1,5 @@
 //! [`Plan`]: all of a conversion that does not depend on the single picture.
 
-use zerocopy::IntoBytes;
-
 use super::axis::{Axis, Chroma, Table, UNIT};
 use super::colour;
 use super::numbers::Affine;
@@ -31,15 +29,27 @@ impl PictureShape {
             geometry: *frame.surface().geometry(),
             window: frame.crop(),
             colour: frame.colour(),
-            orientation: frame.side_data().and_then(|side| side.display_orientation),
+            orientation: orientation(frame),
         }
     }
+
+    /// Whether `frame` is such a picture. It is asked for each: nothing is copied for it.
+    pub(crate) fn is_of(&self, frame: &Frame) -> bool {
+        self.geometry == *frame.surface().geometry()
+            && self.window == frame.crop()
+            && self.colour == frame.colour()
+            && self.orientation == orientation(frame)
+    }
+}
+
+fn orientation(frame: &Frame) -> Option<DisplayOrientation> {
+    frame.side_data().and_then(|side| side.display_orientation)
 }
 
 /// How pictures of one shape become tensors.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// Tables are given by their offset, all other addresses are 0.
+    /// Tables are given by their offset, all other addresses are 0; strides are those without gaps.
     params: Params,
     tables: Vec<u8>,
     dtype: Dtype,
@@ -108,7 +118,7 @@ impl Plan {
             };
             channel[at] = Channel { mix: mix.mix, offset: mix.offset, scale, bias, exponent, fill };
         }
-        let params = Params {
+        let mut params = Params {
             luma_columns: luma[0],
             luma_lines: luma[1],
             chroma_columns: chroma[0],
@@ -133,6 +143,7 @@ impl Plan {
             channel,
             ..Params::default()
         };
+        params.strides = dense(&params, spec.dtype, spec.layout);
         let bytes_per_sample = geometry.format.bytes_per_sample();
         Ok(Plan { params, tables: tables.bytes, dtype: spec.dtype, layout: spec.layout, bytes_per_sample })
     }
@@ -183,17 +194,7 @@ impl Plan {
 
     /// Channels, lines and columns.
     fn counts(&self) -> [i64; 3] {
-        [self.params.channels, self.params.height, self.params.width].map(i64::from)
-    }
-
-    /// Bytes from one channel, line and column to the next, without gaps.
-    fn dense(&self) -> [i64; 3] {
-        let [channels, lines, columns] = self.counts();
-        let size = self.dtype.bytes() as i64;
-        match self.layout {
-            Layout::Nchw => [lines * columns * size, columns * size, size],
-            Layout::Nhwc => [size, columns * channels * size, channels * size],
-        }
+        counts(&self.params)
     }
 
     /// Bytes from the first one that is written to behind the last one, with so many bytes from one channel, line and column to the
@@ -240,26 +241,43 @@ impl Plan {
         tables: u64,
         output: u64,
         strides: Option<[i64; 3]>,
-    ) -> Result<[u8; size_of::<Params>()]> {
-        self.extent(strides)?;
+    ) -> Result<Params> {
+        let mut params = Params { luma, chroma, output, ..self.params };
+        if let Some(strides) = strides {
+            self.extent(Some(strides))?;
+            params.strides = strides;
+        }
         let size = self.dtype.bytes() as u64;
         if !output.is_multiple_of(size) {
             return Err(self.unwritable(format!("its address {output:#x} is no multiple of {size}")));
         }
-        let mut params =
-            Params { luma, chroma, output, strides: strides.unwrap_or(self.dense()), ..self.params };
         let Params { luma_columns, luma_lines, chroma_columns, chroma_lines, .. } = &mut params;
         for taps in [luma_columns, luma_lines, chroma_columns, chroma_lines] {
             taps.starts += tables;
             taps.weights += tables;
         }
-        Ok(params.as_bytes().try_into().expect("as long as it is"))
+        Ok(params)
     }
 
     fn unwritable(&self, fault: String) -> Error {
         let [channels, lines, columns] = self.counts();
         let shape = format!("{channels} channels, {lines} lines, {columns} columns of {:?}", self.dtype);
         Error::TensorMemory { shape, fault }
+    }
+}
+
+/// Channels, lines and columns.
+fn counts(params: &Params) -> [i64; 3] {
+    [params.channels, params.height, params.width].map(i64::from)
+}
+
+/// Bytes from one channel, line and column to the next, without gaps.
+fn dense(params: &Params, dtype: Dtype, layout: Layout) -> [i64; 3] {
+    let [channels, lines, columns] = counts(params);
+    let size = dtype.bytes() as i64;
+    match layout {
+        Layout::Nchw => [lines * columns * size, columns * size, size],
+        Layout::Nhwc => [size, columns * channels * size, channels * size],
     }
 }
 

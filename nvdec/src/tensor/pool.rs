@@ -3,21 +3,25 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arrayvec::ArrayVec;
 use hcq::{CopyCommands, DeviceBuffer, Outside, Placement, SyncPoint, WordPoint};
 
-use super::convert::{Converter, Target};
+use super::convert::{Converter, GROUP, Prepared};
 use super::shape::{TensorPicture, TensorShape};
 use super::spec::{Dtype, Layout, TensorSpec};
-use crate::channels::Channels;
+use crate::channels::{Channels, Lane, Turns};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::frame::Frame;
+use crate::surface::pool::Surface;
 use crate::uses::Latest;
 
 /// Memory of a pool is a multiple of this, so that CUDA can map it as it maps its own.
 const UNIT: u64 = 2 << 20;
 /// Pictures begin at multiples of this within a tensor's memory, and tensors within that of their pool.
 const ALIGNMENT: u64 = 256;
+/// For so many pictures of a tensor there is room from the beginning.
+const MANY: usize = 64;
 /// So much is cleared by one command.
 const CLEARED: u64 = 1 << 30;
 
@@ -40,6 +44,8 @@ struct Inner {
     pictures: usize,
     tensors: usize,
     placement: Placement,
+    /// Which queues conversions take.
+    turns: Mutex<Turns>,
     state: Mutex<Option<Arc<Slab>>>,
 }
 
@@ -117,8 +123,9 @@ impl TensorPool {
         placement: Placement,
     ) -> Result<TensorPool> {
         let converter = Converter::new(context, spec)?;
-        let (pictures, tensors, state) = (pictures.max(1), tensors.max(1), Mutex::default());
-        Ok(TensorPool { inner: Arc::new(Inner { converter, pictures, tensors, placement, state }) })
+        let (pictures, tensors) = (pictures.max(1), tensors.max(1));
+        let (turns, state) = (Mutex::default(), Mutex::default());
+        Ok(TensorPool { inner: Arc::new(Inner { converter, pictures, tensors, placement, turns, state }) })
     }
 
     /// Bytes that such a pool takes for pictures whose window has `width` by `height` luma samples. Tables of weights come to
@@ -152,6 +159,14 @@ impl TensorPool {
         self.state().as_ref().map(|slab| slab.memory.clone())
     }
 
+    /// The queue of conversions that wait for `waits`.
+    fn lane(&self, waits: &[SyncPoint]) -> Lane {
+        match self.pictures() {
+            1 => Lane::of(waits),
+            _ => self.inner.turns.lock().unwrap_or_else(PoisonError::into_inner).next(waits),
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, Option<Arc<Slab>>> {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -178,8 +193,9 @@ impl TensorPool {
         let words = uses.words.clone();
         // The part keeps them until a conversion stands behind them: a builder may be dropped before there is one.
         let part = Part { slab, number, memory, uses: Mutex::new(uses) };
-        let (pictures, ready) = (Vec::new(), Latest::default());
-        Ok(TensorBuilder { pool: self.clone(), part, waits, words, pictures, ready })
+        let (pictures, open) = (Vec::with_capacity(self.pictures().min(MANY)), ArrayVec::new());
+        let behind = Latest::default();
+        Ok(TensorBuilder { pool: self.clone(), part, waits, words, pictures, prepared, open, behind })
     }
 
     /// The memory of tensors of `shape`.
@@ -231,6 +247,13 @@ fn bytes(shape: &TensorShape, pictures: usize, tensors: usize) -> (u64, u64, u64
 }
 
 /// A tensor that is being filled.
+///
+/// Conversions are submitted four at a time, which costs the processor less than one by one: when a fourth frame was added, when
+/// the tensor is full, and at the latest by [`finish`](Self::finish). Until then the builder keeps the surfaces of up to three
+/// frames, as a caller does who holds frames. [`submit`](Self::submit) is for those who will add nothing for a time, or want the
+/// surfaces back. A tensor of one picture is submitted at once.
+///
+/// A builder that is dropped converts nothing more. What was submitted goes on, and its memory is used again behind that.
 #[derive(Debug)]
 pub struct TensorBuilder {
     pool: TensorPool,
@@ -238,8 +261,14 @@ pub struct TensorBuilder {
     /// What still uses the memory.
     waits: Vec<SyncPoint>,
     words: Vec<WordPoint>,
+    /// All that were added.
     pictures: Vec<TensorPicture>,
-    ready: Latest<SyncPoint>,
+    /// How those that are not submitted are converted.
+    prepared: Arc<Prepared>,
+    /// The surfaces of these: the last ones.
+    open: ArrayVec<Surface, GROUP>,
+    /// What they are submitted behind; kept to be written into again.
+    behind: Latest<SyncPoint>,
 }
 
 impl TensorBuilder {
@@ -263,37 +292,84 @@ impl TensorBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::Gpu`] if the conversion cannot be submitted, and those of [`Converter::shape_of`].
+    /// [`Error::Gpu`] if conversions cannot be submitted, [`Error::OtherContext`] for a frame of another device, and those of
+    /// [`Converter::shape_of`]. `frame` was not added then. Those before it are still there: what of them is not submitted yet
+    /// is tried again with the next frame, or by [`submit`](Self::submit) or [`finish`](Self::finish).
     pub fn push(&mut self, frame: &Frame) -> Result<bool> {
-        let converter = &self.pool.inner.converter;
-        let prepared = converter.prepared(frame)?;
-        let slab = &self.part.slab;
-        if self.is_full() || *prepared.shape() != slab.shape {
+        if self.is_full() {
             return Ok(false);
         }
-        let offset = self.len() as u64 * slab.picture_bytes;
-        let target = Target { buffer: &self.part.memory, offset, strides: None };
-        let outside = Outside { waits: &self.words, signals: &[] };
-        // Pictures of one tensor may be converted by different queues: all of them wait for those who read the memory.
-        let point = converter.submit(&prepared, frame, frame.surface(), target, (&self.waits, outside))?;
-        self.ready.add(&point);
-        let mut uses = self.part.uses();
-        if self.pictures.is_empty() {
-            // Whoever waits for the conversion waits for them.
-            *uses = Uses::default();
+        let converter = &self.pool.inner.converter;
+        // Here, where it fails for this frame alone and not for all of its group.
+        let device = converter.context().device();
+        if !device.owns_point(frame.ready()) || !device.owns(frame.surface().buffer()) {
+            return Err(Error::OtherContext { what: "a frame" });
         }
-        uses.points.add(&point);
-        drop(uses);
+        if !self.prepared.is_for(frame) {
+            let prepared = converter.prepared(frame)?;
+            if *prepared.shape() != self.part.slab.shape {
+                return Ok(false);
+            }
+            // A group is of one kind.
+            self.submit()?;
+            self.prepared = prepared;
+        }
+        self.open.push(frame.surface().clone());
         self.pictures.push(TensorPicture::new(frame));
+        if (self.open.is_full() || self.is_full())
+            && let Err(error) = self.submit()
+        {
+            self.open.pop();
+            self.pictures.pop();
+            return Err(error);
+        }
         Ok(true)
     }
 
-    /// The tensor, of as many pictures as were added.
-    pub fn finish(self) -> Tensor {
-        let TensorBuilder { pool, part, pictures, ready, .. } = self;
+    /// Submits the conversions of those frames that were added and are not submitted yet, and lets go of their surfaces. `false`
+    /// if there are none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gpu`] if they cannot be submitted. They are still there then, and can be tried again.
+    pub fn submit(&mut self) -> Result<bool> {
+        let TensorBuilder { pool, part, waits, words, pictures, prepared, open, behind } = self;
+        if open.is_empty() {
+            return Ok(false);
+        }
+        let submitted = pictures.len() - open.len();
+        behind.clear();
+        // Groups of one tensor may be converted by different queues: all of them wait for those who read the memory.
+        behind.add_all(pictures[submitted..].iter().map(TensorPicture::decoded).chain(&*waits));
+        behind.forget_reached();
+        let points = behind.as_slice();
+        let target = (&part.memory, submitted as u64 * part.slab.picture_bytes);
+        let behind = (points, Outside { waits: words, signals: &[] });
+        let converter = &pool.inner.converter;
+        let point = converter.submit_group(prepared, open, target, pool.lane(points), behind)?;
+        let uses = part.uses.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if submitted == 0 {
+            // Whoever waits for the conversions waits for them.
+            *uses = Uses::default();
+        }
+        uses.points.add(&point);
+        open.clear();
+        Ok(true)
+    }
+
+    /// The tensor, of as many pictures as were added. What is not submitted yet is submitted by this.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gpu`] if it cannot be. There is no tensor then: none has a picture that was not converted.
+    pub fn finish(mut self) -> Result<Tensor> {
+        self.submit()?;
+        let TensorBuilder { pool, mut part, pictures, .. } = self;
         let context = pool.inner.converter.context().clone();
-        let ready = ready.into_vec();
-        Tensor { inner: Arc::new(TensorInner { part, pictures, ready, context }) }
+        let uses = part.uses.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // So far only conversions use it, if there are any.
+        let ready = if pictures.is_empty() { Vec::new() } else { uses.points.as_slice().to_vec() };
+        Ok(Tensor { inner: Arc::new(TensorInner { part, pictures, ready, context }) })
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hcq::Patience;
+use hcq::{Patience, SyncPoint};
 
 use super::plan::{PictureShape, Plan};
 use super::spec::{Dtype, Layout, TensorSpec};
@@ -82,6 +82,11 @@ pub struct TensorPicture {
 impl TensorPicture {
     pub(crate) fn new(frame: &Frame) -> TensorPicture {
         TensorPicture { record: frame.record().clone(), times: frame.times() }
+    }
+
+    /// When it is decoded.
+    pub(super) fn decoded(&self) -> &SyncPoint {
+        self.record.point()
     }
 
     /// Position of the picture in decoding order, from 0.

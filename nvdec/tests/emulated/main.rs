@@ -21,3 +21,4 @@ mod streams;
 mod support;
 mod tensors;
 mod tensors_faults;
+mod tensors_groups;

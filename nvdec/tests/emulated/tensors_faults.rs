@@ -36,7 +36,7 @@ fn exact(context: &Arc<Context>, frames: &[Frame]) -> Vec<Vec<u8>> {
     let of = |frame: &Frame| {
         let mut tensor = pool.begin(frame).unwrap();
         assert!(tensor.push(frame).unwrap());
-        tensor.finish().to_host().unwrap()
+        tensor.finish().unwrap().to_host().unwrap()
     };
     frames.iter().map(of).collect()
 }
@@ -50,7 +50,7 @@ fn a_builder_that_is_dropped_forgets_nobody() {
     let pool = TensorPool::new(&context, &spec(), 1, 1).unwrap();
     let mut first = pool.begin(&frames[0]).unwrap();
     first.push(&frames[0]).unwrap();
-    let first = first.finish();
+    let first = first.finish().unwrap();
     first.wait().unwrap();
     // A copy that does not come to an end yet, and a word that another program has not written yet.
     let queue = context.copy_queue().unwrap();
@@ -68,7 +68,7 @@ fn a_builder_that_is_dropped_forgets_nobody() {
     drop(pool.begin(&frames[1]).unwrap());
     let mut second = pool.begin(&frames[1]).unwrap();
     second.push(&frames[1]).unwrap();
-    let second = second.finish();
+    let second = second.finish().unwrap();
     std::thread::sleep(Duration::from_millis(50));
     assert!(!second.ready()[0].is_reached(), "written while a copy reads it");
     kernel.faults().resume(0, queue.queue().engine());
@@ -94,11 +94,11 @@ fn a_compute_channel_dies() {
         // The memory is cleared, by another engine, before.
         let mut before = pool.begin(&frames[0]).unwrap();
         before.push(&frames[0]).unwrap();
-        assert_eq!(before.finish().to_host().unwrap(), expected[0]);
+        assert_eq!(before.finish().unwrap().to_host().unwrap(), expected[0]);
         kernel.faults().fault_next_launch(0, graphics, fault);
         let mut lost = pool.begin(&frames[0]).unwrap();
         lost.push(&frames[0]).unwrap();
-        let lost = lost.finish();
+        let lost = lost.finish().unwrap();
         let error = lost.wait().unwrap_err();
         assert!(matches!(error, Error::Gpu(hcq::Error::ChannelFault { .. })), "{error}");
         assert!(lost.to_host().is_err());
@@ -106,7 +106,7 @@ fn a_compute_channel_dies() {
         for (frame, expected) in frames.iter().zip(&expected) {
             let mut tensor = pool.begin(frame).unwrap();
             tensor.push(frame).unwrap();
-            assert_eq!(&tensor.finish().to_host().unwrap(), expected);
+            assert_eq!(&tensor.finish().unwrap().to_host().unwrap(), expected);
         }
     }
 }
@@ -149,7 +149,7 @@ fn what_is_of_another_device_is_refused() {
     let pool = TensorPool::new(&context, &spec(), 1, 1).unwrap();
     let mut tensor = pool.begin(&frame).unwrap();
     tensor.push(&frame).unwrap();
-    let tensor = tensor.finish();
+    let tensor = tensor.finish().unwrap();
     let point = other.copy_queue().unwrap().queue().mark().unwrap();
     assert!(matches!(tensor.use_until(&point), Err(Error::OtherContext { .. })));
     let page = other.device().allocate(4096, Placement::Sysmem).unwrap();

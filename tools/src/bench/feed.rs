@@ -202,12 +202,36 @@ impl<'a> Feeder<'a> {
         loops: u32,
         take: &mut dyn FnMut(Frame) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
+        self.run_keeping(loops, &mut |frame| match frame {
+            Some(frame) => take(frame).map(|()| true),
+            None => Ok(false),
+        })
+    }
+
+    /// As [`run`](Self::run), for one who keeps surfaces for a time: `take` gets `None` when there is none to go on with, and says
+    /// whether it has given some back.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_keeping(
+        &mut self,
+        loops: u32,
+        take: &mut dyn FnMut(Option<Frame>) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
         let mut left = loops;
         while left > 0 {
-            match self.step()? {
-                Step::Frame(frame) => take(frame)?,
-                Step::End => left -= 1,
-                Step::NoSurface | Step::NoMemory => return Err(Failure::Stuck(self.count)),
+            let goes_on = match self.step()? {
+                Step::Frame(frame) => take(Some(frame)).map(|_| true)?,
+                Step::NoSurface => take(None)?,
+                Step::NoMemory => false,
+                Step::End => {
+                    left -= 1;
+                    true
+                }
+            };
+            if !goes_on {
+                return Err(Failure::Stuck(self.count));
             }
         }
         Ok(())

@@ -99,7 +99,7 @@ pub fn once(choice: DeviceChoice, name: &str, stream: &[u8], start: Start) -> Re
     let spec = TensorSpec::new().size(224, 224).dtype(Dtype::F16);
     let mut tensor = TensorPool::new(&context, &spec, 1, 1)?.begin(&frame)?;
     tensor.push(&frame)?;
-    tensor.finish().wait()?;
+    tensor.finish()?.wait()?;
     let tensor = step();
     Ok(Steps { main, device, context: in_context, decoder: in_decoder, submit, picture, total, tensor })
 }

@@ -183,9 +183,18 @@ impl Sink {
         if is_full.transpose()? == Some(true)
             && let Some(open) = self.open.take()
         {
-            self.note(&open.finish());
+            self.note(&open.finish()?);
         }
         Ok(())
+    }
+
+    /// Takes a frame, or gives surfaces back if there is none to go on with. `false` if it has none.
+    fn keep(&mut self, frame: Option<&Frame>) -> Result<bool, Failure> {
+        match (frame, &mut self.open) {
+            (Some(frame), _) => self.take(frame).map(|()| true),
+            (None, Some(open)) => Ok(open.submit()?),
+            (None, None) => Ok(false),
+        }
     }
 
     /// Keeps the last point of each queue.
@@ -201,7 +210,7 @@ impl Sink {
     /// Waits for all that was submitted.
     fn finish(&mut self) -> Result<(), Failure> {
         if let Some(open) = self.open.take().filter(|open| !open.is_empty()) {
-            self.note(&open.finish());
+            self.note(&open.finish()?);
         }
         Ok(self.last.iter().try_for_each(|point| point.wait(TIMEOUT)).map_err(nvdec::Error::from)?)
     }
@@ -228,22 +237,25 @@ fn round(
     let mut sink = pool.map(|pool| Sink { pool, open: None, last: Vec::new() });
     let mut first = None;
     let mut main_to_first = 0.0;
-    let mut warm_up = |frame: Frame| -> Result<(), Failure> {
+    let mut warm_up = |frame: Option<Frame>| -> Result<bool, Failure> {
+        let mut goes_on = frame.is_some();
         if let Some(sink) = &mut sink {
-            sink.take(&frame)?;
+            goes_on = sink.keep(frame.as_ref())?;
             // One picture is a tensor too.
             if first.is_none() {
                 sink.finish()?;
             }
         }
-        if first.is_none() {
+        if let Some(frame) = frame
+            && first.is_none()
+        {
             frame.status()?;
             first = Some(made.elapsed());
             main_to_first = ms(start.elapsed());
         }
-        Ok(())
+        Ok(goes_on)
     };
-    feeder.run(1, &mut warm_up)?;
+    feeder.run_keeping(1, &mut warm_up)?;
     feeder.decoder().finish()?;
     let Some(first) = first else {
         let nal_units = bitstream::split_annex_b(stream).count() as u64;
@@ -255,7 +267,7 @@ fn round(
     let before = feeder.frames();
     let (begin, thread, process) = (Instant::now(), measure::thread_cpu(), measure::process_cpu());
     match &mut sink {
-        Some(sink) => feeder.run(options.loops, &mut |frame| sink.take(&frame))?,
+        Some(sink) => feeder.run_keeping(options.loops, &mut |frame| sink.keep(frame.as_ref()))?,
         None => feeder.run(options.loops, &mut |_| Ok(()))?,
     }
     feeder.decoder().finish()?;

@@ -60,9 +60,9 @@ impl Conversions {
     }
 
     /// The tensor that is being filled, if there is a picture in it.
-    pub(super) fn close(&mut self) -> Option<Flying> {
+    fn close(&mut self) -> nvdec::Result<Option<Flying>> {
         let open = self.open.take().filter(|open| !open.is_empty());
-        open.map(|open| Flying::Tensor(open.finish()))
+        open.map(|open| open.finish().map(Flying::Tensor)).transpose()
     }
 }
 
@@ -76,7 +76,7 @@ impl Pipeline<'_> {
                 break;
             }
             // The first picture, or one of another shape.
-            self.close_tensor();
+            self.close_tensor()?;
             while self.flight.len() + 1 >= TENSORS {
                 self.deliver_oldest()?;
             }
@@ -88,13 +88,22 @@ impl Pipeline<'_> {
         self.consumer.converting(frame);
         let open = self.conversions.as_ref().and_then(|conversions| conversions.open.as_ref());
         if open.is_some_and(TensorBuilder::is_full) {
-            self.close_tensor();
+            self.close_tensor()?;
         }
         Ok(())
     }
 
-    pub(super) fn close_tensor(&mut self) {
-        self.flight.extend(self.conversions.as_mut().and_then(Conversions::close));
+    pub(super) fn close_tensor(&mut self) -> Result<(), Failure> {
+        if let Some(conversions) = &mut self.conversions {
+            self.flight.extend(conversions.close()?);
+        }
+        Ok(())
+    }
+
+    /// Submits the conversions that wait for more of them, and so gives their surfaces back. `false` if there are none.
+    pub(super) fn submit_conversions(&mut self) -> Result<bool, Failure> {
+        let open = self.conversions.as_mut().and_then(|conversions| conversions.open.as_mut());
+        Ok(open.map_or(Ok(false), TensorBuilder::submit)?)
     }
 
     /// What a conversion failed of: the picture does not go with what was asked for, or the GPU.

@@ -291,7 +291,7 @@ fn check_case(
         made = Some((text.clone(), pool.clone()));
         let mut tensor = pool.begin(&kept.frame)?;
         tensor.push(&kept.frame)?;
-        let tensor = tensor.finish();
+        let tensor = tensor.finish()?;
         let elements = tensor.to_host()?;
         md5.update(&elements);
         let turned = kept.frame.side_data().and_then(|said| said.display_orientation);

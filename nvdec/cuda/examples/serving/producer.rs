@@ -211,7 +211,7 @@ impl Producer {
                 return Err(Error::Clip("has pictures of more than one size".into()));
             }
         }
-        let tensor = tensor.finish();
+        let tensor = tensor.finish()?;
         if !self.options.ignore_done {
             tensor.use_until_word(&self.done.at(number))?;
         }

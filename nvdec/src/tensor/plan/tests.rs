@@ -135,6 +135,8 @@ fn plans_are_made_quickly() {
 mod model {
     use std::collections::HashMap;
 
+    use zerocopy::IntoBytes;
+
     use super::*;
     use crate::surface::format::block_linear_offset;
     use crate::tensor::model::{Memory, run};
@@ -208,7 +210,7 @@ mod model {
                 .into(),
         );
         let params = plan.params(LUMA, CHROMA, TABLES, OUTPUT, strides).unwrap();
-        run(&params, plan.entry(), &mut memory).unwrap();
+        run(params.as_bytes(), plan.entry(), &mut memory).unwrap();
         memory.0.remove(&(OUTPUT >> 32)).unwrap()
     }
 
