@@ -230,6 +230,12 @@ pub enum Error {
         /// From the first picture of the clip to its last, both included.
         span: usize,
     },
+    /// A tensor was finished that has a place without a picture.
+    #[error("place {place} of the tensor has no picture: put one there before the tensor is finished")]
+    TensorGap {
+        /// The first such place.
+        place: usize,
+    },
     /// Pictures that are to lie side by side become tensors of different shapes.
     #[error(
         "a picture becomes {given}, those before it {wanted}: give the spec a size, or ask for them one by one"

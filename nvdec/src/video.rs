@@ -18,6 +18,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod clips;
 mod convert;
 mod file;
 mod index;
@@ -35,6 +36,7 @@ use std::sync::{Arc, Mutex};
 pub use containers;
 use containers::{Container, Format, Track};
 
+pub use clips::{ClipBatch, Clips, ClipsOptions, TakenClip};
 pub use convert::Converted;
 pub use file::Identity;
 pub use index::{Index, IndexedPicture};

@@ -230,29 +230,29 @@ impl Converter {
     }
 
     /// Converts the samples of up to [`GROUP`] pictures, all of `prepared`'s kind, in one submission on the queue of `lane`, behind
-    /// `waits`, which have the points at which they are decoded. The first goes `offset` bytes behind the start of `buffer`, the
-    /// others behind it, and nothing lies between. Where there is an error, nothing was submitted.
+    /// `waits`, which have the points at which they are decoded. Each goes to its place in `buffer`, where nothing lies between one
+    /// and the next. Where there is an error, nothing was submitted.
     pub(super) fn submit_group(
         &self,
         prepared: &Prepared,
-        samples: &[Surface],
-        (buffer, offset): (&DeviceBuffer, u64),
+        samples: &[(usize, Surface)],
+        buffer: &DeviceBuffer,
         lane: Lane,
         (waits, outside): (&[SyncPoint], Outside<'_>),
     ) -> Result<SyncPoint> {
         let Prepared { plan, tables, .. } = prepared;
         let step = plan.bytes();
-        Target { buffer, offset, strides: None }.check(step * samples.len() as u64)?;
-        let mut output = buffer.gpu_address() + offset;
-        let template = plan.params(0, 0, tables.gpu_address(), output, None)?;
+        let end = samples.iter().map(|&(place, _)| place as u64 + 1).max().unwrap_or(0);
+        Target::new(buffer, None).check(end.saturating_mul(step))?;
+        let template = plan.params(0, 0, tables.gpu_address(), buffer.gpu_address(), None)?;
         let mut parameters = ArrayVec::<Params, GROUP>::new();
         // All launches name their memory together.
         let mut buffers = ArrayVec::<&DeviceBuffer, { GROUP + 2 }>::from_iter([tables, buffer]);
-        for samples in samples {
+        for (place, samples) in samples {
             let (luma, chroma) = (samples.luma_address(), samples.chroma_address());
+            let output = buffer.gpu_address() + *place as u64 * step;
             parameters.push(Params { luma, chroma, output, ..template });
             buffers.push(samples.buffer());
-            output += step;
         }
         let first = Launch {
             kernel: self.context.kernels()?.of(plan.entry()),
@@ -267,11 +267,11 @@ impl Converter {
             let buffers = if launches.is_empty() { first.buffers } else { &[] };
             launches.push(Launch { parameters: parameters.as_bytes(), buffers, ..first });
         }
-        // SAFETY: as in `submit`, for each of them: the last one was just seen to end within the target. The first one names the
-        // memory of all.
+        // SAFETY: as in `submit`, for each of them: the last place was just seen to end within the target. The first one names
+        // the memory of all.
         let submit = |queue: &ComputeQueue| unsafe { queue.launch_all(waits, outside, &launches) };
         let point = self.context.memory().submit_launch(lane, submit)?;
-        samples.iter().for_each(|samples| samples.read_until(&point));
+        samples.iter().for_each(|(_, samples)| samples.read_until(&point));
         Ok(point)
     }
 }

@@ -159,6 +159,11 @@ impl TensorPool {
         self.state().as_ref().map(|slab| slab.memory.clone())
     }
 
+    /// Whether the memory is there, and all tensors have handles.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.state().as_ref().is_some_and(|slab| slab.free().is_empty())
+    }
+
     /// The queue of conversions that wait for `waits`.
     fn lane(&self, waits: &[SyncPoint]) -> Lane {
         match self.pictures() {
@@ -195,7 +200,8 @@ impl TensorPool {
         let part = Part { slab, number, memory, uses: Mutex::new(uses) };
         let (pictures, open) = (Vec::with_capacity(self.pictures().min(MANY)), ArrayVec::new());
         let behind = Latest::default();
-        Ok(TensorBuilder { pool: self.clone(), part, waits, words, pictures, prepared, open, behind })
+        let (pool, is_begun) = (self.clone(), false);
+        Ok(TensorBuilder { pool, part, waits, words, pictures, prepared, open, is_begun, behind })
     }
 
     /// The memory of tensors of `shape`.
@@ -261,18 +267,20 @@ pub struct TensorBuilder {
     /// What still uses the memory.
     waits: Vec<SyncPoint>,
     words: Vec<WordPoint>,
-    /// All that were added.
-    pictures: Vec<TensorPicture>,
+    /// All that were added, by their places.
+    pictures: Vec<Option<TensorPicture>>,
     /// How those that are not submitted are converted.
     prepared: Arc<Prepared>,
-    /// The surfaces of these: the last ones.
-    open: ArrayVec<Surface, GROUP>,
+    /// Their places and surfaces.
+    open: ArrayVec<(usize, Surface), GROUP>,
+    /// Something was submitted.
+    is_begun: bool,
     /// What they are submitted behind; kept to be written into again.
     behind: Latest<SyncPoint>,
 }
 
 impl TensorBuilder {
-    /// Pictures so far.
+    /// Pictures so far, places before them included that have none yet.
     pub fn len(&self) -> usize {
         self.pictures.len()
     }
@@ -287,6 +295,21 @@ impl TensorBuilder {
         self.len() == self.pool.inner.pictures
     }
 
+    /// What a picture becomes.
+    pub fn shape(&self) -> &TensorShape {
+        &self.part.slab.shape
+    }
+
+    /// Takes back the pictures from place `len` on. What of them was submitted goes on, and what is put there later waits for it.
+    pub fn truncate(&mut self, len: usize) {
+        self.open.retain(|(place, _)| *place < len);
+        self.pictures.truncate(len);
+        let uses = self.part.uses.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if self.is_begun {
+            self.waits.extend(uses.points.as_slice().iter().cloned());
+        }
+    }
+
     /// Adds `frame`, behind those before. `false` if it has another shape, or the tensor is full: it belongs into another
     /// tensor.
     ///
@@ -296,7 +319,17 @@ impl TensorBuilder {
     /// [`Converter::shape_of`]. `frame` was not added then. Those before it are still there: what of them is not submitted yet
     /// is tried again with the next frame, or by [`submit`](Self::submit) or [`finish`](Self::finish).
     pub fn push(&mut self, frame: &Frame) -> Result<bool> {
-        if self.is_full() {
+        self.put(self.len(), frame)
+    }
+
+    /// As [`push`](Self::push), to a place of its own, counted from 0: for pictures that come in another order. `false` also if the
+    /// place has a picture already. All places before the last one that is used have to be filled.
+    ///
+    /// # Errors
+    ///
+    /// Those of `push`.
+    pub fn put(&mut self, place: usize, frame: &Frame) -> Result<bool> {
+        if place >= self.pool.inner.pictures || self.pictures.get(place).is_some_and(Option::is_some) {
             return Ok(false);
         }
         let converter = &self.pool.inner.converter;
@@ -314,13 +347,16 @@ impl TensorBuilder {
             self.submit()?;
             self.prepared = prepared;
         }
-        self.open.push(frame.surface().clone());
-        self.pictures.push(TensorPicture::new(frame));
+        let before = self.len();
+        self.pictures.resize_with(before.max(place + 1), || None);
+        self.pictures[place] = Some(TensorPicture::new(frame));
+        self.open.push((place, frame.surface().clone()));
         if (self.open.is_full() || self.is_full())
             && let Err(error) = self.submit()
         {
             self.open.pop();
-            self.pictures.pop();
+            self.pictures[place] = None;
+            self.pictures.truncate(before);
             return Err(error);
         }
         Ok(true)
@@ -333,22 +369,21 @@ impl TensorBuilder {
     ///
     /// [`Error::Gpu`] if they cannot be submitted. They are still there then, and can be tried again.
     pub fn submit(&mut self) -> Result<bool> {
-        let TensorBuilder { pool, part, waits, words, pictures, prepared, open, behind } = self;
+        let TensorBuilder { pool, part, waits, words, pictures, prepared, open, is_begun, behind } = self;
         if open.is_empty() {
             return Ok(false);
         }
-        let submitted = pictures.len() - open.len();
         behind.clear();
         // Groups of one tensor may be converted by different queues: all of them wait for those who read the memory.
-        behind.add_all(pictures[submitted..].iter().map(TensorPicture::decoded).chain(&*waits));
+        let decoded = open.iter().filter_map(|&(place, _)| pictures[place].as_ref());
+        behind.add_all(decoded.map(TensorPicture::decoded).chain(&*waits));
         behind.forget_reached();
         let points = behind.as_slice();
-        let target = (&part.memory, submitted as u64 * part.slab.picture_bytes);
         let behind = (points, Outside { waits: words, signals: &[] });
         let converter = &pool.inner.converter;
-        let point = converter.submit_group(prepared, open, target, pool.lane(points), behind)?;
+        let point = converter.submit_group(prepared, open, &part.memory, pool.lane(points), behind)?;
         let uses = part.uses.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if submitted == 0 {
+        if !std::mem::replace(is_begun, true) {
             // Whoever waits for the conversions waits for them.
             *uses = Uses::default();
         }
@@ -361,10 +396,15 @@ impl TensorBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::Gpu`] if it cannot be. There is no tensor then: none has a picture that was not converted.
+    /// [`Error::Gpu`] if it cannot be, [`Error::TensorGap`] if a place has no picture. There is no tensor then: none has a picture
+    /// that was not converted.
     pub fn finish(mut self) -> Result<Tensor> {
         self.submit()?;
+        if let Some(place) = self.pictures.iter().position(Option::is_none) {
+            return Err(Error::TensorGap { place });
+        }
         let TensorBuilder { pool, mut part, pictures, .. } = self;
+        let pictures: Vec<TensorPicture> = pictures.into_iter().flatten().collect();
         let context = pool.inner.converter.context().clone();
         let uses = part.uses.get_mut().unwrap_or_else(PoisonError::into_inner);
         // So far only conversions use it, if there are any.

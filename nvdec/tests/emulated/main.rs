@@ -5,6 +5,7 @@
 mod access;
 mod answers;
 mod as_they_are;
+mod clips;
 mod contract;
 mod environment;
 mod examples;
