@@ -168,8 +168,8 @@ pub trait Consumer {
     /// A frame is due, and nothing was made of it yet.
     fn frame(&mut self, _frame: &Frame) {}
 
-    /// A frame is on its way to a tensor.
-    fn converting(&mut self, _frame: &Frame) {}
+    /// Frames of pictures with these numbers are on their way to a tensor, in one submission.
+    fn converting(&mut self, _numbers: &[u64]) {}
 
     /// A picture is on its way to host memory.
     fn copying(&mut self, _download: &Download) {}

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hcq::{Device, EngineKind, EngineType, Profiler, SyncPoint, Timeline};
-use nvdec::{Context, Download, Frame, Observer};
+use nvdec::{Context, Download, Observer};
 
 use crate::exit::Failure;
 use crate::output::file::{OutputFile, Sources};
@@ -38,7 +38,7 @@ pub struct Tracer {
     /// Copies of pictures to host memory, with the picture's position in decoding order.
     copies: Vec<(SyncPoint, u64)>,
     /// Pictures that are converted, by position in decoding order, in the order of submission.
-    conversions: Vec<u64>,
+    conversions: Vec<Vec<u64>>,
     /// When the host waited for a surface to come back, in nanoseconds of the GPU's clock.
     stalls: Vec<(u64, u64)>,
 }
@@ -127,8 +127,8 @@ pub struct CopySlice {
     pub begin: u64,
     /// When it ended.
     pub end: u64,
-    /// The picture that goes to host memory, or becomes a tensor, if it is one.
-    pub picture: Option<u64>,
+    /// The picture that goes to host memory, or those that become tensors together, if that is known.
+    pub pictures: Vec<u64>,
 }
 
 /// What a picture waits for.
@@ -188,9 +188,9 @@ impl Tracer {
         self.copies.push((download.point().clone(), download.frame().number()));
     }
 
-    /// A picture is being converted.
-    pub fn converting(&mut self, frame: &Frame) {
-        self.conversions.push(frame.number());
+    /// Pictures with these numbers are being converted, in one submission.
+    pub fn converting(&mut self, numbers: &[u64]) {
+        self.conversions.push(numbers.to_vec());
     }
 
     /// The host waited from `since` until now for a surface to come back.
@@ -230,7 +230,7 @@ fn slices(
     jobs: &[SubmittedPicture],
     profiler: &Profiler,
     copies: &[(SyncPoint, u64)],
-    conversions: &[u64],
+    conversions: &[Vec<u64>],
 ) -> (Vec<Slice>, Vec<CopySlice>, Vec<CopySlice>) {
     // The points keep their timelines alive, so that none has the address of another.
     let spans = profiler.take();
@@ -265,18 +265,21 @@ fn slices(
     });
     let others = spans.iter().filter(|span| !numbers.contains_key(&key(&span.point)));
     let (kernels, others): (Vec<_>, Vec<_>) = others.partition(|span| runs_kernels(&span.point));
-    let slice = |span: &hcq::profile::Span, picture| CopySlice {
+    let slice = |span: &hcq::profile::Span, pictures| CopySlice {
         engine: span.point.timeline().engine(),
         queue: span.point.timeline().id(),
         begin: span.begin,
         end: span.end,
-        picture,
+        pictures,
     };
-    let copies = others.into_iter().map(|span| slice(span, copied.get(&key(&span.point)).copied()));
+    let copies = others
+        .into_iter()
+        .map(|span| slice(span, copied.get(&key(&span.point)).copied().into_iter().collect()));
     // A submission for each, in this order. Which one is missing, should a channel have died, is not known.
     let is_whole = kernels.len() == conversions.len();
     let kernels = kernels.into_iter().enumerate();
-    let converted = kernels.map(|(at, span)| slice(span, conversions.get(at).copied().filter(|_| is_whole)));
+    let converted = kernels
+        .map(|(at, span)| slice(span, conversions.get(at).filter(|_| is_whole).cloned().unwrap_or_default()));
     (pictures.collect(), copies.collect(), converted.collect())
 }
 

@@ -290,6 +290,11 @@ impl TensorBuilder {
         self.pictures.is_empty()
     }
 
+    /// Pictures whose conversion is not submitted yet: the last ones.
+    pub fn pending(&self) -> usize {
+        self.open.len()
+    }
+
     /// Whether no further picture has a place.
     pub fn is_full(&self) -> bool {
         self.len() == self.pool.inner.pictures

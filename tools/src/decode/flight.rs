@@ -52,11 +52,13 @@ impl Flying {
 pub(super) struct Conversions {
     pub(super) pool: TensorPool,
     open: Option<TensorBuilder>,
+    /// Numbers of the pictures that are not submitted yet.
+    pending: Vec<u64>,
 }
 
 impl Conversions {
     pub(super) fn new(pool: TensorPool) -> Conversions {
-        Conversions { pool, open: None }
+        Conversions { pool, open: None, pending: Vec::new() }
     }
 
     /// The tensor that is being filled, if there is a picture in it.
@@ -85,7 +87,8 @@ impl Pipeline<'_> {
             let begun = begun.map_err(|error| self.unfit(error))?;
             self.conversions.as_mut().expect("as above").open = Some(begun);
         }
-        self.consumer.converting(frame);
+        self.conversions.as_mut().expect("as above").pending.push(frame.number());
+        self.note_submitted();
         let open = self.conversions.as_ref().and_then(|conversions| conversions.open.as_ref());
         if open.is_some_and(TensorBuilder::is_full) {
             self.close_tensor()?;
@@ -94,16 +97,30 @@ impl Pipeline<'_> {
     }
 
     pub(super) fn close_tensor(&mut self) -> Result<(), Failure> {
+        self.submit_conversions()?;
         if let Some(conversions) = &mut self.conversions {
             self.flight.extend(conversions.close()?);
         }
         Ok(())
     }
 
+    /// Names the consumer what was submitted since the last time.
+    fn note_submitted(&mut self) {
+        let Some(Conversions { open, pending, .. }) = &mut self.conversions else { return };
+        let left = open.as_ref().map_or(0, TensorBuilder::pending);
+        let submitted = pending.len().saturating_sub(left);
+        if submitted > 0 {
+            self.consumer.converting(&pending[..submitted]);
+            pending.drain(..submitted);
+        }
+    }
+
     /// Submits the conversions that wait for more of them, and so gives their surfaces back. `false` if there are none.
     pub(super) fn submit_conversions(&mut self) -> Result<bool, Failure> {
         let open = self.conversions.as_mut().and_then(|conversions| conversions.open.as_mut());
-        Ok(open.map_or(Ok(false), TensorBuilder::submit)?)
+        let is_any = open.map_or(Ok(false), TensorBuilder::submit)?;
+        self.note_submitted();
+        Ok(is_any)
     }
 
     /// What a conversion failed of: the picture does not go with what was asked for, or the GPU.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nvdec::tensor::{TensorPool, TensorSpec};
-use nvdec::{Context, Download, Frame, Mode, Observer, OpenOptions, Policy};
+use nvdec::{Context, Download, Mode, Observer, OpenOptions, Policy};
 
 use super::{Batch, Consumer, Picture, Settings, Summary, TENSORS, costs_pictures, decode};
 use crate::clock::{self, EngineClock};
@@ -345,9 +345,9 @@ impl Consumer for Job {
         }
     }
 
-    fn converting(&mut self, frame: &Frame) {
+    fn converting(&mut self, numbers: &[u64]) {
         if let Some(trace) = &mut self.trace {
-            trace.converting(frame);
+            trace.converting(numbers);
         }
     }
 

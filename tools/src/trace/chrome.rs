@@ -125,11 +125,13 @@ pub(super) fn document(recording: &Recording) -> Document {
         });
     }
     for copy in copies {
-        let name = copy.picture.map_or("clear or move".to_owned(), |number| format!("copy #{number}"));
+        let name =
+            copy.pictures.first().map_or("clear or move".to_owned(), |number| format!("copy #{number}"));
         events.push(slice(name, (GPU, copiers[&(copy.engine, copy.queue)]), "copy", copy.begin, copy.end));
     }
     for conversion in conversions {
-        let name = conversion.picture.map_or("convert".to_owned(), |number| format!("convert #{number}"));
+        let numbers = conversion.pictures.iter().map(|number| format!(" #{number}"));
+        let name = format!("convert{}", numbers.collect::<String>());
         let place = (GPU, copiers[&(conversion.engine, conversion.queue)]);
         events.push(slice(name, place, "convert", conversion.begin, conversion.end));
     }

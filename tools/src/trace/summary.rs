@@ -91,7 +91,7 @@ impl Summary {
             pictures: pictures.len(),
             engines: recording.engines,
             busy,
-            conversions: recording.conversions.len(),
+            conversions: recording.conversions.iter().map(|c| c.pictures.len().max(1)).sum(),
             converting: recording.conversions.iter().map(|c| c.end.saturating_sub(c.begin)).sum(),
             elapsed: end - begin,
             idle,
