@@ -2,7 +2,7 @@
 
 use bitstream::find_start_code;
 
-use crate::container::Demuxer;
+use crate::demux::Demuxer;
 use crate::error::{Error, REMUX, Result};
 use crate::notes::Notes;
 use crate::packet::PacketInfo;

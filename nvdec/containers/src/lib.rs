@@ -53,6 +53,7 @@
 mod annex_b;
 mod configuration;
 mod container;
+mod demux;
 mod detect;
 mod error;
 mod matroska;
@@ -64,7 +65,8 @@ mod track;
 mod transport;
 
 pub use bitstream::LengthSize;
-pub use container::{Container, Format};
+pub use container::Container;
+pub use demux::Format;
 pub use error::{Error, Result};
 pub use packet::PacketInfo;
 pub use track::{Codec, Colour, Edit, Framing, TimeBase, Track, TrackKind};

@@ -6,7 +6,7 @@ mod head;
 use ebml::{Element, find, number, unsigned};
 use head::{Entry, Read};
 
-use crate::container::Demuxer;
+use crate::demux::Demuxer;
 use crate::error::{Error, REMUX, Result};
 use crate::notes::Notes;
 use crate::packet::PacketInfo;

@@ -15,7 +15,7 @@ use movie::Movie;
 use still::Still;
 use table::{Sample, Tables};
 
-use crate::container::{Demuxer, Format};
+use crate::demux::{Demuxer, Format};
 use crate::error::{Error, Result};
 use crate::notes::Notes;
 use crate::packet::PacketInfo;

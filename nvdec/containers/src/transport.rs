@@ -13,7 +13,7 @@ use layout::Walker;
 use pes::Pes;
 use psi::Programs;
 
-use crate::container::Demuxer;
+use crate::demux::Demuxer;
 use crate::error::{Error, Result};
 use crate::notes::Notes;
 use crate::packet::PacketInfo;

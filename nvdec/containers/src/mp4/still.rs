@@ -7,7 +7,7 @@ use mp4_atom::{Colr, Ispe, Pasp};
 use super::boxes::{Header, Inner, Kind, children};
 use super::entry::{codec, colour};
 use crate::configuration::Configuration;
-use crate::container::{Demuxer, Format};
+use crate::demux::{Demuxer, Format};
 use crate::error::{Error, Result};
 use crate::notes::Notes;
 use crate::packet::PacketInfo;
