@@ -1,9 +1,12 @@
 //! How every program begins and ends.
 
+use std::fs;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Command, Parser};
+use clap_complete::{Shell, generate_to};
 
 use crate::exit::{Exit, Failure};
 use crate::interrupt;
@@ -11,11 +14,34 @@ use crate::interrupt;
 /// Reads the command line, does what `body` does with it, and says what failed. For `main`, before there are threads.
 pub fn run<A: Parser>(name: &str, body: impl FnOnce(A) -> Result<Exit, Failure>) -> ExitCode {
     interrupt::install();
-    let ended = match A::try_parse() {
-        Ok(arguments) => body(arguments),
-        Err(said) => explain(&said),
+    let ended = match (folder_of_manual(), A::try_parse()) {
+        (Some(folder), _) => manual(A::command(), name, &folder),
+        (None, Ok(arguments)) => body(arguments),
+        (None, Err(said)) => explain(&said),
     };
     ended.unwrap_or_else(|failure| failure.report(name)).into()
+}
+
+/// An option of every program that its help does not show: for those who make packages.
+const MANUAL: &str = "--write-manual";
+
+/// The folder that `--write-manual` names, if nothing else is on the command line.
+fn folder_of_manual() -> Option<PathBuf> {
+    let mut arguments = std::env::args_os().skip(1);
+    let is_asked = arguments.next().is_some_and(|first| first == MANUAL);
+    arguments.next().filter(|_| is_asked && arguments.next().is_none()).map(PathBuf::from)
+}
+
+/// Writes the manual pages of a program and its subcommands, and completions for shells, into a folder.
+fn manual(mut command: Command, name: &str, folder: &Path) -> Result<Exit, Failure> {
+    let written = fs::create_dir_all(folder).and_then(|()| {
+        clap_mangen::generate_to(command.clone(), folder)?;
+        [Shell::Bash, Shell::Fish, Shell::Zsh]
+            .into_iter()
+            .try_for_each(|shell| generate_to(shell, &mut command, name, folder).map(|_| ()))
+    });
+    written.map_err(|source| Failure::Output { path: folder.display().to_string(), source })?;
+    Ok(Exit::Success)
 }
 
 /// Prints a help text to standard output, or what is wrong with a command line to standard error.
