@@ -1,7 +1,7 @@
 #!/bin/sh
 # Everything that only a real GPU can say, in one run: what it has, whether every engine decodes, which streams of
-# a corpus come out bit-exact on one engine and on all, whether their tensors are right, what damaged streams do to
-# it, and how fast streams are.
+# a corpus come out bit-exact on one engine and on all, whether pictures at random and tensors are right, what damaged
+# streams do to it, and how fast streams are.
 #
 # usage: hardware.sh BIN CORPUS [DAMAGED] [SPEED_CLIP...]
 #   BIN      folder with nvdec-probe and nvdec-decode
@@ -36,6 +36,11 @@ for mode in balanced throughput low-latency; do
     echo "exit $?"
     grep -v -e 'bit-exact ' -e 'refused ' "$report/check-$mode.txt" | tail -n 20
 done
+
+echo "== pictures of the corpus at random, against those in order"
+"$bin/nvdec-decode" --device nv:0 --check-access "$corpus" --engine all > "$report/access.txt" 2>&1
+echo "exit $?"
+grep -v -e '^same ' -e '^refused ' "$report/access.txt" | tail -n 20
 
 echo "== tensors of the corpus, against exact arithmetic"
 "$bin/nvdec-decode" --device nv:0 --check-tensors "$corpus" --json > "$report/tensors.jsonl" 2> "$report/tensors.txt"

@@ -1,7 +1,9 @@
 //! `nvdec-decode --check`: every stream of a corpus against the MD5 of each of its pictures.
 
+pub mod access;
 pub mod corpus;
 pub mod expected;
+pub mod parallel;
 pub mod stream;
 
 use std::collections::BTreeMap;

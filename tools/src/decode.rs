@@ -2,29 +2,31 @@
 //! works.
 
 mod flight;
+mod material;
+mod out;
 pub mod run;
+mod supply;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bitstream::{AnnexBReader, Rbsp};
 use hcq::EngineType;
-use hevc::nal::NalHeader;
 use hevc::picture_hash::PictureHash;
-use hevc::{NalUnitType, Sps, Vps};
+use hevc::{Sps, Vps};
 use nvdec::tensor::TensorPool;
 use nvdec::{
     Codec, CodecInfo, Colour, Context, Decoder, DecoderOptions, Download, Downloader, Engines, Frame, Frames,
-    HostFrame, Integrity, Mode, Next, Observer, Packet, Policy, Rect, Sent, SideData, Source, Start,
-    Statistics,
+    HostFrame, Integrity, Mode, Next, Observer, Policy, Rect, Sent, SideData, Start, Statistics, Times,
 };
 
 use crate::exit::Failure;
+use crate::film::Film;
 use crate::input::Feed;
 pub use flight::{Batch, TENSORS};
 use flight::{Conversions, Flying};
+use supply::{Nals, Supply};
 
 /// Pictures on their way to host memory: enough to hide a copy behind the decoding of its successors.
 const IN_FLIGHT: usize = 8;
@@ -38,8 +40,10 @@ const PICTURE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct StreamInfo {
     /// Sample aspect ratio; `None` if unspecified.
     pub sample_aspect_ratio: Option<(u16, u16)>,
-    /// Pictures per second as a fraction, by VPS or VUI timing.
+    /// Pictures per second as a fraction, by VPS or VUI timing, or by the times of a container.
     pub frame_rate: Option<(u32, u32)>,
+    /// The unit of the times of its pictures as a fraction of a second, if they have any.
+    pub time_base: Option<(u32, u32)>,
     /// `chroma_sample_loc_type_top_field`.
     pub chroma_sample_loc_type: Option<u32>,
     /// `field_seq_flag`: pictures are fields.
@@ -54,6 +58,7 @@ impl StreamInfo {
         StreamInfo {
             sample_aspect_ratio: vui.and_then(|vui| vui.sample_aspect_ratio),
             frame_rate: timing.and_then(|t| reduce(t.time_scale, t.num_units_in_tick)),
+            time_base: None,
             chroma_sample_loc_type: vui.and_then(|vui| vui.chroma_sample_loc_type).map(|(top, _)| top),
             field_seq: vui.is_some_and(|vui| vui.field_seq_flag),
         }
@@ -76,10 +81,12 @@ fn reduce(numerator: u32, denominator: u32) -> Option<(u32, u32)> {
 /// A decoded picture in host memory.
 #[derive(Clone, Debug)]
 pub struct Picture {
-    /// Position in output order, from 0.
+    /// Position among those that are put out, from 0.
     pub index: u64,
     /// Picture order count.
     pub poc: i32,
+    /// When it is shown, and its number (`opaque`), if it is of a film.
+    pub times: Times,
     /// What the sample values mean.
     pub colour: Colour,
     /// How far it is what its encoder made, by what the decoder says.
@@ -142,8 +149,8 @@ pub trait Consumer {
     /// The hardware refuses a part of the stream that begins behind `pictures` pictures.
     fn refused(&mut self, _pictures: u64) {}
 
-    /// Bytes read so far.
-    fn progress(&mut self, _bytes: u64) {}
+    /// Bytes of a stream that were read so far, or pictures of a film.
+    fn progress(&mut self, _done: u64) {}
 
     /// Nothing is there to be read for now: what was put out is to be seen.
     fn pause(&mut self) -> Result<(), Failure> {
@@ -187,6 +194,8 @@ pub struct Summary {
     pub bytes: u64,
     /// NAL units found.
     pub nal_units: u64,
+    /// Pictures that the decoder was sent, of a film.
+    pub sent: Option<u64>,
     /// The engine's sums.
     pub statistics: Statistics,
     /// Pictures put out, by the engine that decoded them.
@@ -217,6 +226,30 @@ pub fn decode(
     settings: Settings,
     consumer: &mut dyn Consumer,
 ) -> Result<Summary, Failure> {
+    decode_from(context, Supply::Stream(Nals::new(name, source)), settings, consumer)
+}
+
+/// Decodes pictures of a film, by their numbers in the order in which they are shown, and what they need.
+///
+/// # Errors
+///
+/// As [`decode`].
+pub fn decode_film(
+    context: &Arc<Context>,
+    film: &Film,
+    numbers: &[usize],
+    settings: Settings,
+    consumer: &mut dyn Consumer,
+) -> Result<Summary, Failure> {
+    decode_from(context, Supply::film(film, numbers)?, settings, consumer)
+}
+
+fn decode_from(
+    context: &Arc<Context>,
+    supply: Supply<'_>,
+    settings: Settings,
+    consumer: &mut dyn Consumer,
+) -> Result<Summary, Failure> {
     let pool = consumer.pool();
     let mut options = DecoderOptions::default()
         .with_engines(settings.engines)
@@ -234,7 +267,7 @@ pub fn decode(
         decoder.observe(observer);
     }
     let mut pipeline = Pipeline {
-        frames: decoder.into_frames(Nals::new(name, source)),
+        frames: decoder.into_frames(supply),
         // No more than `IN_FLIGHT` at a time.
         downloader: Downloader::new(context).with_limit(None),
         due: VecDeque::new(),
@@ -269,142 +302,8 @@ pub fn decode(
     Ok(summary)
 }
 
-/// Bytes of a NAL unit that may tell whether it ends a picture, and that do.
-const BEGINNING: (usize, usize) = (2, 3);
-/// Ends the NAL unit before it.
-const START_CODE: [u8; 3] = [0, 0, 1];
-
-/// The NAL units of a byte stream, counted. Before it has to wait for more of the stream, it has the picture end that is
-/// complete, and says once that there is nothing for now.
-struct Nals<'a> {
-    name: &'a str,
-    source: &'a mut dyn Feed,
-    reader: AnnexBReader,
-    chunk: Vec<u8>,
-    /// The NAL unit that is to be sent.
-    next: Option<Vec<u8>>,
-    /// What was read ends where an access unit ends.
-    whole: bool,
-    /// NAL units behind which the decoder was told what comes next, and how many bytes of that; all of them where the picture
-    /// is complete.
-    told: (u64, usize),
-    /// It was said that the source has nothing for now.
-    waits: bool,
-    ended: bool,
-    bytes: u64,
-    count: u64,
-    /// The frame rate may be in the VPS, which the decoder does not keep.
-    vps: Option<Vps>,
-    /// NAL units that could not be read.
-    errors: Vec<nvdec::Error>,
-    /// Why the source could not be read.
-    failure: Option<Failure>,
-}
-
-impl<'a> Nals<'a> {
-    fn new(name: &'a str, source: &'a mut dyn Feed) -> Nals<'a> {
-        let chunk = vec![0; source.chunk()];
-        Nals {
-            name,
-            source,
-            reader: AnnexBReader::new(),
-            chunk,
-            next: None,
-            whole: false,
-            told: (0, 0),
-            waits: false,
-            ended: false,
-            bytes: 0,
-            count: 0,
-            vps: None,
-            errors: Vec::new(),
-            failure: None,
-        }
-    }
-
-    /// Reads on. `false` at the end.
-    fn read(&mut self) -> Result<bool, Failure> {
-        let read = loop {
-            match self.source.read(&mut self.chunk) {
-                Ok(read) => break read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(Failure::Input { path: self.name.to_owned(), source }),
-            }
-        };
-        if read == 0 {
-            self.reader.finish();
-            return Ok(false);
-        }
-        self.whole = self.source.is_whole();
-        let end: &[u8] = if self.whole { &START_CODE } else { &[] };
-        for bytes in [&self.chunk[..read], end] {
-            if let Err(source) = self.reader.feed(bytes) {
-                self.errors.push(nvdec::Error::Bitstream { offset: self.bytes, source: source.into() });
-            }
-        }
-        self.bytes += read as u64;
-        Ok(true)
-    }
-
-    /// What tells the decoder whether the picture of the NAL units so far is complete, which the next one might say late.
-    fn news(&self) -> Option<Packet<'_>> {
-        if self.whole {
-            return (self.told < (self.count, usize::MAX)).then(|| Packet::access_unit(&[]));
-        }
-        let beginning = self.reader.unfinished();
-        let known = (self.count, beginning.len().min(BEGINNING.1));
-        (known.1 >= BEGINNING.0 && self.told < known).then(|| Packet::beginning(beginning))
-    }
-
-    fn note_vps(&mut self) {
-        if let Some(nal) = &self.next
-            && let Ok(header) = NalHeader::parse(nal)
-            && header.nal_unit_type == NalUnitType::VPS_NUT
-            && header.nuh_layer_id == 0
-            && let Ok(vps) = Vps::parse(Rbsp::new(&nal[NalHeader::SIZE..]).bytes())
-        {
-            self.vps = Some(vps);
-        }
-    }
-}
-
-impl Source for Nals<'_> {
-    fn packet(&mut self) -> io::Result<Option<Packet<'_>>> {
-        while self.next.is_none() {
-            if let Some(nal) = self.reader.next_nal() {
-                self.next = Some(nal.to_vec());
-                self.count += 1;
-                self.note_vps();
-            } else if self.ended {
-                return Ok(None);
-            } else if self.news().is_some() {
-                return Ok(self.news());
-            } else if !self.waits && self.source.would_wait() {
-                self.waits = true;
-                return Err(io::ErrorKind::WouldBlock.into());
-            } else {
-                match self.read() {
-                    Ok(more) => (self.ended, self.waits) = (!more, false),
-                    Err(failure) => {
-                        self.failure = Some(failure);
-                        return Err(io::Error::other("the input cannot be read"));
-                    }
-                }
-            }
-        }
-        Ok(self.next.as_deref().map(Packet::unit))
-    }
-
-    fn advance(&mut self) {
-        if self.next.take().is_none() {
-            let bytes = if self.whole { usize::MAX } else { self.reader.unfinished().len().min(BEGINNING.1) };
-            self.told = (self.count, bytes);
-        }
-    }
-}
-
-struct Pipeline<'a> {
-    frames: Frames<Decoder, Nals<'a>>,
+struct Pipeline<'a, 's> {
+    frames: Frames<Decoder, Supply<'s>>,
     downloader: Downloader,
     /// Frames to be copied.
     due: VecDeque<Frame>,
@@ -420,7 +319,7 @@ struct Pipeline<'a> {
     consumer: &'a mut dyn Consumer,
 }
 
-impl Pipeline<'_> {
+impl Pipeline<'_, '_> {
     /// Takes frames as they are due. Those that are not copied yet wait on the GPU, so that the decoder can look ahead
     /// as far as its surfaces reach.
     fn run(&mut self) -> Result<(), Failure> {
@@ -452,7 +351,7 @@ impl Pipeline<'_> {
                         self.summary.stopped = Some(error);
                     }
                 }
-                Err(error) => return Err(self.frames.source().failure.take().unwrap_or(error.into())),
+                Err(error) => return Err(self.frames.source().failure(error)),
             }
         }
         self.drain()?;
@@ -467,7 +366,7 @@ impl Pipeline<'_> {
             while let Some(oldest) = self.flight.front() {
                 if !oldest.is_finished() {
                     oldest.wait(GLANCE);
-                    if !self.frames.source().source.would_wait() {
+                    if !self.frames.source().would_wait() {
                         return Ok(());
                     }
                 }
@@ -489,9 +388,10 @@ impl Pipeline<'_> {
     /// Passes on what the source and the decoder found by now.
     fn look_at_source(&mut self) {
         let source = self.frames.source();
-        (self.summary.bytes, self.summary.nal_units) = (source.bytes, source.count);
-        source.errors.drain(..).for_each(|error| self.consumer.warning(error));
-        self.consumer.progress(self.summary.bytes);
+        (self.summary.bytes, self.summary.nal_units) = source.read();
+        self.summary.sent = source.sent();
+        source.take_errors().into_iter().for_each(|error| self.consumer.warning(error));
+        self.consumer.progress(self.summary.sent.unwrap_or(self.summary.bytes));
         while let Some(error) = self.frames.take_error() {
             self.consumer.warning(error);
         }
@@ -505,7 +405,7 @@ impl Pipeline<'_> {
         if self.stream.is_none()
             && let CodecInfo::Hevc(info) = frame.codec()
         {
-            self.stream = Some(Arc::new(StreamInfo::of(&info.sps, self.frames.source().vps.as_ref())));
+            self.stream = Some(Arc::new(self.frames.source().describe(&info.sps)));
         }
         self.received += 1;
         *self.summary.engines.entry(frame.engine()).or_insert(0) += 1;
@@ -581,6 +481,7 @@ impl Pipeline<'_> {
         let mut picture = Picture {
             index: self.summary.pictures,
             poc: frame.poc(),
+            times: frame.times(),
             colour: frame.colour(),
             integrity: frame.integrity()?,
             side_data: frame.side_data().cloned(),

@@ -78,9 +78,9 @@ impl From<ModeChoice> for Mode {
     }
 }
 
-/// What `--start` names.
+/// What `--begin` names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum StartChoice {
+pub enum BeginChoice {
     /// At random access points alone
     RandomAccess,
     /// Also where pictures begin to be refreshed bit by bit (recovery point SEI)
@@ -92,13 +92,13 @@ pub enum StartChoice {
     Any,
 }
 
-impl From<StartChoice> for Start {
-    fn from(choice: StartChoice) -> Start {
+impl From<BeginChoice> for Start {
+    fn from(choice: BeginChoice) -> Start {
         match choice {
-            StartChoice::RandomAccess => Start::RandomAccess,
-            StartChoice::RecoveryPoint => Start::RecoveryPoint,
-            StartChoice::Intra => Start::Intra,
-            StartChoice::Any => Start::Any,
+            BeginChoice::RandomAccess => Start::RandomAccess,
+            BeginChoice::RecoveryPoint => Start::RecoveryPoint,
+            BeginChoice::Intra => Start::Intra,
+            BeginChoice::Any => Start::Any,
         }
     }
 }

@@ -95,6 +95,14 @@ pub enum Failure {
         /// What it looks like, and what to do about it.
         found: String,
     },
+    /// The input is a container in which there is nothing to decode, or that is damaged.
+    #[error("{path}: {what}")]
+    Container {
+        /// The file.
+        path: String,
+        /// What is wrong with it, and what to do about it.
+        what: String,
+    },
     /// The input is no capture, or one that is damaged or asks for what no decoder would.
     #[error("{path}: {what}")]
     Capture {
@@ -168,6 +176,7 @@ impl Failure {
             Failure::Usage(_) | Failure::Format { .. } => Exit::Usage,
             Failure::Input { .. } => Exit::NoInput,
             Failure::NotAnnexB { .. }
+            | Failure::Container { .. }
             | Failure::Capture { .. }
             | Failure::NoPicture { .. }
             | Failure::NothingShown { .. } => Exit::Data,
@@ -206,6 +215,7 @@ pub fn of_decoder(error: &nvdec::Error) -> Exit {
         nvdec::Error::Gpu(error) => of_gpu(error),
         nvdec::Error::Unusable { source, .. } => of_decoder(source),
         nvdec::Error::Bitstream { source, .. } if source.is_unsupported => Exit::Unavailable,
+        nvdec::Error::NoPictures { source: Some(source) } if source.is_unsupported => Exit::Unavailable,
         nvdec::Error::NotSound { .. } | nvdec::Error::NotExact { .. } => Exit::Data,
         error if error.is_picture_error() => Exit::Data,
         _ => Exit::Fault,

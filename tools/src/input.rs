@@ -119,6 +119,15 @@ fn is_empty(file: &File) -> bool {
     poll(&mut [PollFd::new(file.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) == Ok(0)
 }
 
+/// What an input is.
+#[derive(Debug)]
+pub enum Given {
+    /// A byte stream, or nothing that is known to be something else.
+    Stream(Input),
+    /// A container in a regular file, for [`film`](crate::film): its name for messages, and the file.
+    Container(String, File),
+}
+
 /// Opens a file, or standard input for `-`, for `reader`, and looks at how it begins. With `whole`, each write to the pipe that it
 /// is ends where an access unit ends ([`Feed::is_whole`]).
 ///
@@ -127,6 +136,29 @@ fn is_empty(file: &File) -> bool {
 /// [`Failure::Input`] if it cannot be read, [`Failure::NotAnnexB`] if it is something else than a byte stream, and
 /// [`Failure::Usage`] if standard output goes to it, or if it is no pipe with `whole`.
 pub fn open(path: &Path, reader: Reader, whole: bool) -> Result<Input, Failure> {
+    match begin(path, whole)? {
+        (input, None) => Ok(input),
+        (input, Some(found)) => Err(input.refuse(found, path, reader)),
+    }
+}
+
+/// As [`open`], for programs that read containers too.
+///
+/// # Errors
+///
+/// As [`open`]; of containers, those that are no regular file.
+pub fn open_any(path: &Path, reader: Reader, whole: bool) -> Result<Given, Failure> {
+    match begin(path, whole)? {
+        (input, None) => Ok(Given::Stream(input)),
+        (input, Some(found)) if found.is_container() && input.source.is_regular => {
+            Ok(Given::Container(input.name, input.source.file))
+        }
+        (input, Some(found)) => Err(input.refuse(found, path, reader)),
+    }
+}
+
+/// Opens an input and says what it is, if it is something else than a byte stream.
+fn begin(path: &Path, whole: bool) -> Result<(Input, Option<&'static other::Signature>), Failure> {
     Sources::of([path]).check(&[])?;
     let name = if is_dash(path) { "standard input".to_owned() } else { path.display().to_string() };
     let failure = |source| Failure::Input { path: name.clone(), source };
@@ -151,11 +183,7 @@ pub fn open(path: &Path, reader: Reader, whole: bool) -> Result<Input, Failure> 
     let source = Source { file, is_regular, pipe, whole: false };
     let mut input = Input { name, size, source, zeros: 0, head: Vec::new(), given: 0 };
     match input.look() {
-        Ok(None) => Ok(input),
-        Ok(Some(found)) => Err(Failure::NotAnnexB {
-            path: input.name.clone(),
-            found: found.describe(&input.shown(true), path, reader),
-        }),
+        Ok(found) => Ok((input, found)),
         Err(source) => Err(Failure::Input { path: input.name, source }),
     }
 }
@@ -164,6 +192,20 @@ impl Input {
     /// Name for messages.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    fn refuse(&self, found: &other::Signature, path: &Path, reader: Reader) -> Failure {
+        let found = found.describe(&self.shown(true), path, reader);
+        Failure::NotAnnexB { path: self.name.clone(), found }
+    }
+
+    /// The file, if it is a regular one, in which any byte can be had.
+    ///
+    /// # Errors
+    ///
+    /// The input, if it is none.
+    pub fn into_file(self) -> Result<(String, File), Input> {
+        if self.source.is_regular { Ok((self.name, self.source.file)) } else { Err(self) }
     }
 
     /// Bytes, where they are known.

@@ -17,6 +17,8 @@ pub mod decode;
 pub mod device;
 pub mod engines;
 pub mod exit;
+pub mod explain;
+pub mod film;
 pub mod input;
 pub mod integrity;
 mod interrupt;

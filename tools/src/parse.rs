@@ -7,15 +7,18 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use bitstream::AnnexBReader;
+use bitstream::{AnnexBReader, split_annex_b, split_length_prefixed};
 use hevc::nal::NalUnitType;
 use hevc::sei::{SeiMessage, SeiPayload};
-use hevc::{DecodedPictureBuffer, Output, Parser, Picture, RefEntry, SliceType, Sps, Unit};
+use hevc::{DecodedPictureBuffer, Output, Parser, Picture, Pps, RefEntry, SliceType, Sps, Unit};
+use nvdec::video::containers::{Container, Framing};
 use serde::Serialize;
 
 use crate::console;
 use crate::exit::{Exit, Failure};
-use crate::input::{self, other::Reader};
+use crate::film::report::ContainerReport;
+use crate::film::{self, Film};
+use crate::input::{self, Given, other::Reader};
 use crate::probe;
 
 pub use messages::ParsedMessage;
@@ -70,6 +73,11 @@ pub struct ParsedPicture {
 }
 
 impl ParsedPicture {
+    /// The strongest kind of its slices.
+    pub(crate) fn kind(&self) -> char {
+        ['B', 'P'].into_iter().find(|&letter| self.slice_types.contains(letter)).unwrap_or('I')
+    }
+
     fn message(&mut self, message: ParsedMessage) {
         if self.messages.len() < MESSAGES_KEPT {
             self.messages.push(message);
@@ -82,6 +90,9 @@ impl ParsedPicture {
 /// A stream without its samples.
 #[derive(Debug, Default, Serialize)]
 pub struct ParsedStream {
+    /// The container that it is in, if it is in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerReport>,
     /// Bytes.
     pub bytes: u64,
     /// NAL units.
@@ -96,6 +107,9 @@ pub struct ParsedStream {
     pub error_count: u64,
     /// Names of NAL units that a decoder ignores, and how many there are.
     pub ignored: Vec<(String, u64)>,
+    /// The parameter sets that pictures use, each pair once.
+    #[serde(skip)]
+    pub used: Vec<(Arc<Sps>, Arc<Pps>)>,
 }
 
 /// A parameter set in words.
@@ -109,11 +123,22 @@ pub struct ParameterSet {
     pub summary: String,
 }
 
-/// Parses `input` and prints what it holds.
-pub fn run(input: &Path, json: bool) -> Result<Exit, Failure> {
-    let mut input = input::open(input, Reader::Parse, false)?;
-    let name = input.name().to_owned();
-    let parsed = parse(&mut input, &name)?;
+/// Parses `input`, or a track of it, and prints what it holds.
+pub fn run(input: &Path, track: Option<usize>, json: bool) -> Result<Exit, Failure> {
+    let (name, parsed) = match input::open_any(input, Reader::Parse, false)? {
+        Given::Container(name, file) => {
+            let container = film::open(&name, file)?;
+            let track = film::choose(&name, &container, track)?;
+            let (parsed, _) = parse_container(&name, container, track)?;
+            (name, parsed)
+        }
+        Given::Stream(input) if track.is_some() => return Err(film::no_tracks(input.name())),
+        Given::Stream(mut input) => {
+            let name = input.name().to_owned();
+            let parsed = parse(&mut input, &name)?;
+            (name, parsed)
+        }
+    };
     let text = if json {
         serde_json::to_string_pretty(&parsed).expect("a stream has string keys only") + "\n"
     } else {
@@ -124,6 +149,52 @@ pub fn run(input: &Path, json: bool) -> Result<Exit, Failure> {
         return Err(Failure::NoPicture { path: name, bytes: parsed.bytes, nal_units: parsed.nal_units });
     }
     Ok(if parsed.error_count > 0 { Exit::Data } else { Exit::Success })
+}
+
+/// Parses a track of a container to its end, and what of it can be had at random, if anything.
+///
+/// # Errors
+///
+/// [`Failure::Input`] and [`Failure::Container`] if it cannot be read.
+pub fn parse_container(
+    name: &str,
+    mut container: Container,
+    track: usize,
+) -> Result<(ParsedStream, Result<Film, Failure>), Failure> {
+    let failure = |error| film::of_container(name, error);
+    let mut state = State::default();
+    let mut report = ContainerReport::of(&container, track);
+    let framing = container.tracks()[track].framing;
+    for set in container.tracks()[track].parameter_sets.clone() {
+        state.nal(&set);
+    }
+    let packets = container.packets(track).map_err(failure)?;
+    let mut bytes = Vec::new();
+    for packet in &packets {
+        container.read(track, packet, &mut bytes).map_err(failure)?;
+        state.stream.bytes += bytes.len() as u64;
+        match framing {
+            Framing::ByteStream => split_annex_b(&bytes).for_each(|nal| state.nal(nal)),
+            Framing::LengthPrefixed(size) => {
+                for nal in split_length_prefixed(&bytes, size) {
+                    match nal {
+                        Ok(nal) => state.nal(nal),
+                        Err(error) => {
+                            state.error(&format_args!("packet at byte {}: {error}", packet.offset));
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    let mut stream = state.finish();
+    let film = Film::of(name, container, track);
+    if let Ok(film) = &film {
+        report.add(film);
+    }
+    stream.container = Some(report);
+    Ok((stream, film))
 }
 
 /// Parses a byte stream to its end.
@@ -251,6 +322,10 @@ impl State {
 
     fn picture(&mut self, picture: &Picture) {
         let index = self.stream.pictures.len();
+        let is_used = |(sps, pps): &(Arc<Sps>, Arc<Pps>)| *sps == picture.sps && *pps == picture.pps;
+        if !self.stream.used.iter().any(is_used) {
+            self.stream.used.push((picture.sps.clone(), picture.pps.clone()));
+        }
         let mut row = ParsedPicture {
             number: index as u64,
             output: None,

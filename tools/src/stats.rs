@@ -17,6 +17,9 @@ use crate::verify::Verification;
 pub struct Stats {
     /// Pictures put out.
     pub pictures: u64,
+    /// Pictures that were sent to the decoder for them: with those that they are predicted from. `None` for a stream that was
+    /// decoded from its beginning.
+    pub pictures_sent: Option<u64>,
     /// Bytes of stream read.
     pub bytes: u64,
     /// How the pictures came out.
@@ -58,6 +61,7 @@ impl Stats {
             |value: f64| if summary.pictures == 0 { 0.0 } else { value / summary.pictures as f64 };
         Stats {
             pictures: summary.pictures,
+            pictures_sent: summary.sent,
             bytes: summary.bytes,
             integrity,
             engines: summary.engines.iter().map(|(engine, count)| (engine.to_string(), *count)).collect(),
@@ -81,6 +85,9 @@ impl fmt::Display for Stats {
         let engines: Vec<&str> = self.engines.keys().map(String::as_str).collect();
         let engines = if engines.is_empty() { "no engine".to_owned() } else { engines.join(", ") };
         writeln!(f, "pictures        {} on {engines}; {}", self.pictures, self.integrity)?;
+        if let Some(sent) = self.pictures_sent {
+            writeln!(f, "sent            {sent} pictures, of which {} came out", self.pictures)?;
+        }
         writeln!(f, "speed           {:.1} pictures/s ({:.3} s)", self.pictures_per_second, self.seconds)?;
         let cycles = self.engine_cycles.checked_div(self.pictures).unwrap_or(0);
         writeln!(f, "engine cycles   {} ({cycles} per picture)", self.engine_cycles)?;

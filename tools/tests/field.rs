@@ -134,11 +134,11 @@ fn what_is_done_with_damage_can_be_chosen() {
 
 #[test]
 fn nothing_to_begin_with_is_said() {
-    let output = decode(&folder().join("f_intra_join.hevc"), &["--start", "recovery-point"]);
+    let output = decode(&folder().join("f_intra_join.hevc"), &["--begin", "recovery-point"]);
     let messages = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(65), "{messages}");
     assert!(
-        messages.contains("20 pictures were passed over") && messages.contains("--start any"),
+        messages.contains("20 pictures were passed over") && messages.contains("--begin any"),
         "{messages}"
     );
 }

@@ -1,4 +1,4 @@
-//! `nvdec-decode`: HEVC byte streams to pictures, on an NVDEC engine.
+//! `nvdec-decode`: HEVC to pictures, on an NVDEC engine.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -8,33 +8,36 @@ use std::process::ExitCode;
 use clap::{ArgGroup, Parser};
 use nvdec::TensorSpec;
 use nvdec_tools::device::DeviceArgs;
-use nvdec_tools::engines::{EngineChoice, ModeChoice, PolicyChoice, StartChoice};
+use nvdec_tools::engines::{BeginChoice, EngineChoice, ModeChoice, PolicyChoice};
 use nvdec_tools::exit::{Exit, Failure};
+use nvdec_tools::film::wanted::{Every, Grid, Numbers, Seconds, Wanted};
 use nvdec_tools::output::{self, Format};
 use nvdec_tools::stats::Start;
 use nvdec_tools::tensor::stream::Amount;
 use nvdec_tools::tensor::stream::SEED;
 use nvdec_tools::{check, decode, logger, parse, program, tensor};
 
-/// Decodes an HEVC byte stream (Annex B) on an NVDEC engine and writes its pictures, cropped, in output order.
+/// Decodes HEVC on an NVDEC engine and writes its pictures, cropped, in the order in which they are shown.
+///
+/// INPUT is an MP4, QuickTime, Matroska or MPEG-TS file, or a byte stream (Annex B), which may come from a pipe.
 ///
 /// Without -o and --format, the MD5 of each picture goes to standard output. --check decodes a whole corpus against
 /// known MD5s, --parse shows what a stream holds and needs no GPU.
 #[derive(Debug, Parser)]
 #[command(name = "nvdec-decode", version, after_long_help = AFTER_HELP)]
-#[command(group(ArgGroup::new("what").required(true).multiple(false).args(["input", "check", "check_tensors", "parse"])))]
+#[command(group(ArgGroup::new("what").required(true).multiple(false).args(["input", "check", "check_tensors", "check_access", "parse"])))]
 struct Args {
-    /// The stream; - is standard input
+    /// The stream, or a file of MP4, QuickTime, Matroska or MPEG-TS with HEVC in it; - is standard input
     #[arg(value_name = "INPUT")]
     input: Option<PathBuf>,
 
     /// Where to write; - is standard output. For png a directory, a pattern such as out-%04d.png, or with --frames 1 a
     /// file
-    #[arg(short, long, value_name = "OUT", conflicts_with_all = ["check", "check_tensors", "parse"])]
+    #[arg(short, long, value_name = "OUT", conflicts_with_all = ["check", "check_tensors", "check_access", "parse"])]
     output: Option<PathBuf>,
 
     /// What to write; by default what the extension of OUT says, framemd5 without one
-    #[arg(short, long, value_enum, conflicts_with_all = ["check", "check_tensors", "parse"])]
+    #[arg(short, long, value_enum, conflicts_with_all = ["check", "check_tensors", "check_access", "parse"])]
     format: Option<Format>,
 
     #[command(flatten)]
@@ -50,28 +53,60 @@ struct Args {
     mode: ModeChoice,
 
     /// Most pictures in GPU memory, whatever the mode says; never fewer than the stream needs
-    #[arg(long, value_name = "N", conflicts_with_all = ["check", "check_tensors", "parse"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["check", "check_tensors", "check_access", "parse"])]
     surfaces: Option<usize>,
 
+    /// Which track of INPUT, by its number from 0; by default the first one with HEVC. A wrong number lists them
+    #[arg(long, value_name = "N", conflicts_with_all = ["check", "check_tensors", "check_access"])]
+    track: Option<usize>,
+
+    /// From the picture that is shown at TIME: seconds, MM:SS or HH:MM:SS, with a fraction
+    ///
+    /// Times are those of the container, in a transport stream from its first picture. This and the options below need a file; no
+    /// more of it is decoded than the pictures need. They come out in the order in which they are shown, each once.
+    #[arg(long, value_name = "TIME", help_heading = CHOICE, conflicts_with_all = ["check", "check_tensors", "check_access", "parse"])]
+    start: Option<Seconds>,
+
+    /// Up to the last picture before TIME
+    #[arg(long, value_name = "TIME", help_heading = CHOICE, conflicts_with_all = ["check", "check_tensors", "check_access", "parse"])]
+    end: Option<Seconds>,
+
+    /// Of those, the pictures that are Ns seconds apart, such as 2s, or each Nth, such as 10
+    #[arg(long, value_name = "Ns|N", help_heading = CHOICE, conflicts_with_all = ["check", "check_tensors", "check_access", "parse"])]
+    every: Option<Every>,
+
+    /// The pictures that are shown at these times
+    #[arg(long, value_name = "TIME,…", value_delimiter = ',', help_heading = CHOICE, conflicts_with_all = ["start", "end", "every", "check", "check_tensors", "check_access", "parse"])]
+    at: Vec<Seconds>,
+
+    /// Pictures by their numbers from 0, such as 0,5,10-20,100-
+    #[arg(long, value_name = "N,…", value_delimiter = ',', help_heading = CHOICE, conflicts_with_all = ["start", "end", "every", "check", "check_tensors", "check_access", "parse"])]
+    numbers: Vec<Numbers>,
+
+    /// Write a contact sheet of so many columns and rows to -o SHEET.png: pictures spread evenly over the film, or from --start
+    /// to --end, about 1600 pixels wide together
+    #[arg(long, value_name = "CxR", help_heading = CHOICE, requires = "output", conflicts_with_all = ["tensor", "preview", "verify", "format", "frames", "check", "check_tensors", "check_access", "parse"])]
+    thumbnails: Option<Grid>,
+
     /// With which pictures decoding may begin; each choice allows what those before it allow
-    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["check", "check_tensors", "parse"])]
-    start: StartChoice,
+    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["check", "check_tensors", "check_access", "parse"])]
+    begin: BeginChoice,
 
     /// What to do with pictures that are not exact: damaged, predicted from damaged ones, or not refreshed yet
-    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["check", "check_tensors", "parse"])]
+    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["check", "check_tensors", "check_access", "parse"])]
     on_damage: PolicyChoice,
 
     /// INPUT is a pipe, and each write to it is one or more whole access units: each picture comes out as soon as it is
     /// there, without waiting for the beginning of the next one
-    #[arg(long, conflicts_with_all = ["check", "check_tensors", "parse"])]
+    #[arg(long, conflicts_with_all = ["check", "check_tensors", "check_access", "parse"])]
     whole_access_units: bool,
 
     /// Stop after N pictures
-    #[arg(short = 'n', long, value_name = "N", conflicts_with_all = ["check", "check_tensors", "parse"])]
+    #[arg(short = 'n', long, value_name = "N", conflicts_with_all = ["check", "check_tensors", "check_access", "parse"])]
     frames: Option<u64>,
 
     /// Write one picture from about the middle to FILE.png as well, to look at
-    #[arg(long, value_name = "FILE.png", conflicts_with_all = ["check", "check_tensors", "parse"])]
+    #[arg(long, value_name = "FILE.png", conflicts_with_all = ["check", "check_tensors", "check_access", "parse"])]
     preview: Option<PathBuf>,
 
     /// Largest pictures to decode, in luma samples; by default those of level 6.2, 35651584
@@ -85,15 +120,15 @@ struct Args {
 
     /// Write when each engine worked on which picture, and what it waited for, to FILE in the Chrome trace event format
     /// (`ui.perfetto.dev` shows it), and say on standard error what bounds the speed
-    #[arg(long, value_name = "FILE.json", conflicts_with_all = ["check", "check_tensors", "parse"])]
+    #[arg(long, value_name = "FILE.json", conflicts_with_all = ["check", "check_tensors", "check_access", "parse"])]
     trace: Option<PathBuf>,
 
     /// Check each picture against the hash that its encoder sent with it (decoded picture hash SEI)
-    #[arg(long, conflicts_with_all = ["check", "check_tensors", "parse"])]
+    #[arg(long, conflicts_with_all = ["check", "check_tensors", "check_access", "parse"])]
     verify: bool,
 
     /// Print pictures per second, engine cycles, CPU time, GPU memory and time to the first picture on standard error
-    #[arg(long, conflicts_with_all = ["check", "check_tensors", "parse"])]
+    #[arg(long, conflicts_with_all = ["check", "check_tensors", "check_access", "parse"])]
     stats: bool,
 
     /// Print JSON: with --check and --parse the result, else the figures of --stats (on standard output, or standard
@@ -112,7 +147,7 @@ struct Args {
     ///   chroma=interpolated|nearest  siting=0..5  orientation=none|auto|0|90|180|270|mirror|mirror:90|…
     ///
     /// NumPy has no bfloat16: an array of bf16 has the bits as uint16.
-    #[arg(long, value_name = "SPEC", verbatim_doc_comment, conflicts_with_all = ["check", "check_tensors", "parse", "verify", "preview"])]
+    #[arg(long, value_name = "SPEC", verbatim_doc_comment, conflicts_with_all = ["check", "check_tensors", "check_access", "parse", "verify", "preview"])]
     tensor: Option<TensorSpec>,
 
     /// Pictures of a tensor, and of a file of -o out-%04d.npy
@@ -128,24 +163,33 @@ struct Args {
     #[arg(long, value_name = "DIR|FILE", num_args = 1.., conflicts_with = "boost")]
     check_tensors: Vec<PathBuf>,
 
+    /// Decode every file and stream in these folders or files in order, then a few pictures of it at a time, chosen at random, and
+    /// compare them
+    #[arg(long, value_name = "DIR|FILE", num_args = 1.., conflicts_with = "boost")]
+    check_access: Vec<PathBuf>,
+
+    /// How often --check-access asks for one to three pictures
+    #[arg(long, value_name = "N", default_value_t = 20, conflicts_with_all = ["input", "check", "check_tensors", "parse"], value_parser = clap::value_parser!(u32).range(1..))]
+    accesses: u32,
+
     /// Pictures of a stream that --check-tensors looks at: the first, the last of 30, and some between
-    #[arg(long, value_name = "N", default_value_t = 3, conflicts_with_all = ["input", "check", "parse"], value_parser = clap::value_parser!(u8).range(1..=8))]
+    #[arg(long, value_name = "N", default_value_t = 3, conflicts_with_all = ["input", "check", "check_access", "parse"], value_parser = clap::value_parser!(u8).range(1..=8))]
     pictures: u8,
 
     /// Pixels that --check-tensors looks at, of each picture and spec; the corners are among them
-    #[arg(long, value_name = "N", default_value_t = 200, conflicts_with_all = ["input", "check", "parse"], value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 200, conflicts_with_all = ["input", "check", "check_access", "parse"], value_parser = clap::value_parser!(u32).range(1..))]
     pixels: u32,
 
-    /// Which pixels --check-tensors looks at
+    /// Which pixels --check-tensors looks at, and which pictures --check-access asks for
     #[arg(long, value_name = "N", default_value_t = SEED, conflicts_with_all = ["input", "check", "parse"])]
     seed: u64,
 
-    /// Streams that --check and --check-tensors look at, at a time; by default twice the number of engines, and of
+    /// Streams that --check, --check-tensors and --check-access look at, at a time; by default twice the number of engines, and of
     /// --check-tensors no more than there are processors
     #[arg(short, long, value_name = "N", conflicts_with_all = ["input", "parse"], value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
 
-    /// Show parameter sets and pictures of a stream; needs no GPU
+    /// Show the tracks of a container, and parameter sets and pictures of a stream; needs no GPU
     #[arg(long, value_name = "FILE", conflicts_with_all = ["device", "fallback"])]
     parse: Option<PathBuf>,
 
@@ -154,12 +198,23 @@ struct Args {
     verbose: bool,
 }
 
+/// The options by which pictures are chosen.
+const CHOICE: &str = "Which pictures";
+
 const AFTER_HELP: &str = "\
 Examples:
   nvdec-decode film.hevc                        MD5 of each picture, as ffmpeg -f framemd5
   nvdec-decode film.hevc -o film.yuv            raw planar samples
   nvdec-decode film.hevc -f y4m -o - | mpv -    watch it
   nvdec-decode film.hevc -n 1 -o first.png      the first picture
+  nvdec-decode film.mp4 --at 1:30 -n 1 -o a.png the picture that is shown after one and a half minutes
+  nvdec-decode film.mkv --start 60 --end 70 -o film.y4m
+                                                ten seconds; no more is decoded than they need
+  nvdec-decode film.mp4 --numbers 0,100,200-220 -o shots/
+  nvdec-decode film.mp4 --every 2s --tensor size=224x224 -o film.npy
+                                                a picture every two seconds as an array
+  nvdec-decode film.mp4 --thumbnails 4x4 -o sheet.png
+                                                sixteen pictures of it side by side
   nvdec-decode film.hevc -f null --verify --preview film.png
                                                 checked, and one picture to look at
   nvdec-decode film.hevc -f null --verify       bit-exact by the stream's own hashes?
@@ -173,8 +228,8 @@ Examples:
                                                 how fast, with tensors on the GPU?
   nvdec-decode --check conformance/ --jobs 14   a whole corpus, over all engines
   nvdec-decode --check-tensors conformance/     tensors of a whole corpus against exact arithmetic
+  nvdec-decode --check-access films/            pictures at random against those in order
   nvdec-decode --parse film.hevc                what is in it? (no GPU needed)
-  ffmpeg -i film.mp4 -map 0:v:0 -c copy -bsf:v hevc_mp4toannexb -f hevc - | nvdec-decode -
   camera | nvdec-decode - --whole-access-units --mode low-latency -f y4m -o - | mpv -
                                                 live, if each write of camera is a whole access unit
 
@@ -205,7 +260,7 @@ fn main() -> ExitCode {
 
 fn run(args: Args, start: Start) -> Result<Exit, Failure> {
     if let Some(input) = &args.parse {
-        return parse::run(input, args.json);
+        return parse::run(input, args.track, args.json);
     }
     let device = args.device.options()?;
     if !args.check_tensors.is_empty() {
@@ -217,6 +272,18 @@ fn run(args: Args, start: Start) -> Result<Exit, Failure> {
             mode: args.mode.into(),
             max_luma_samples: args.max_luma_samples,
             amount: Amount { pictures: args.pictures.into(), pixels: args.pixels as usize, seed: args.seed },
+            json: args.json,
+        });
+    }
+    if !args.check_access.is_empty() {
+        return check::access::run(&check::access::Options {
+            paths: args.check_access,
+            jobs: args.jobs.map(usize::from),
+            device,
+            engine: args.engine.unwrap_or(EngineChoice::Each),
+            mode: args.mode.into(),
+            max_luma_samples: args.max_luma_samples,
+            amount: check::access::Amount { accesses: args.accesses, seed: args.seed },
             json: args.json,
         });
     }
@@ -233,11 +300,23 @@ fn run(args: Args, start: Start) -> Result<Exit, Failure> {
         });
     };
     let format = match args.tensor {
+        _ if args.thumbnails.is_some() => Format::Png,
         Some(_) => output::tensors::choose(args.format, args.output.as_ref())?,
         None => output::choose(args.format, args.output.as_ref())?,
     };
+    let wanted = Wanted {
+        numbers: args.numbers,
+        at: args.at,
+        start: args.start,
+        end: args.end,
+        every: args.every,
+        spread: args.thumbnails,
+        frames: args.frames,
+    };
     decode::run::run(&decode::run::Options {
         input,
+        track: args.track,
+        wanted,
         output: args.output,
         format,
         tensor: args.tensor.map(|spec| (spec, args.batch.into())),
@@ -247,10 +326,9 @@ fn run(args: Args, start: Start) -> Result<Exit, Failure> {
         surfaces: args.surfaces,
         max_luma_samples: args.max_luma_samples,
         boost: args.boost,
-        begin_at: args.start.into(),
+        begin_at: args.begin.into(),
         policy: args.on_damage.into(),
         whole_access_units: args.whole_access_units,
-        frames: args.frames,
         preview: args.preview,
         trace: args.trace,
         verify: args.verify,

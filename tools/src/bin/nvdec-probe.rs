@@ -2,6 +2,7 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use nvdec_tools::device;
 use nvdec_tools::engines::EngineChoice;
 use nvdec_tools::exit::{Exit, Failure};
 use nvdec_tools::probe::{self, watch};
-use nvdec_tools::{logger, program};
+use nvdec_tools::{explain, logger, program};
 
 /// Says which NVIDIA GPUs there are, which video engines they have, what those decode, and what stands in the
 /// way of using them.
@@ -20,6 +21,15 @@ use nvdec_tools::{logger, program};
 #[derive(Debug, Parser)]
 #[command(name = "nvdec-probe", version, after_long_help = AFTER_HELP)]
 struct Args {
+    /// Explain this file instead, without a GPU: its container and tracks, the stream, where decoding can begin, which GPU
+    /// generations decode it or the syntax element that they fail at, how much memory and how many engines it takes
+    #[arg(value_name = "FILE", conflicts_with_all = ["gpu", "device", "selftest", "watch"])]
+    file: Option<PathBuf>,
+
+    /// Which track of FILE, by its number from 0; by default the first one with HEVC
+    #[arg(long, value_name = "N", requires = "file")]
+    track: Option<usize>,
+
     /// Print JSON; its fields are described in the README of the tools
     #[arg(long)]
     json: bool,
@@ -79,6 +89,7 @@ struct Args {
 const AFTER_HELP: &str = "\
 Examples:
   nvdec-probe                      what is here, in a screenful
+  nvdec-probe film.mp4             what is it, which GPUs decode it, what does that take? (no GPU needed)
   nvdec-probe --json | jq '.gpus[].engines[] | select(.kind == \"NVDEC\").name'
   nvdec-probe --selftest           prove it: bit-exact on every engine?
   nvdec-probe --selftest --gpu 1 --engine 4
@@ -86,10 +97,13 @@ Examples:
   nvdec-probe --watch --json --count 1 --interval 10 | jq '.gpus[].engines[] | {engine, busy}'
 
 Exit codes:
-   0  a GPU is usable (and the self-test, if asked for, passed); --watch: all intervals are done
+   0  a GPU is usable (and the self-test, if asked for, passed); --watch: all intervals are done;
+      FILE: a GPU generation decodes it
    1  a self-test failed, or the driver failed; --watch: an engine could not be watched to the end
    2  the command line makes no sense
-  69  no usable engine: no GPU, no driver, no NVDEC, driver too old
+  65  FILE is damaged, holds no picture, or is something else
+  66  FILE cannot be read
+  69  no usable engine: no GPU, no driver, no NVDEC, driver too old; FILE: no generation decodes it
   77  no permission: device nodes or a sandbox refuse this user or container";
 
 /// Seconds of `--interval`.
@@ -115,6 +129,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<Exit, Failure> {
+    if let Some(file) = &args.file {
+        return explain::run(file, args.track, args.json);
+    }
     let device = device::choose(args.gpu.map(DeviceChoice::Nv).or(args.device))?;
     if args.watch {
         let Args { interval, count, rate, json, .. } = *args;
@@ -148,6 +165,9 @@ mod tests {
             &["--engine", "1"],
             &["--device", "cuda"],
             &["--watch", "--selftest"],
+            &["film.mp4", "--selftest"],
+            &["film.mp4", "--watch"],
+            &["--track", "1"],
             &["--interval", "2"],
             &["--count", "2"],
             &["--rate", "20"],

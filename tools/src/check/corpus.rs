@@ -44,6 +44,10 @@ pub fn corpus(paths: &[PathBuf]) -> Result<Vec<Entry>, Failure> {
 /// Extensions of streams that are looked for without sums.
 const STREAMS: [&str; 6] = ["hevc", "h265", "265", "bit", "bin", "hvc"];
 
+/// Extensions of containers.
+const CONTAINERS: [&str; 12] =
+    ["mp4", "m4v", "mov", "qt", "cmfv", "mkv", "webm", "ts", "mts", "m2ts", "m2t", "trp"];
+
 /// The streams of `paths`, whether there are sums beside them or not, each with its name: its path within the folder that was
 /// given, the name alone of a file. By name.
 ///
@@ -51,6 +55,19 @@ const STREAMS: [&str; 6] = ["hevc", "h265", "265", "bit", "bin", "hvc"];
 ///
 /// [`Failure::Input`] for a path that cannot be read.
 pub fn streams(paths: &[PathBuf]) -> Result<Vec<(String, PathBuf)>, Failure> {
+    find(paths, &|extension| STREAMS.contains(&extension))
+}
+
+/// As [`streams`], with containers.
+///
+/// # Errors
+///
+/// As [`streams`].
+pub fn films(paths: &[PathBuf]) -> Result<Vec<(String, PathBuf)>, Failure> {
+    find(paths, &|extension| STREAMS.contains(&extension) || CONTAINERS.contains(&extension))
+}
+
+fn find(paths: &[PathBuf], has: &dyn Fn(&str) -> bool) -> Result<Vec<(String, PathBuf)>, Failure> {
     let mut streams = Vec::new();
     for path in paths {
         let meta = fs::metadata(path)
@@ -59,7 +76,7 @@ pub fn streams(paths: &[PathBuf]) -> Result<Vec<(String, PathBuf)>, Failure> {
         if meta.is_dir() {
             walk(path, &mut |path| {
                 let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("").to_ascii_lowercase();
-                if STREAMS.contains(&extension.as_str()) || entry(&path).is_some() {
+                if has(&extension) || entry(&path).is_some() {
                     found.push(path);
                 }
             })?;

@@ -68,7 +68,7 @@ impl Conversions {
     }
 }
 
-impl Pipeline<'_> {
+impl Pipeline<'_, '_> {
     /// Has a frame converted. Its surface goes back when that is done.
     pub(super) fn convert(&mut self, frame: &Frame) -> Result<(), Failure> {
         loop {

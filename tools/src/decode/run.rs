@@ -1,27 +1,26 @@
 //! `nvdec-decode INPUT`: one stream to one output.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use nvdec::tensor::{TensorPool, TensorSpec};
-use nvdec::{Context, Download, Mode, Observer, OpenOptions, Policy};
+use nvdec::{Download, Mode, Observer, OpenOptions, Policy};
 
-use super::{Batch, Consumer, Picture, Settings, Summary, TENSORS, costs_pictures, decode};
+use super::material::Material;
+use super::out::Out;
+use super::{Batch, Consumer, Picture, Settings, Summary, costs_pictures, decode, decode_film};
 use crate::clock::{self, EngineClock};
 use crate::console;
 use crate::device;
 use crate::engines::EngineChoice;
 use crate::exit::{self, Exit, Failure};
-use crate::input;
-use crate::input::other::Reader;
+use crate::film::wanted::Wanted;
 use crate::integrity::{Integrities, Report};
 use crate::message;
+use crate::output::Format;
 use crate::output::file::{Sources, is_dash};
 use crate::output::preview::Preview;
-use crate::output::tensors::TensorSink;
-use crate::output::{self, Format, Sink};
 use crate::stats::{Start, Stats};
 use crate::trace::Tracer;
 use crate::verify::Verification;
@@ -32,8 +31,12 @@ const WARNINGS_SHOWN: u64 = 20;
 /// What to decode, and what to make of it.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The stream; `-` is standard input.
+    /// The stream or container; `-` is standard input.
     pub input: PathBuf,
+    /// Which track of a container.
+    pub track: Option<usize>,
+    /// Which pictures.
+    pub wanted: Wanted,
     /// Where to write.
     pub output: Option<PathBuf>,
     /// What to write.
@@ -58,8 +61,6 @@ pub struct Options {
     pub policy: Policy,
     /// Each write to the pipe that is read ends where an access unit ends.
     pub whole_access_units: bool,
-    /// Stop after so many pictures.
-    pub frames: Option<u64>,
     /// Where to write one picture as PNG, beside the output.
     pub preview: Option<PathBuf>,
     /// Where to write when each engine worked on what.
@@ -78,23 +79,16 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<Exit, Failure> {
     let sources = Sources::of([options.input.as_path()]);
     sources.check(&outputs(options))?;
-    let mut input = input::open(&options.input, Reader::Decode, options.whole_access_units)?;
-    let name = input.name().to_owned();
+    let (wanted, whole) = (&options.wanted, options.whole_access_units);
+    let mut material =
+        Material::open(&options.input, options.track, wanted, whole, options.begin_at, options.policy)?;
+    let name = material.name().to_owned();
     let context = device::open(options.device)?;
     if options.boost {
         context.boost()?;
     }
-    let pool = pool(options, &context)?;
-    let sink = match &options.tensor {
-        None => {
-            let path = options.output.as_deref();
-            Out::Pictures(output::open(options.format, path, options.frames, &sources)?)
-        }
-        Some((spec, _)) => {
-            let (path, spec) = (options.output.as_deref(), spec.to_string());
-            Out::Tensors(Box::new(TensorSink::open(options.format, path, &spec, &sources)?))
-        }
-    };
+    let (path, tensor) = (options.output.as_deref(), options.tensor.as_ref());
+    let (sink, pool) = Out::open(options.format, path, tensor, wanted, &material, &context, &sources)?;
     let preview = options.preview.as_deref().map(|path| Preview::create(path, &sources)).transpose()?;
     let settings = Settings {
         engines: options.engine.for_job(&context, 0),
@@ -103,7 +97,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
         max_luma_samples: options.max_luma_samples,
         start: options.begin_at,
         policy: options.policy,
-        frames: options.frames,
+        frames: options.wanted.frames,
         discard: options.format == Format::Null && !options.verify && preview.is_none(),
     };
     let begin = Instant::now();
@@ -112,18 +106,21 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
         pool,
         preview,
         trace: options.trace.as_deref().map(|path| Tracer::begin(path, &sources, &context)).transpose()?,
-        progress: bar(input.size()),
+        progress: material.bar(),
         findings: Findings {
             verification: options.verify.then(Verification::default),
             ..Findings::default()
         },
     };
-    let summary = decode(&context, &name, &mut input, settings, &mut job)?;
+    let summary = match &mut material {
+        Material::Stream(input) => decode(&context, &name, input, settings, &mut job)?,
+        Material::Film(film, numbers) => decode_film(&context, film, numbers, settings, &mut job)?,
+    };
     job.progress.finish_and_clear();
     let integrities = std::mem::take(&mut job.findings.integrities);
     let report = integrities.report(&summary.statistics.tally);
     // An output without a picture is none: what stood under its name stays.
-    if summary.pictures > 0 || options.frames == Some(0) {
+    if summary.pictures > 0 || options.wanted.frames == Some(0) {
         job.sink.remark(&format!("integrity: {report}"))?;
         job.sink.finish()?;
     }
@@ -137,19 +134,6 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
     let clock = figures.then(|| clock::measure(&context)).flatten();
     let end = End { summary, report, findings: job.findings, shown, clock, begin };
     conclude(options, &name, end)
-}
-
-/// Memory for tensors. What is not read on the host stays on the GPU.
-fn pool(options: &Options, context: &Arc<Context>) -> Result<Option<TensorPool>, Failure> {
-    let Some((spec, pictures)) = &options.tensor else { return Ok(None) };
-    let pool = match options.format {
-        Format::Null => TensorPool::new(context, spec, *pictures, TENSORS),
-        _ => TensorPool::in_host_memory(context, spec, *pictures, TENSORS),
-    };
-    match pool {
-        Err(error @ nvdec::Error::TensorSpec { .. }) => Err(Failure::Usage(error.to_string())),
-        pool => Ok(Some(pool?)),
-    }
 }
 
 /// Everything that is to be written.
@@ -205,7 +189,7 @@ fn conclude(options: &Options, name: &str, end: End) -> Result<Exit, Failure> {
         message!("{name}: {pictures} pictures, not all: {error}");
         return Ok(exit::of_decoder(&error));
     }
-    if pictures == 0 && options.frames != Some(0) {
+    if pictures == 0 && options.wanted.frames != Some(0) {
         if let Some(feature) = &findings.unsupported {
             message!("{name}: not decoded: {feature}");
             return Ok(Exit::Unavailable);
@@ -248,48 +232,9 @@ fn why_nothing(report: &Report, options: &Options) -> Option<String> {
     (dropped > 0).then(|| match options.begin_at {
         nvdec::Start::Any => format!("{dropped} pictures were passed over: {report}"),
         _ => format!(
-            "{dropped} pictures were passed over, none of which decoding can begin with; `--start any` shows them"
+            "{dropped} pictures were passed over, none of which decoding can begin with; `--begin any` shows them"
         ),
     })
-}
-
-/// A progress bar on standard error, hidden when that is no terminal.
-fn bar(size: Option<u64>) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(size, ProgressDrawTarget::stderr_with_hz(10));
-    let template = match size {
-        Some(_) => "{bar:30} {bytes}/{total_bytes}  {msg}  {eta} left",
-        None => "{spinner} {bytes}  {msg}",
-    };
-    bar.with_style(ProgressStyle::with_template(template).expect("a fixed template"))
-}
-
-/// Where the pictures go, as such or as tensors.
-enum Out {
-    Pictures(Box<dyn Sink>),
-    Tensors(Box<TensorSink>),
-}
-
-impl Out {
-    fn remark(&mut self, text: &str) -> Result<(), Failure> {
-        match self {
-            Out::Pictures(sink) => sink.remark(text),
-            Out::Tensors(sink) => sink.remark(text),
-        }
-    }
-
-    fn flush(&mut self) -> Result<(), Failure> {
-        match self {
-            Out::Pictures(sink) => sink.flush(),
-            Out::Tensors(sink) => sink.flush(),
-        }
-    }
-
-    fn finish(self) -> Result<(), Failure> {
-        match self {
-            Out::Pictures(sink) => sink.finish(),
-            Out::Tensors(sink) => sink.finish(),
-        }
-    }
 }
 
 struct Job {
@@ -326,7 +271,7 @@ impl Consumer for Job {
         }
         match &mut self.sink {
             Out::Pictures(sink) => sink.picture(picture),
-            Out::Tensors(_) => Ok(()),
+            Out::Tensors(_) | Out::Sheet(_) => Ok(()),
         }
     }
 
@@ -341,6 +286,7 @@ impl Consumer for Job {
         }
         match &mut self.sink {
             Out::Tensors(sink) => sink.tensor(batch),
+            Out::Sheet(sheet) => sheet.tensor(batch),
             Out::Pictures(_) => Ok(()),
         }
     }
@@ -403,6 +349,8 @@ mod tests {
         Options {
             start: Start::now(),
             input: "x.hevc".into(),
+            track: None,
+            wanted: Wanted::default(),
             output: None,
             format: Format::Null,
             tensor: None,
@@ -415,7 +363,6 @@ mod tests {
             begin_at: nvdec::Start::default(),
             policy: Policy::default(),
             whole_access_units: false,
-            frames: None,
             preview: None,
             trace: None,
             verify: false,
@@ -426,7 +373,7 @@ mod tests {
 
     fn job() -> Job {
         Job {
-            sink: Out::Pictures(output::open(Format::Null, None, None, &Sources::default()).unwrap()),
+            sink: Out::Pictures(crate::output::open(Format::Null, None, None, &Sources::default()).unwrap()),
             pool: None,
             preview: None,
             trace: None,

@@ -1,4 +1,5 @@
-//! What an input is that is no HEVC byte stream, and what to do about it: one table of signatures.
+//! What an input is that is no HEVC byte stream, and what to do about it: one table of signatures. Those of containers that
+//! are read are among them, for programs that do not, and for pipes.
 //!
 //! What no row describes is taken for HEVC, however damaged: a row has to be sure. Rows that begin with a start code, as
 //! HEVC does, hold only if no HEVC parameter set or slice comes before.
@@ -50,6 +51,8 @@ enum Advice {
     Command(&'static str, &'static str),
     /// What to do, for which there is no such command. `FILE` likewise.
     Words(&'static str),
+    /// It is a container that programs read which read files. For the others, and for pipes, a command as above.
+    Container(&'static str),
 }
 
 /// A kind of input that is no byte stream.
@@ -70,10 +73,9 @@ const ONLY_HEVC: &str = "this program decodes HEVC only";
 const TAKE_OUT: &str = "take the stream out of it";
 const UNPACK: &str = "unpack it";
 /// For containers of length-prefixed NAL units.
-const TO_ANNEX_B: Advice =
-    Advice::Command(TAKE_OUT, "ffmpeg -i FILE -map 0:v:TRACK -c copy -bsf:v hevc_mp4toannexb -f hevc -");
+const TO_ANNEX_B: &str = "ffmpeg -i FILE -map 0:v:TRACK -c copy -bsf:v hevc_mp4toannexb -f hevc -";
 /// For containers of byte streams.
-const COPY: Advice = Advice::Command(TAKE_OUT, "ffmpeg -i FILE -map 0:v:TRACK -c copy -f hevc -");
+const COPY: &str = "ffmpeg -i FILE -map 0:v:TRACK -c copy -f hevc -";
 
 /// A row: what it is, how that is seen, which codec it holds, how to get at that.
 const fn row(what: &'static str, test: Test, holds: Holds, advice: Advice) -> Signature {
@@ -82,7 +84,7 @@ const fn row(what: &'static str, test: Test, holds: Holds, advice: Advice) -> Si
 
 /// All that is known, the special before the general.
 static SIGNATURES: &[Signature] = {
-    use Advice::{Command, None, Words};
+    use Advice::{Command, Container, None, Words};
     use Holds::{Known, Nothing, Tracks, Unknown};
     use Test::{Bytes, Look};
     &[
@@ -90,8 +92,8 @@ static SIGNATURES: &[Signature] = {
         row("nothing but zeros", Look(structure::zeros), Nothing, None),
         row("H.264 (Annex B)", Look(structure::h264), Known, None),
         row("MPEG-1 or MPEG-2 video", Look(structure::mpeg2_video), Known, None),
-        row("an MPEG program stream", Look(structure::program_stream), Unknown, COPY),
-        row("an MPEG transport stream", Look(structure::transport_stream), Unknown, COPY),
+        row("an MPEG program stream", Look(structure::program_stream), Unknown, Command(TAKE_OUT, COPY)),
+        row("an MPEG transport stream", Look(structure::transport_stream), Unknown, Container(COPY)),
         row("a picture in AVIF, which is AV1", Look(structure::avif), Known, None),
         row(
             "a picture in HEIC, whose HEVC is no stream",
@@ -108,16 +110,21 @@ static SIGNATURES: &[Signature] = {
                 "cat init.mp4 FILE | ffmpeg -i - -map 0:v:0 -c copy -bsf:v hevc_mp4toannexb -f hevc -",
             ),
         ),
-        row("MP4 or QuickTime", Look(structure::mp4), Tracks(structure::mp4_tracks), TO_ANNEX_B),
+        row("MP4 or QuickTime", Look(structure::mp4), Tracks(structure::mp4_tracks), Container(TO_ANNEX_B)),
         row(
             "Matroska or WebM",
             Bytes(&[(0, &[0x1a, 0x45, 0xdf, 0xa3])]),
             Tracks(structure::matroska_tracks),
-            TO_ANNEX_B,
+            Container(TO_ANNEX_B),
         ),
-        row("IVF", Bytes(&[(0, b"DKIF")]), Tracks(structure::ivf_track), COPY),
-        row("AVI", Bytes(&[(0, b"RIFF"), (8, b"AVI ")]), Tracks(structure::avi_tracks), COPY),
-        row("FLV", Bytes(&[(0, b"FLV\x01"), (5, &[0, 0, 0, 9])]), Unknown, TO_ANNEX_B),
+        row("IVF", Bytes(&[(0, b"DKIF")]), Tracks(structure::ivf_track), Command(TAKE_OUT, COPY)),
+        row(
+            "AVI",
+            Bytes(&[(0, b"RIFF"), (8, b"AVI ")]),
+            Tracks(structure::avi_tracks),
+            Command(TAKE_OUT, COPY),
+        ),
+        row("FLV", Bytes(&[(0, b"FLV\x01"), (5, &[0, 0, 0, 9])]), Unknown, Command(TAKE_OUT, TO_ANNEX_B)),
         row("Ogg", Bytes(&[(0, b"OggS\0")]), Known, None),
         row("WAV sound", Bytes(&[(0, b"RIFF"), (8, b"WAVE")]), Known, None),
         row("a picture in WebP", Bytes(&[(0, b"RIFF"), (8, b"WEBP")]), Known, None),
@@ -250,6 +257,11 @@ impl Signature {
         }
     }
 
+    /// Whether it is a container that can be read if it is a file.
+    pub(crate) fn is_container(&self) -> bool {
+        matches!(self.advice, Advice::Container(_))
+    }
+
     /// Whether more bytes say more of it.
     pub(crate) fn has_more_to_say(&self) -> bool {
         matches!(self.holds, Holds::Tracks(_))
@@ -283,6 +295,16 @@ impl Signature {
             Advice::None => format!("{before}{ONLY_HEVC}"),
             Advice::Words(words) => format!("{before}{}", fill(words)),
             Advice::Command(how, command) => {
+                format!("{before}{how}: `{} {}`", fill(command), reader.behind())
+            }
+            Advice::Container(command) => {
+                // This program would have read a file.
+                let how = match reader {
+                    Reader::Decode | Reader::Parse => {
+                        "it has to be a file, since parts of it are looked for; give its name, or take the stream out of it"
+                    }
+                    Reader::File | Reader::Record => TAKE_OUT,
+                };
                 format!("{before}{how}: `{} {}`", fill(command), reader.behind())
             }
         }

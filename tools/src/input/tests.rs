@@ -104,7 +104,7 @@ const GZIP: &[u8] = b"\x1f\x8b\x08\x08\x11\x22\x33\x44\0\x03film\0";
 /// Bytes, the row that they are, and what is said of them to `nvdec-decode` where that is more.
 fn samples() -> Vec<(Vec<u8>, &'static str, &'static str)> {
     let only = "; this program decodes HEVC only";
-    let ffmpeg = "; take the stream out of it: `ffmpeg -i film -map 0:v:0 -c copy -bsf:v hevc_mp4toannexb -f hevc - \
+    let ffmpeg = "; it has to be a file, since parts of it are looked for; give its name, or take the stream out of it: `ffmpeg -i film -map 0:v:0 -c copy -bsf:v hevc_mp4toannexb -f hevc - \
                   | nvdec-decode -`";
     let copy = "take the stream out of it: `ffmpeg -i film -map 0:v:0 -c copy -f hevc - | nvdec-decode -`";
     let text = "A film is not in here,\nonly the words for it: \u{fc}\u{2713}\n".as_bytes();
@@ -134,10 +134,10 @@ fn samples() -> Vec<(Vec<u8>, &'static str, &'static str)> {
         (film(&[(b"vide", b"avc1"), (b"vide", b"hev1")]), "MP4 or QuickTime with HEVC (hev1)", "-map 0:v:1 "),
         (film(&[(b"vide", b"avc1")]), "MP4 or QuickTime with H.264 (avc1) in it", only),
         (film(&[(b"vide", b"\xff'x ")]), "MP4 or QuickTime with another codec (\\xff\\'x ) in it", only),
-        (mp4_box(b"wide", b""), "MP4 or QuickTime", "; if HEVC is in it, take the stream"),
+        (mp4_box(b"wide", b""), "MP4 or QuickTime", "; if HEVC is in it, it has to be a file"),
         (matroska(&["A_OPUS", "V_MPEGH/ISO/HEVC"]), "Matroska or WebM with HEVC (V_MPEGH/ISO/HEVC)", ffmpeg),
         (matroska(&["V_VP9"]), "Matroska or WebM with VP9 (V_VP9) in it", only),
-        (matroska(&["V_MS/VFW/FOURCC"]), "Matroska or WebM", "; if HEVC is in it, take"),
+        (matroska(&["V_MS/VFW/FOURCC"]), "Matroska or WebM", "; if HEVC is in it, it has"),
         (b"DKIF\0\0\x20\0H265\x40\x01".to_vec(), "IVF with HEVC (H265) in it", copy),
         (b"DKIF\0\0\x20\0AV01\x40\x01".to_vec(), "IVF with AV1 (AV01) in it", only),
         (avi(b"HEVC"), "AVI with HEVC (HEVC) in it", copy),
@@ -397,7 +397,7 @@ fn pipes_hand_on_what_is_there() {
 #[test]
 fn pipes_are_looked_at_until_they_are_clear() {
     for (bytes, part) in [
-        (film(&[(b"vide", b"hvc1")]), "with HEVC (hvc1) in it; take the stream out of it: `ffmpeg -i "),
+        (film(&[(b"vide", b"hvc1")]), "with HEVC (hvc1) in it; it has to be a file, "),
         (vec![0; WINDOW + 5], "nothing but zeros"),
         (b"words".to_vec(), "text"),
     ] {

@@ -1,9 +1,14 @@
 //! MD5 sums: of every picture in FFmpeg's framemd5 form, and of the whole output.
 //!
-//! Compared with `ffmpeg -flags unaligned -i X -autoscale 0 -f framemd5 -` the data lines are the same, and of the
-//! header all but `#software`. FFmpeg takes the frame rate from the stream, as here, and 25 where it has none. Where
+//! Compared with `ffmpeg -flags unaligned -i X -autoscale 0 -f framemd5 -` the data lines of a byte stream are the same, and of
+//! the header all but `#software`. FFmpeg takes the frame rate from the stream, as here, and 25 where it has none. Where
 //! pictures are not output, such as leading pictures at a random access point, FFmpeg leaves gaps in the time stamps
 //! (columns dts and pts); here they count pictures.
+//!
+//! The times of a film are those of its container, in the container's unit. FFmpeg has the same with
+//! `ffmpeg -flags unaligned -copyts -noautorotate -i X -map 0:v:0 -autoscale 0 -enc_time_base -1 -f framemd5 -`. Without `-copyts`
+//! it has the first one at 0, without `-enc_time_base -1` it rounds them to whole pictures at the frame rate, and without
+//! `-noautorotate` it turns pictures as the container says. Its last picture may last as long as the frame rate says.
 //! Without `-flags unaligned` FFmpeg rounds the left edge of a conformance window; without `-autoscale 0` it scales
 //! pictures to the size of the first one.
 
@@ -43,13 +48,14 @@ impl FrameMd5 {
 
     fn header(&mut self, picture: &Picture) -> Result<(), Failure> {
         let (rate, per) = picture.stream.frame_rate_or_default();
+        let (tick, second) = picture.stream.time_base.unwrap_or((per, rate));
         let (sar_width, sar_height) = picture.stream.sample_aspect_ratio.unwrap_or((0, 1));
         let header = format!(
             "#format: frame checksums\n\
              #version: 2\n\
              #hash: MD5\n\
              #software: nvdec-decode {version}\n\
-             #tb 0: {per}/{rate}\n\
+             #tb 0: {tick}/{second}\n\
              #media_type 0: video\n\
              #codec_id 0: rawvideo\n\
              #dimensions 0: {width}x{height}\n\
@@ -70,8 +76,11 @@ impl Sink for FrameMd5 {
         }
         self.buffer.clear();
         picture.write_planar(&mut self.buffer);
-        let (index, size, hash) = (picture.index, self.buffer.len(), md5_hex(&self.buffer));
-        self.output.write(format!("0, {index:>10}, {index:>10}, {:>8}, {size:>8}, {hash}\n", 1).as_bytes())
+        let (size, hash) = (self.buffer.len(), md5_hex(&self.buffer));
+        // What has no times is counted: of a film all its pictures, of a stream those that come out.
+        let number = picture.times.opaque.unwrap_or(picture.index) as i64;
+        let (pts, duration) = (picture.times.pts.unwrap_or(number), picture.times.duration.unwrap_or(1));
+        self.output.write(format!("0, {pts:>10}, {pts:>10}, {duration:>8}, {size:>8}, {hash}\n").as_bytes())
     }
 
     fn remark(&mut self, text: &str) -> Result<(), Failure> {

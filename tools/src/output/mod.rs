@@ -7,6 +7,7 @@ pub mod framemd5;
 pub mod npy;
 pub mod png;
 pub mod preview;
+pub mod sheet;
 pub mod tensors;
 #[cfg(test)]
 pub(crate) mod testing;

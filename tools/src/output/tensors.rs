@@ -132,6 +132,8 @@ impl TensorSink {
                 let pictures = batch.tensor.pictures().iter().zip(elements.chunks(size.max(1)));
                 for ((picture, elements), index) in pictures.zip(batch.index..) {
                     let (poc, sum) = (picture.poc(), md5_hex(elements));
+                    // Pictures of a film have numbers.
+                    let index = picture.times().opaque.unwrap_or(index);
                     output.write(format!("{index:>8}, {poc:>8}, {size:>10}, {sum}\n").as_bytes())?;
                 }
                 Ok(())

@@ -16,6 +16,7 @@ pub(crate) fn picture(index: u64) -> Picture {
     Picture {
         index,
         poc: index as i32,
+        times: nvdec::Times::default(),
         colour: nvdec::Colour::default(),
         integrity: nvdec::Integrity::Exact,
         side_data: None,
@@ -59,6 +60,7 @@ pub(crate) fn picture_of(
     Picture {
         index: 0,
         poc: 0,
+        times: nvdec::Times::default(),
         colour: nvdec::Colour::default(),
         integrity: nvdec::Integrity::Exact,
         side_data: None,

@@ -47,31 +47,7 @@ pub(crate) fn sps(sps: &Sps) -> String {
         sps.max_dec_pic_buffering(),
         ordering.max_num_reorder_pics,
     );
-    let extension = &sps.range_extension;
-    list(
-        &mut out,
-        &[
-            ("AMP", sps.amp_enabled_flag),
-            ("SAO", sps.sample_adaptive_offset_enabled_flag),
-            ("PCM", sps.pcm.is_some()),
-            ("scaling lists", sps.scaling_list_enabled_flag),
-            ("long-term references", sps.long_term_ref_pics_present_flag),
-            ("TMVP", sps.sps_temporal_mvp_enabled_flag),
-            ("strong intra smoothing", sps.strong_intra_smoothing_enabled_flag),
-            ("separate_colour_plane_flag", sps.separate_colour_plane_flag),
-            ("transform_skip_rotation_enabled_flag", extension.transform_skip_rotation_enabled_flag),
-            ("transform_skip_context_enabled_flag", extension.transform_skip_context_enabled_flag),
-            ("implicit_rdpcm_enabled_flag", extension.implicit_rdpcm_enabled_flag),
-            ("explicit_rdpcm_enabled_flag", extension.explicit_rdpcm_enabled_flag),
-            ("extended_precision_processing_flag", extension.extended_precision_processing_flag),
-            ("intra_smoothing_disabled_flag", extension.intra_smoothing_disabled_flag),
-            ("high_precision_offsets_enabled_flag", extension.high_precision_offsets_enabled_flag),
-            ("persistent_rice_adaptation_enabled_flag", extension.persistent_rice_adaptation_enabled_flag),
-            ("cabac_bypass_alignment_enabled_flag", extension.cabac_bypass_alignment_enabled_flag),
-            ("sps_multilayer_extension_flag", sps.sps_multilayer_extension_flag),
-            ("sps_3d_extension_flag", sps.sps_3d_extension_flag),
-        ],
-    );
+    list(&mut out, &sps_tools(sps));
     if let Some(vui) = &sps.vui {
         let info = StreamInfo::of(sps, None);
         let _ = write!(
@@ -108,31 +84,63 @@ pub(crate) fn pps(pps: &Pps) -> String {
         let _ = write!(out, "; {}x{} tiles", tiles.num_tile_columns, tiles.num_tile_rows);
         out.push_str(if tiles.explicit_sizes.is_some() { " of given sizes" } else { " evenly spaced" });
     }
-    list(
-        &mut out,
-        &[
-            ("wavefronts", pps.entropy_coding_sync_enabled_flag),
-            ("dependent slice segments", pps.dependent_slice_segments_enabled_flag),
-            ("weighted P", pps.weighted_pred_flag),
-            ("weighted B", pps.weighted_bipred_flag),
-            ("transform skip", pps.transform_skip_enabled_flag),
-            ("lossless CUs", pps.transquant_bypass_enabled_flag),
-            ("CU QP delta", pps.cu_qp_delta_enabled_flag),
-            ("sign hiding", pps.sign_data_hiding_enabled_flag),
-            ("constrained intra", pps.constrained_intra_pred_flag),
-            ("scaling lists", pps.scaling_list_data.is_some()),
-            ("no deblocking", pps.pps_deblocking_filter_disabled_flag),
-            ("lists modification", pps.lists_modification_present_flag),
-            ("pps_multilayer_extension_flag", pps.pps_multilayer_extension_flag),
-            ("pps_3d_extension_flag", pps.pps_3d_extension_flag),
-        ],
-    );
+    list(&mut out, &pps_tools(pps));
     out
 }
 
-/// Appends the names whose flag is set.
-fn list(out: &mut String, flags: &[(&str, bool)]) {
-    let names: Vec<_> = flags.iter().filter(|(_, set)| *set).map(|(name, _)| *name).collect();
+/// The coding tools that an SPS allows.
+pub(crate) fn sps_tools(sps: &Sps) -> Vec<&'static str> {
+    let extension = &sps.range_extension;
+    set(&[
+        ("AMP", sps.amp_enabled_flag),
+        ("SAO", sps.sample_adaptive_offset_enabled_flag),
+        ("PCM", sps.pcm.is_some()),
+        ("scaling lists", sps.scaling_list_enabled_flag),
+        ("long-term references", sps.long_term_ref_pics_present_flag),
+        ("TMVP", sps.sps_temporal_mvp_enabled_flag),
+        ("strong intra smoothing", sps.strong_intra_smoothing_enabled_flag),
+        ("separate_colour_plane_flag", sps.separate_colour_plane_flag),
+        ("transform_skip_rotation_enabled_flag", extension.transform_skip_rotation_enabled_flag),
+        ("transform_skip_context_enabled_flag", extension.transform_skip_context_enabled_flag),
+        ("implicit_rdpcm_enabled_flag", extension.implicit_rdpcm_enabled_flag),
+        ("explicit_rdpcm_enabled_flag", extension.explicit_rdpcm_enabled_flag),
+        ("extended_precision_processing_flag", extension.extended_precision_processing_flag),
+        ("intra_smoothing_disabled_flag", extension.intra_smoothing_disabled_flag),
+        ("high_precision_offsets_enabled_flag", extension.high_precision_offsets_enabled_flag),
+        ("persistent_rice_adaptation_enabled_flag", extension.persistent_rice_adaptation_enabled_flag),
+        ("cabac_bypass_alignment_enabled_flag", extension.cabac_bypass_alignment_enabled_flag),
+        ("sps_multilayer_extension_flag", sps.sps_multilayer_extension_flag),
+        ("sps_3d_extension_flag", sps.sps_3d_extension_flag),
+    ])
+}
+
+/// The coding tools that a PPS allows besides tiles.
+pub(crate) fn pps_tools(pps: &Pps) -> Vec<&'static str> {
+    set(&[
+        ("wavefronts", pps.entropy_coding_sync_enabled_flag),
+        ("dependent slice segments", pps.dependent_slice_segments_enabled_flag),
+        ("weighted P", pps.weighted_pred_flag),
+        ("weighted B", pps.weighted_bipred_flag),
+        ("transform skip", pps.transform_skip_enabled_flag),
+        ("lossless CUs", pps.transquant_bypass_enabled_flag),
+        ("CU QP delta", pps.cu_qp_delta_enabled_flag),
+        ("sign hiding", pps.sign_data_hiding_enabled_flag),
+        ("constrained intra", pps.constrained_intra_pred_flag),
+        ("scaling lists", pps.scaling_list_data.is_some()),
+        ("no deblocking", pps.pps_deblocking_filter_disabled_flag),
+        ("lists modification", pps.lists_modification_present_flag),
+        ("pps_multilayer_extension_flag", pps.pps_multilayer_extension_flag),
+        ("pps_3d_extension_flag", pps.pps_3d_extension_flag),
+    ])
+}
+
+/// The names whose flag is set.
+fn set(flags: &[(&'static str, bool)]) -> Vec<&'static str> {
+    flags.iter().filter(|(_, set)| *set).map(|(name, _)| *name).collect()
+}
+
+/// Appends names, if there are any.
+fn list(out: &mut String, names: &[&str]) {
     if !names.is_empty() {
         let _ = write!(out, "; {}", names.join(", "));
     }
@@ -146,6 +154,10 @@ pub fn render(name: &str, stream: &ParsedStream) -> String {
         plural(stream.nal_units as usize, "NAL unit"),
         plural(stream.pictures.len(), "picture")
     );
+    if let Some(container) = &stream.container {
+        container.render(&mut out);
+        out.push('\n');
+    }
     for set in &stream.parameter_sets {
         let _ = writeln!(out, "{} {:<2} {}", set.kind, set.id, set.summary);
     }
@@ -216,7 +228,7 @@ fn message(out: &mut String, message: &ParsedMessage) {
 }
 
 fn totals(out: &mut String, stream: &ParsedStream) {
-    let count = |letter| stream.pictures.iter().filter(|p| kind(p) == letter).count();
+    let count = |letter| stream.pictures.iter().filter(|p| p.kind() == letter).count();
     let shown = stream.pictures.iter().filter(|p| p.output.is_some()).count();
     let skipped = stream.pictures.iter().filter(|p| p.skipped).count();
     let hashed = stream.pictures.iter().filter(|p| p.hash).count();
@@ -250,9 +262,4 @@ fn totals(out: &mut String, stream: &ParsedStream) {
     if more > 0 {
         let _ = writeln!(out, "error: and {more} more");
     }
-}
-
-/// The strongest kind of its slices.
-fn kind(picture: &ParsedPicture) -> char {
-    ['B', 'P'].into_iter().find(|&letter| picture.slice_types.contains(letter)).unwrap_or('I')
 }
