@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::{Explanation, Sequence};
 use crate::film::wanted::Seconds;
+use crate::probe::report::plural;
 
 pub(super) fn render(explanation: &Explanation) -> String {
     let Explanation { file, bytes, container, sequences, access, structure, memory, .. } = explanation;
@@ -12,10 +13,10 @@ pub(super) fn render(explanation: &Explanation) -> String {
     for sequence in sequences {
         self::sequence(&mut out, sequence);
     }
-    let _ = write!(out, "access      {} random access points", access.points);
+    let _ = write!(out, "access      {}", plural(access.points, "random access point"));
     if let Some(distance) = access.distance {
         let _ = match distance.least == distance.most {
-            true => write!(out, ", {} pictures apart", distance.least),
+            true => write!(out, ", {} apart", plural(distance.least, "picture")),
             false => write!(
                 out,
                 ", {} to {} pictures apart, {:.1} on average",
@@ -38,9 +39,9 @@ pub(super) fn render(explanation: &Explanation) -> String {
     }
     let _ = writeln!(
         out,
-        "\nstructure   {:.0} % that no other picture needs; the longest chain of references has {} pictures",
+        "\nstructure   {:.0} % that no other picture needs; the longest chain of references has {}",
         100.0 * structure.non_reference,
-        structure.longest_chain
+        plural(structure.longest_chain as usize, "picture")
     );
     for parallel in &structure.engines {
         let _ = writeln!(

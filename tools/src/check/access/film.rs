@@ -321,3 +321,43 @@ fn fetch(download: &Download) -> nvdec::Result<Found> {
         is_exact: frame.integrity()? == Integrity::Exact,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_say_what_was_asked_for() {
+        let same = Difference {
+            access: Some(3),
+            asked: vec![5, 9],
+            given: vec![5, 9],
+            picture: Some(9),
+            expected: Some("aa".to_owned()),
+            found: Some("bb".to_owned()),
+        };
+        let of = |difference: &Difference| {
+            FilmResult::bare("x.mp4", Verdict::Differs(difference.clone())).to_string()
+        };
+        assert_eq!(
+            of(&same),
+            "DIFFERS    x.mp4  access 3 of pictures [5, 9]: picture 9 is bb, in order it is aa"
+        );
+        let fewer = Difference { given: vec![5], picture: None, expected: None, found: None, ..same };
+        assert_eq!(of(&fewer), "DIFFERS    x.mp4  access 3 of pictures [5, 9]: [5] came out");
+        let whole = Difference { access: None, ..fewer };
+        assert_eq!(of(&whole), "DIFFERS    x.mp4  all in order: 1 of 2 came out");
+    }
+
+    #[test]
+    fn what_is_not_decoded_is_told_apart() {
+        let container =
+            Failure::Container { path: "x".to_owned(), what: "it is MP4 without video".to_owned() };
+        assert_eq!(verdict(container), Verdict::Skipped { reason: "it is MP4 without video".to_owned() });
+        let hardware = nvdec::Error::Hardware("no".to_owned());
+        assert!(matches!(verdict(hardware.into()), Verdict::Refused { .. }));
+        let source = std::io::ErrorKind::NotFound.into();
+        let lost = Failure::Input { path: "x".to_owned(), source };
+        assert!(matches!(verdict(lost), Verdict::Error { .. }));
+    }
+}
