@@ -1,0 +1,111 @@
+"""The compiled half of the package. It checks little of what the other half has checked: use that."""
+
+from os import PathLike
+from typing import Any, final
+
+__all__ = ["Decoding", "File", "Stream", "Tensor", "__version__", "probe"]
+
+__version__: str
+
+def probe(device: str) -> dict[str, Any]:
+    """What a device is."""
+
+@final
+class File:
+    """A file with pictures, and where they are."""
+
+    @staticmethod
+    def open_path(path: str | PathLike[str], track: int | None, index: bytes | None) -> File: ...
+    @staticmethod
+    def open_bytes(data: bytes, track: int | None, index: bytes | None) -> File: ...
+    @staticmethod
+    def open_reader(reader: Any, track: int | None, index: bytes | None) -> File: ...
+    def __len__(self) -> int: ...
+    def info(self) -> dict[str, Any]:
+        """What container and stream say of the pictures."""
+
+    def pictures(self, numbers: list[int]) -> list[tuple[int | None, int | None, bool, bool]]:
+        """Time stamp and duration in ticks, whether decoding can begin there, whether others need it."""
+
+    def at(self, seconds: float) -> int | None:
+        """The picture that is shown at a time."""
+
+    def between(self, start: float, stop: float, fps: float | None) -> list[int]:
+        """Pictures that are shown in a half-open range of time."""
+
+    def store(self) -> bytes:
+        """The index as bytes, bound to what the file is now."""
+
+@final
+class Decoding:
+    """Decodes pictures of a file on a device."""
+
+    def __new__(
+        cls,
+        file: File,
+        device: str,
+        spec: str,
+        on_error: str,
+        engines: list[int] | None,
+        memory: int | None,
+    ) -> Decoding: ...
+    @property
+    def device(self) -> str:
+        """``nv:N``, or ``emulated``."""
+
+    def shape(self) -> list[int]:
+        """What a picture becomes, as far as the index tells."""
+
+    def take(self, numbers: list[int]) -> Tensor | None:
+        """Pictures by their numbers. ``None`` if all were left out."""
+
+    def stream(self, numbers: list[int], size: int) -> Stream:
+        """Pictures whose numbers grow, so many at a time."""
+
+    def close(self) -> None:
+        """Lets go of decoders. What was decoded stays."""
+
+@final
+class Stream:
+    """Batches of pictures, one after the other. The next one is on its way when one is given."""
+
+    def __iter__(self) -> Stream: ...
+    def __next__(self) -> Tensor: ...
+
+@final
+class Tensor:
+    """A batch of pictures."""
+
+    @property
+    def shape(self) -> list[int]:
+        """Pictures, and the dimensions of one."""
+
+    @property
+    def numbers(self) -> list[int]:
+        """Numbers of the pictures."""
+
+    @property
+    def errors(self) -> list[str | None]:
+        """What is wrong with each picture."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+
+    def is_ready(self) -> bool:
+        """Whether the elements are there."""
+
+    def wait(self) -> None:
+        """Waits for them."""
+
+    def host(self) -> memoryview:
+        """The elements on the host, as bytes. They are copied there once."""
+
+    def dlpack_host(self, is_one: bool, is_versioned: bool, copy: bool) -> object:
+        """A capsule of the elements on the host."""
+
+    def dlpack_cuda(self, is_one: bool, is_versioned: bool, stream: int | None) -> object:
+        """A capsule of the elements in CUDA. The stream of that handle waits for them on the GPU."""
+
+    def record_stream(self, stream: int) -> None:
+        """Says that a stream of CUDA reads the elements."""

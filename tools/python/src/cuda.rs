@@ -1,0 +1,105 @@
+//! [`Cuda`]: the side of CUDA of a GPU, made when the first tensor goes there.
+
+use std::sync::{Arc, Mutex};
+
+use hcq::{CopyQueue, Placement, SharedWord, SyncPoint};
+use nvdec_cuda::{Event, Imported, PrimaryContext, Promised, Stream};
+
+use crate::capsule;
+use crate::error::{Failure, Kind, Result};
+use crate::gpu::Gpu;
+use crate::memory::lock;
+
+/// The primary context, and a word by which its streams wait for our queues.
+#[derive(Debug)]
+pub(crate) struct Cuda {
+    context: PrimaryContext,
+    signals: Mutex<Signals>,
+}
+
+/// A queue that only signals: conversions do not stand behind what a tensor waits for. Its word counts tensors that are there.
+#[derive(Debug)]
+struct Signals {
+    queue: CopyQueue,
+    word: SharedWord,
+    imported: Arc<Imported>,
+    last: u32,
+}
+
+/// Far ahead on a circle, and less than half of it.
+const FAR: u32 = 1 << 30;
+
+impl Signals {
+    fn new(gpu: &Gpu, context: &PrimaryContext) -> Result<Signals> {
+        let device = gpu.context().device();
+        // Nobody who has a tensor has this memory.
+        let words = device.allocate(4096, Placement::Sysmem)?;
+        let word = SharedWord::new(&words, 0)?;
+        word.store(0)?;
+        let imported = Arc::new(Imported::new(context, &words)?);
+        Ok(Signals { queue: CopyQueue::new(device, None)?, word, imported, last: 0 })
+    }
+
+    /// Has `stream` wait for `ready`. What it waits for was submitted before: `Promised` sees to that.
+    fn wait(&mut self, stream: &Stream, ready: &[SyncPoint]) -> Result<()> {
+        let value = self.last.wrapping_add(1);
+        let queue = self.queue.queue();
+        let promised = loop {
+            match Promised::mark(queue, ready, self.word.at(value)) {
+                Err(nvdec_cuda::Error::Hcq(hcq::Error::QueueFull { .. })) => queue.wait_for_room()?,
+                promised => break promised?,
+            }
+        };
+        self.last = value;
+        self.imported.wait(stream, &promised)?;
+        Ok(())
+    }
+}
+
+impl Cuda {
+    /// `ordinal` is the number that the device was asked for by.
+    pub(crate) fn new(gpu: &Gpu, ordinal: Option<i32>) -> Result<Cuda> {
+        let cuda = nvdec_cuda::Cuda::load()?;
+        let found = cuda.device_of(gpu.context().device())?;
+        if let Some(ordinal) = ordinal.filter(|&ordinal| ordinal != found.ordinal) {
+            let text = format!(
+                "cuda:{ordinal} was taken for the GPU at {}, which CUDA calls cuda:{}; open that, or nv:{}, or set \
+                 CUDA_DEVICE_ORDER=PCI_BUS_ID",
+                found.pci_address,
+                found.ordinal,
+                gpu.context().device().info().index
+            );
+            return Err(Failure::new(Kind::Device, text));
+        }
+        let context = cuda.context(found.ordinal)?;
+        let signals = Mutex::new(Signals::new(gpu, &context)?);
+        Ok(Cuda { context, signals })
+    }
+
+    pub(crate) fn context(&self) -> &PrimaryContext {
+        &self.context
+    }
+
+    /// Has the stream of that handle wait on the GPU until all of `ready` are reached.
+    pub(crate) fn wait_on(&self, gpu: &Gpu, stream: u64, ready: &[SyncPoint]) -> Result<()> {
+        let waits: Vec<SyncPoint> = ready.iter().filter(|point| !point.is_reached()).cloned().collect();
+        if waits.is_empty() {
+            return Ok(());
+        }
+        let stream = capsule::stream(&self.context, stream);
+        let mut signals = lock(&self.signals);
+        if signals.queue.queue().fault().is_some() {
+            // Streams that wait for signals of the dead queue go on: its points count as reached as well.
+            let _ = signals.word.store(signals.last.wrapping_add(FAR));
+            *signals = Signals::new(gpu, &self.context)?;
+        }
+        signals.wait(&stream, &waits)
+    }
+
+    /// An event behind all that the stream of that handle has to do now.
+    pub(crate) fn event_on(&self, stream: u64) -> Result<Event> {
+        let event = self.context.new_event()?;
+        event.record(&capsule::stream(&self.context, stream))?;
+        Ok(event)
+    }
+}

@@ -1,0 +1,555 @@
+//! [`Decoding`]: pictures of a file by their numbers, as [`Tensor`]s. [`Stream`]: one batch after the other.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+
+use hcq::{CopyCommands, Placement, SyncPoint};
+use nvdec::tensor::{Converter, TensorShape, TensorSpec};
+use nvdec::video::Selection;
+use nvdec::{Decoder, DecoderOptions, EngineKind, EngineSet, EngineType, Engines, Frame, Frames, Video};
+use pyo3::prelude::*;
+
+use crate::door::{Owned, away};
+use crate::error::{Failure, Kind, Result};
+use crate::gpu::{Gpu, Wanted};
+use crate::memory::{Place, lock};
+use crate::source::File;
+use crate::tensor::Tensor;
+
+/// Frames that are kept to see what became of them, while the engines go on: each holds a surface.
+const WATCHED: usize = 4;
+/// After so many pictures it is asked whether the user wants to stop.
+const SIGNALS: usize = 16;
+
+/// What is done with pictures that are not what their encoder made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OnError {
+    Raise,
+    Mark,
+    Skip,
+}
+
+/// Decodes pictures of a file on a device.
+#[pyclass(frozen, module = "nvdec._core")]
+#[derive(Debug)]
+pub(crate) struct Decoding {
+    inner: Arc<Owned<Inner>>,
+    /// Held by the thread that decodes.
+    busy: Arc<Mutex<()>>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    // Decoders before what they are of.
+    home: Arc<Home>,
+    converter: Converter,
+    gpu: Arc<Gpu>,
+    video: Video,
+    options: DecoderOptions,
+    on_error: OnError,
+    is_closed: AtomicBool,
+    /// What the last picture became.
+    shape: Mutex<Option<TensorShape>>,
+}
+
+/// Decoders that nobody uses: one, as long as a video is not read in two places at a time. Each with what it was last asked for.
+#[derive(Debug, Default)]
+struct Home(Mutex<Vec<Frames<Decoder, Selection>>>);
+
+/// Frames of certain pictures, one batch after the other. The decoder goes home afterwards.
+#[derive(Debug)]
+struct Running {
+    frames: Option<Frames<Decoder, Selection>>,
+    home: Arc<Home>,
+    is_good: bool,
+    /// One that belongs into the next batch.
+    early: Option<Frame>,
+}
+
+impl Running {
+    fn frames(&mut self) -> &mut Frames<Decoder, Selection> {
+        self.frames.as_mut().expect("it is there until it goes home")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.early = None;
+        let Some(mut frames) = self.frames.take().filter(|_| self.is_good) else { return };
+        frames.decoder().reset();
+        let mut home = lock(&self.home.0);
+        if home.is_empty() {
+            home.push(frames);
+        }
+    }
+}
+
+/// Pictures that are being converted, and what is known of them.
+#[derive(Debug)]
+pub(crate) struct Converted {
+    place: Place,
+    shape: TensorShape,
+    /// The numbers of the pictures, in the order of the batch.
+    numbers: Vec<usize>,
+    ready: Vec<SyncPoint>,
+    /// What is wrong with each picture that came out.
+    seen: BTreeMap<usize, Option<String>>,
+    watched: VecDeque<(usize, Frame)>,
+    /// What the decoder said besides.
+    notes: Vec<String>,
+}
+
+impl Converted {
+    /// Sees what became of the oldest of more than so many frames.
+    fn see(&mut self, most: usize) -> Result<()> {
+        while self.watched.len() > most
+            && let Some((number, frame)) = self.watched.pop_front()
+        {
+            let integrity = frame.integrity()?;
+            self.seen.insert(number, (!integrity.is_exact()).then(|| integrity.to_string()));
+        }
+        Ok(())
+    }
+
+    fn add_ready(&mut self, point: SyncPoint) {
+        self.place.use_until(&point);
+        self.ready.retain(|known| {
+            !Arc::ptr_eq(known.timeline(), point.timeline()) || known.value() > point.value()
+        });
+        self.ready.push(point);
+    }
+}
+
+impl Inner {
+    fn is_open(&self) -> Result<()> {
+        if self.is_closed.load(Ordering::Relaxed) {
+            return Err(Failure::new(Kind::Closed, "the video is closed"));
+        }
+        Ok(())
+    }
+
+    fn begin(&self, numbers: impl IntoIterator<Item = usize>) -> Result<Running> {
+        self.is_open()?;
+        let selection = self.video.select(numbers)?;
+        let known = lock(&self.home.0).pop();
+        let frames = match known {
+            Some(mut frames) => {
+                frames.go_on_with(selection);
+                frames
+            }
+            None => {
+                let decoder = Decoder::new(self.gpu.context(), self.video.codec(), self.options)?;
+                decoder.into_frames(selection)
+            }
+        };
+        Ok(Running { frames: Some(frames), home: self.home.clone(), is_good: true, early: None })
+    }
+
+    /// Converts the next pictures of `running` that are among `numbers`, each to all of its places. `to_end` if no others come.
+    ///
+    /// The memory is taken when the first picture says how large it is.
+    fn convert(&self, running: &mut Running, numbers: Vec<usize>, to_end: bool) -> Result<Converted> {
+        let mut places: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (place, &number) in numbers.iter().enumerate() {
+            places.entry(number).or_default().push(place);
+        }
+        let last = places.keys().next_back().copied().unwrap_or(0);
+        let mut notes = Vec::new();
+        let mut begun: Option<(Converted, Vec<SyncPoint>)> = None;
+        let mut left = places.len();
+        let mut count = 0usize;
+        while to_end || left > 0 {
+            let next = match running.early.take() {
+                Some(frame) => Some(Ok(frame)),
+                None => running.frames().next(),
+            };
+            while let Some(error) = running.frames().take_error() {
+                notes.push(error.to_string());
+            }
+            let frame = match next {
+                None => break,
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) if error.is_picture_error() => {
+                    notes.push(error.to_string());
+                    continue;
+                }
+                Some(Err(error)) => return Err(self.failed(running, error.into())),
+            };
+            let Some(number) = frame.opaque().map(|number| number as usize) else { continue };
+            if number > last {
+                running.early = Some(frame);
+                break;
+            }
+            let Some(to) = places.remove(&number) else { continue };
+            left -= 1;
+            let converted = self.convert_one(&mut begun, &numbers, number, frame, &to);
+            converted.map_err(|failure| self.failed(running, failure))?;
+            count += 1;
+            if count.is_multiple_of(SIGNALS) {
+                Python::attach(|py| py.check_signals())?;
+            }
+        }
+        let (mut converted, waits) = match begun {
+            Some(begun) => begun,
+            None => self.place(&numbers, self.expected()?)?,
+        };
+        converted.notes = notes;
+        if self.on_error != OnError::Skip {
+            for place in places.into_values().flatten() {
+                self.clear(&mut converted, place, &waits)?;
+            }
+        }
+        Ok(converted)
+    }
+
+    fn convert_one(
+        &self,
+        begun: &mut Option<(Converted, Vec<SyncPoint>)>,
+        numbers: &[usize],
+        number: usize,
+        frame: Frame,
+        to: &[usize],
+    ) -> Result<()> {
+        let shape = self.converter.shape_of(&frame)?;
+        let (converted, waits) = match begun {
+            Some(begun) => begun,
+            None => begun.insert(self.place(numbers, shape.clone())?),
+        };
+        if converted.shape != shape {
+            let text = format!(
+                "picture {number} becomes {shape}, others of its batch {}: the video changes its size; open it with size=(height, width)",
+                converted.shape
+            );
+            return Err(Failure::new(Kind::Unsupported, text));
+        }
+        let bytes = shape.bytes();
+        for &place in to {
+            let target = converted.place.buffer().slice(place as u64 * bytes, bytes);
+            let point = self.converter.convert(&frame, &target, None, waits)?;
+            converted.add_ready(point);
+        }
+        converted.watched.push_back((number, frame));
+        converted.see(WATCHED)
+    }
+
+    /// What pictures become, before one is there.
+    fn expected(&self) -> Result<TensorShape> {
+        if let Some(shape) = &*lock(&self.shape) {
+            return Ok(shape.clone());
+        }
+        let window = self.video.index().window();
+        Ok(TensorShape::for_picture(self.converter.spec(), window.width, window.height)?)
+    }
+
+    /// Memory for those pictures, and what has to be waited for before it is written.
+    fn place(&self, numbers: &[usize], shape: TensorShape) -> Result<(Converted, Vec<SyncPoint>)> {
+        *lock(&self.shape) = Some(shape.clone());
+        let bytes = shape.bytes().checked_mul(numbers.len() as u64);
+        let bytes = bytes
+            .ok_or_else(|| Failure::new(Kind::OutOfMemory, "the batch is larger than an address space"))?;
+        let (place, waits) = Place::new(&self.gpu, bytes)?;
+        let converted = Converted {
+            place,
+            shape,
+            numbers: numbers.to_vec(),
+            ready: Vec::new(),
+            seen: BTreeMap::new(),
+            watched: VecDeque::new(),
+            notes: Vec::new(),
+        };
+        Ok((converted, waits))
+    }
+
+    /// Black, where nothing came out: what lay there before is nobody's business.
+    fn clear(&self, converted: &mut Converted, place: usize, waits: &[SyncPoint]) -> Result<()> {
+        let bytes = converted.shape.bytes();
+        let zeros = self.gpu.context().allocate(bytes, Placement::Sysmem)?;
+        zeros.view()?.fill(0, bytes as usize, 0);
+        let mut commands = CopyCommands::new();
+        commands.copy(&zeros, &converted.place.buffer().slice(place as u64 * bytes, bytes))?;
+        let point = self.gpu.context().copy_queue()?.submit(waits, &commands)?;
+        converted.add_ready(point);
+        Ok(())
+    }
+
+    /// What is done about a failure before it is told.
+    fn failed(&self, running: &mut Running, failure: Failure) -> Failure {
+        running.is_good = false;
+        if matches!(&failure, Failure::Decoder(nvdec::Error::Gpu(hcq::Error::GpuLost))) {
+            self.gpu.forget();
+        }
+        failure
+    }
+
+    /// The batch, once it is known what became of its pictures. `None` if none is left of it.
+    fn finish(&self, mut converted: Converted) -> Result<Option<Tensor>> {
+        converted.see(0)?;
+        let wrong = |number: &usize| match converted.seen.get(number) {
+            Some(wrong) => wrong.clone(),
+            None => Some(match converted.notes.first() {
+                Some(note) => format!("it did not come out: {note}"),
+                None => "it did not come out".to_owned(),
+            }),
+        };
+        let mut errors: Vec<Option<String>> = converted.numbers.iter().map(wrong).collect();
+        let first =
+            errors.iter().zip(&converted.numbers).find_map(|(error, &number)| Some((number, error.clone()?)));
+        if let Some((number, error)) = first {
+            match self.on_error {
+                OnError::Mark => {}
+                OnError::Raise => {
+                    let text = format!(
+                        "picture {number}: {error}; on_error=\"mark\" gives it as it is, on_error=\"skip\" leaves it out"
+                    );
+                    return Err(Failure::new(Kind::Corrupt, text));
+                }
+                OnError::Skip => {
+                    let kept: Vec<usize> = (0..errors.len()).filter(|&at| errors[at].is_none()).collect();
+                    if kept.is_empty() {
+                        return Ok(None);
+                    }
+                    converted = self.compact(&converted, &kept)?;
+                    errors = vec![None; kept.len()];
+                }
+            }
+        }
+        let Converted { place, shape, numbers, ready, .. } = converted;
+        Ok(Some(Tensor::new(place, shape, ready, numbers, errors)))
+    }
+
+    /// Pictures at some of the places, in memory of their own.
+    fn compact(&self, converted: &Converted, kept: &[usize]) -> Result<Converted> {
+        let numbers: Vec<usize> = kept.iter().map(|&at| converted.numbers[at]).collect();
+        let (mut compact, mut waits) = self.place(&numbers, converted.shape.clone())?;
+        waits.extend(converted.ready.iter().cloned());
+        let bytes = converted.shape.bytes();
+        let mut commands = CopyCommands::new();
+        for (to, &from) in kept.iter().enumerate() {
+            let from = converted.place.buffer().slice(from as u64 * bytes, bytes);
+            commands.copy(&from, &compact.place.buffer().slice(to as u64 * bytes, bytes))?;
+        }
+        let point = self.gpu.context().copy_queue()?.submit(&waits, &commands)?;
+        converted.place.use_until(&point);
+        compact.add_ready(point);
+        Ok(compact)
+    }
+
+    /// Pictures in the order that is asked for; one that is asked for twice is there twice.
+    fn take(&self, numbers: Vec<usize>) -> Result<Option<Tensor>> {
+        let attempt = || {
+            let mut running = self.begin(numbers.iter().copied())?;
+            let converted = self.convert(&mut running, numbers.clone(), true)?;
+            self.finish(converted)
+        };
+        match attempt() {
+            // What is kept for batches to come may be what is missing.
+            Err(failure) if failure.is_out_of_memory() && self.gpu.idle().clear() => attempt(),
+            outcome => outcome,
+        }
+    }
+}
+
+fn engines(numbers: Option<Vec<u32>>) -> Result<Engines> {
+    let Some(numbers) = numbers else { return Ok(Engines::All) };
+    let engine = |&number: &u32| {
+        let engine = EngineType::of(EngineKind::Nvdec, number);
+        engine.ok_or_else(|| Failure::new(Kind::Option, format!("engines: there is no NVDEC {number}")))
+    };
+    let engines: Vec<EngineType> = numbers.iter().map(engine).collect::<Result<_>>()?;
+    Ok(Engines::Set(engines.into_iter().collect::<EngineSet>()))
+}
+
+impl Decoding {
+    /// The one who decodes.
+    fn enter(&self) -> Result<(&Inner, MutexGuard<'_, ()>)> {
+        // Before the lock, which another thread of the parent may have had when this process was forked off.
+        let inner = Owned::get(&self.inner)?;
+        Ok((inner, enter(&self.busy)?))
+    }
+}
+
+fn enter(busy: &Mutex<()>) -> Result<MutexGuard<'_, ()>> {
+    match busy.try_lock() {
+        Ok(guard) => Ok(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => Err(Failure::new(
+            Kind::Busy,
+            "another thread is decoding with this video; open one for each thread: they share the device",
+        )),
+    }
+}
+
+#[pymethods]
+impl Decoding {
+    #[new]
+    #[pyo3(signature = (file, device, spec, on_error, engines, memory))]
+    fn new(
+        py: Python<'_>,
+        file: &Bound<'_, File>,
+        device: &str,
+        spec: &str,
+        on_error: &str,
+        engines: Option<Vec<u32>>,
+        memory: Option<u64>,
+    ) -> PyResult<Decoding> {
+        let video = file.get().video().clone();
+        away(py, || {
+            let spec: TensorSpec = spec.parse()?;
+            let on_error = match on_error {
+                "raise" => OnError::Raise,
+                "mark" => OnError::Mark,
+                "skip" => OnError::Skip,
+                other => {
+                    let text = format!("on_error: {other:?} is none of raise, mark and skip");
+                    return Err(Failure::new(Kind::Option, text));
+                }
+            };
+            let engines = self::engines(engines)?;
+            let gpu = Gpu::open(Wanted::parse(device)?)?;
+            if let Some(memory) = memory {
+                gpu.context().set_memory_limit(Some(memory));
+            }
+            let options = DecoderOptions::default()
+                .with_engines(engines)
+                .with_tensors(true)
+                .with_held_frames(DecoderOptions::DEFAULT_HELD_FRAMES + 2 * WATCHED);
+            let inner = Inner {
+                home: Arc::default(),
+                converter: Converter::new(gpu.context(), &spec)?,
+                gpu,
+                video,
+                options,
+                on_error,
+                is_closed: AtomicBool::new(false),
+                shape: Mutex::default(),
+            };
+            Ok(Decoding { inner: Arc::new(Owned::new(inner)), busy: Arc::default() })
+        })
+    }
+
+    /// `nv:N`, or `emulated`.
+    #[getter]
+    fn device(&self) -> PyResult<String> {
+        Ok(Owned::get(&self.inner)?.gpu.name())
+    }
+
+    /// What a picture becomes, as far as the index tells.
+    fn shape(&self) -> PyResult<[usize; 3]> {
+        Ok(Owned::get(&self.inner)?.expected()?.dims())
+    }
+
+    /// Pictures by their numbers.
+    fn take(&self, py: Python<'_>, numbers: Vec<usize>) -> PyResult<Option<Tensor>> {
+        let (inner, _guard) = self.enter()?;
+        away(py, || inner.take(numbers))
+    }
+
+    /// Pictures whose numbers grow, so many at a time.
+    fn stream(&self, numbers: Vec<usize>, size: usize) -> PyResult<Stream> {
+        Owned::get(&self.inner)?.is_open()?;
+        let state =
+            State { numbers: numbers.into(), size: size.max(1), running: None, pending: None, failed: None };
+        let state = Owned::new(Mutex::new(state));
+        Ok(Stream { state, inner: self.inner.clone(), busy: self.busy.clone() })
+    }
+
+    /// Lets go of decoders. What was decoded stays.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let (inner, _guard) = self.enter()?;
+        inner.is_closed.store(true, Ordering::Relaxed);
+        away(py, || {
+            let decoders = std::mem::take(&mut *lock(&inner.home.0));
+            drop(decoders);
+            Ok(())
+        })
+    }
+}
+
+/// Batches of pictures, one after the other. The next one is on its way when one is given.
+#[pyclass(frozen, module = "nvdec._core")]
+#[derive(Debug)]
+pub(crate) struct Stream {
+    // Its decoder goes home before the home goes.
+    state: Owned<Mutex<State>>,
+    inner: Arc<Owned<Inner>>,
+    busy: Arc<Mutex<()>>,
+}
+
+#[derive(Debug)]
+struct State {
+    numbers: VecDeque<usize>,
+    size: usize,
+    running: Option<Running>,
+    pending: Option<Converted>,
+    /// What went wrong behind the batch that is pending.
+    failed: Option<Failure>,
+}
+
+impl State {
+    /// Begins the next batch.
+    fn submit(&mut self, inner: &Inner) -> Result<Option<Converted>> {
+        if self.numbers.is_empty() {
+            // The decoder is free for others.
+            self.running = None;
+            return Ok(None);
+        }
+        let size = self.size.min(self.numbers.len());
+        let numbers: Vec<usize> = self.numbers.drain(..size).collect();
+        let running = match &mut self.running {
+            Some(running) => running,
+            running => running.insert(inner.begin(numbers.iter().chain(&self.numbers).copied())?),
+        };
+        inner.convert(running, numbers, false).map(Some)
+    }
+
+    fn next(&mut self, inner: &Inner) -> Result<Option<Tensor>> {
+        inner.is_open()?;
+        if let Some(failure) = self.failed.take() {
+            self.end();
+            return Err(failure);
+        }
+        loop {
+            let now = match self.pending.take() {
+                Some(now) => now,
+                None => match self.submit(inner) {
+                    Ok(Some(now)) => now,
+                    Ok(None) => return Ok(None),
+                    Err(failure) => {
+                        self.end();
+                        return Err(failure);
+                    }
+                },
+            };
+            match self.submit(inner) {
+                Ok(next) => self.pending = next,
+                Err(failure) => self.failed = Some(failure),
+            }
+            match inner.finish(now) {
+                // All of it was left out.
+                Ok(None) if self.failed.is_none() => {}
+                Ok(None) => return self.next(inner),
+                finished => return finished,
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        self.numbers.clear();
+        (self.running, self.pending) = (None, None);
+    }
+}
+
+#[pymethods]
+impl Stream {
+    fn __iter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        this
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Tensor>> {
+        let state = self.state.get()?;
+        let inner = Owned::get(&self.inner)?;
+        let _guard = enter(&self.busy)?;
+        away(py, || lock(state).next(inner))
+    }
+}

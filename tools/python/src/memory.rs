@@ -1,0 +1,195 @@
+//! [`Place`]: GPU memory of one batch, which goes back to its [`Gpu`] and is used again when all who read it are done.
+
+use std::mem::ManuallyDrop;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hcq::{DeviceBuffer, Placement, SyncPoint};
+use nvdec_cuda::{Event, Imported};
+
+use crate::error::{Failure, Result};
+use crate::gpu::Gpu;
+
+/// Memory is a multiple of this, so that CUDA maps it as it maps its own.
+const UNIT: u64 = 2 << 20;
+/// So much is kept for batches to come.
+const KEPT: u64 = 1 << 30;
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An allocation.
+#[derive(Debug)]
+pub(crate) struct Slab {
+    memory: DeviceBuffer,
+    /// Our own queues write or read it until all of these are reached.
+    points: Vec<SyncPoint>,
+    /// CUDA's mapping of it, made once.
+    imported: Option<Arc<Imported>>,
+    /// Behind what streams of CUDA had to do when the last tensor in it was let go of.
+    readers: Vec<Event>,
+}
+
+impl Slab {
+    /// Whether no stream of CUDA reads it any more.
+    fn is_read(&self) -> bool {
+        // An event that says nothing for an error is never taken for one that was reached.
+        self.readers.iter().all(|event| event.is_reached().unwrap_or(false))
+    }
+}
+
+/// Memory that nobody has a batch in. The one out of use the longest is the first.
+#[derive(Debug, Default)]
+pub(crate) struct Idle(Mutex<Vec<Slab>>);
+
+impl Idle {
+    /// Memory of that size.
+    fn take(&self, bytes: u64) -> Option<Slab> {
+        let mut idle = lock(&self.0);
+        let at = idle.iter().position(|slab| slab.memory.size() == bytes && slab.is_read())?;
+        Some(idle.remove(at))
+    }
+
+    /// What is more than should be kept. To be dropped without a lock: CUDA may have to be waited for.
+    fn surplus(&self) -> Vec<Slab> {
+        let mut idle = lock(&self.0);
+        let mut all: u64 = idle.iter().map(|slab| slab.memory.size()).sum();
+        let mut surplus = Vec::new();
+        while all > KEPT
+            && let Some(at) = idle.iter().position(Slab::is_read)
+        {
+            all -= idle[at].memory.size();
+            surplus.push(idle.remove(at));
+        }
+        surplus
+    }
+
+    /// Gives all of it back, waiting for those who read it; whether there was any.
+    pub(crate) fn clear(&self) -> bool {
+        let all = std::mem::take(&mut *lock(&self.0));
+        let any = !all.is_empty();
+        for slab in all {
+            for event in &slab.readers {
+                // CUDA says it again to the program.
+                let _ = event.wait();
+            }
+        }
+        any
+    }
+}
+
+/// The memory of a batch.
+#[derive(Debug)]
+pub(crate) struct Place {
+    gpu: Arc<Gpu>,
+    process: u32,
+    buffer: DeviceBuffer,
+    uses: Mutex<Uses>,
+}
+
+#[derive(Debug)]
+struct Uses {
+    /// `None` once it went back.
+    slab: Option<Slab>,
+    /// Streams of CUDA that were told of it, by their handles.
+    streams: Vec<u64>,
+}
+
+impl Place {
+    /// Memory for `bytes` bytes, and what has to be waited for before it is written.
+    pub(crate) fn new(gpu: &Arc<Gpu>, bytes: u64) -> Result<(Place, Vec<SyncPoint>)> {
+        let whole = bytes.max(1).checked_next_multiple_of(UNIT).unwrap_or(u64::MAX);
+        let slab = match gpu.idle().take(whole) {
+            Some(slab) => slab,
+            None => Slab {
+                memory: allocate(gpu, whole)?,
+                points: Vec::new(),
+                imported: None,
+                readers: Vec::new(),
+            },
+        };
+        drop(gpu.idle().surplus());
+        let waits = slab.points.iter().filter(|point| !point.is_reached()).cloned().collect();
+        let buffer = slab.memory.slice(0, bytes);
+        let slab = Slab { readers: Vec::new(), ..slab };
+        let uses = Mutex::new(Uses { slab: Some(slab), streams: Vec::new() });
+        Ok((Place { gpu: gpu.clone(), process: std::process::id(), buffer, uses }, waits))
+    }
+
+    pub(crate) fn gpu(&self) -> &Arc<Gpu> {
+        &self.gpu
+    }
+
+    /// The bytes that were asked for.
+    pub(crate) fn buffer(&self) -> &DeviceBuffer {
+        &self.buffer
+    }
+
+    /// Says that a queue of ours writes or reads it until `point`.
+    pub(crate) fn use_until(&self, point: &SyncPoint) {
+        if let Some(slab) = &mut lock(&self.uses).slab {
+            slab.points.retain(|known| !is_behind(point, known));
+            slab.points.push(point.clone());
+        }
+    }
+
+    /// Says that a stream of CUDA reads it until it is let go of.
+    pub(crate) fn use_on(&self, stream: u64) {
+        let streams = &mut lock(&self.uses).streams;
+        if !streams.contains(&stream) {
+            streams.push(stream);
+        }
+    }
+
+    /// CUDA's mapping of the allocation.
+    pub(crate) fn imported(&self) -> Result<Arc<Imported>> {
+        if let Some(known) = lock(&self.uses).slab.as_ref().and_then(|slab| slab.imported.clone()) {
+            return Ok(known);
+        }
+        let imported = Arc::new(Imported::new(self.gpu.cuda()?.context(), &self.buffer)?);
+        if let Some(slab) = &mut lock(&self.uses).slab {
+            return Ok(slab.imported.get_or_insert(imported).clone());
+        }
+        Ok(imported)
+    }
+}
+
+/// Whether reaching `point` means that `other` was reached.
+fn is_behind(point: &SyncPoint, other: &SyncPoint) -> bool {
+    Arc::ptr_eq(point.timeline(), other.timeline()) && point.value() >= other.value()
+}
+
+fn allocate(gpu: &Arc<Gpu>, bytes: u64) -> Result<DeviceBuffer> {
+    let allocated = gpu.context().allocate(bytes, Placement::Vidmem).map_err(Failure::from);
+    match allocated {
+        Err(failure) if failure.is_out_of_memory() && gpu.idle().clear() => {
+            Ok(gpu.context().allocate(bytes, Placement::Vidmem)?)
+        }
+        allocated => allocated,
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let uses = &mut *lock(&self.uses);
+        let Some(mut slab) = uses.slab.take() else { return };
+        // The memory is the parent's, or CUDA does not say when it is read: nobody gets it again.
+        if self.process != std::process::id() {
+            let _ = ManuallyDrop::new((slab, self.gpu.clone()));
+            return;
+        }
+        for &stream in &uses.streams {
+            match self.gpu.cuda().and_then(|cuda| cuda.event_on(stream)) {
+                Ok(event) => slab.readers.push(event),
+                Err(failure) => {
+                    log::warn!(
+                        "memory that stream {stream:#x} may still read is not used again: {failure:?}"
+                    );
+                    let _ = ManuallyDrop::new(slab);
+                    return;
+                }
+            }
+        }
+        lock(&self.gpu.idle().0).push(slab);
+    }
+}
