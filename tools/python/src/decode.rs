@@ -17,8 +17,9 @@ use crate::memory::{Place, lock};
 use crate::source::File;
 use crate::tensor::Tensor;
 
-/// Frames that are kept to see what became of them, while the engines go on: each holds a surface.
-const WATCHED: usize = 4;
+/// Frames that are kept to see what became of them while the engines go on, by whether there are several: each holds a surface, and
+/// whoever looks sooner has the engines run dry.
+const WATCHED: [usize; 2] = [4, 32];
 /// After so many pictures it is asked whether the user wants to stop.
 const SIGNALS: usize = 16;
 
@@ -48,6 +49,8 @@ struct Inner {
     video: Video,
     options: DecoderOptions,
     on_error: OnError,
+    /// Frames that are kept.
+    watched: usize,
     is_closed: AtomicBool,
     /// What the last picture became.
     shape: Mutex<Option<TensorShape>>,
@@ -230,7 +233,7 @@ impl Inner {
             converted.add_ready(point);
         }
         converted.watched.push_back((number, frame));
-        converted.see(WATCHED)
+        converted.see(self.watched)
     }
 
     /// What pictures become, before one is there.
@@ -410,10 +413,28 @@ impl Decoding {
             if let Some(memory) = memory {
                 gpu.context().set_memory_limit(Some(memory));
             }
+            let present = gpu.context().engines();
+            let count = match engines {
+                Engines::Set(set) => {
+                    if let Some(missing) = set.iter().find(|engine| !present.contains(engine)) {
+                        let names: Vec<_> = present.iter().map(ToString::to_string).collect();
+                        let text =
+                            format!("engines: there is no {missing}; the GPU has {}", names.join(", "));
+                        return Err(Failure::new(Kind::Option, text));
+                    }
+                    set.len()
+                }
+                _ => present.len(),
+            };
+            if count == 0 {
+                return Err(Failure::new(Kind::Option, "engines: none is named"));
+            }
+            let watched = WATCHED[usize::from(count > 1)];
+            // Those of a batch, and of the one behind it.
             let options = DecoderOptions::default()
                 .with_engines(engines)
                 .with_tensors(true)
-                .with_held_frames(DecoderOptions::DEFAULT_HELD_FRAMES + 2 * WATCHED);
+                .with_held_frames(DecoderOptions::DEFAULT_HELD_FRAMES + 2 * watched);
             let inner = Inner {
                 home: Arc::default(),
                 converter: Converter::new(gpu.context(), &spec)?,
@@ -421,6 +442,7 @@ impl Decoding {
                 video,
                 options,
                 on_error,
+                watched,
                 is_closed: AtomicBool::new(false),
                 shape: Mutex::default(),
             };

@@ -174,8 +174,8 @@ impl File {
 
     /// Pictures that are shown in a half-open range of time.
     #[pyo3(signature = (start, stop, fps))]
-    fn between(&self, start: f64, stop: f64, fps: Option<f64>) -> Vec<usize> {
-        self.video.index().between(start, stop, fps)
+    fn between(&self, py: Python<'_>, start: f64, stop: f64, fps: Option<f64>) -> PyResult<Vec<usize>> {
+        away(py, || Ok(self.video.index().between(start, stop, fps)))
     }
 
     /// The index as bytes, bound to what the file is now.

@@ -75,7 +75,7 @@ def test_times(plain: Path) -> None:
     assert video.between(0, None, fps=6).index == (0, 4, 8, 12, 16, 20)
     assert video.between(0, 0.2, fps=48).index == (0, 0, 1, 1, 2, 2, 3, 3, 4, 4)
     assert video.between(0.5, 0.5).index == ()
-    for fps in (0, -1, float("inf"), float("nan")):
+    for fps in (0, -1, 1e9, float("inf"), float("nan")):
         with pytest.raises(ValueError, match="fps"):
             video.between(0, 1, fps=fps)
 
@@ -175,3 +175,17 @@ def test_an_index_that_is_kept(plain: Path, tmp_path: Path) -> None:
         nvdec.open(DATA / "vfr.mp4", index=again)
     with pytest.raises(nvdec.OpenError, match="index"):
         nvdec.open(plain, index=b"nonsense")
+
+
+def test_engines_give_the_same(plain: Path) -> None:
+    number = int(nvdec.probe()["engines"][0].removeprefix("NVDEC"))
+    one, all_of_them = nvdec.open(plain, engines=number), nvdec.open(plain)
+    np.testing.assert_array_equal(one[::-1].numpy(), all_of_them[::-1].numpy())
+    np.testing.assert_array_equal(nvdec.open(plain, engines=[number])[3].numpy(), all_of_them[3].numpy())
+
+
+def test_a_batch_of_more_pictures_than_there_are_surfaces(plain: Path) -> None:
+    video = nvdec.open(plain, size=(12, 16))
+    expected = video[:].numpy()
+    wanted = [number % 24 for number in range(0, 7 * 300, 7)]
+    np.testing.assert_array_equal(video[wanted].numpy(), expected[wanted])

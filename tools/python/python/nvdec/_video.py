@@ -26,6 +26,8 @@ _MATRICES = {0: "identity", 1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "sm
 _CHROMA = {0: "4:0:0", 1: "4:2:0", 2: "4:2:2", 3: "4:4:4"}
 # What into() decodes at a time.
 _CHUNK = 16
+# What a range of time is at most, so that a rate that is out of all proportion is told.
+_MOST = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -410,6 +412,11 @@ class Video:
         self._times()
         if fps is not None and not 0 < fps < float("inf"):
             raise OptionError(f"fps: {fps} is not possible, it is more than 0")
+        begin = max(float(start), self._info.begin or 0.0)
+        end = (self._info.begin or 0.0) + (self._info.duration or 0.0)
+        end = end if stop is None else min(float(stop), end)
+        if fps is not None and (end - begin) * fps > _MOST:
+            raise OptionError(f"fps: {fps} is not possible for {end - begin} s, a batch has at most {_MOST} pictures")
         return self._file.between(float(start), float("inf") if stop is None else float(stop), fps)
 
     def between(self, start: float, stop: float | None = None, fps: float | None = None) -> Batch:
