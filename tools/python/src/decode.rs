@@ -518,11 +518,22 @@ impl State {
         }
         let size = self.size.min(self.numbers.len());
         let numbers: Vec<usize> = self.numbers.drain(..size).collect();
-        let running = match &mut self.running {
-            Some(running) => running,
-            running => running.insert(inner.begin(numbers.iter().chain(&self.numbers).copied())?),
+        let mut attempt = || {
+            let running = match &mut self.running {
+                Some(running) => running,
+                running => running.insert(inner.begin(numbers.iter().chain(&self.numbers).copied())?),
+            };
+            let converted = inner.convert(running, numbers.clone(), false);
+            if converted.is_err() {
+                self.running = None;
+            }
+            converted.map(Some)
         };
-        inner.convert(running, numbers, false).map(Some)
+        match attempt() {
+            // What is kept for batches to come may be what is missing. It goes on at the last key picture.
+            Err(failure) if failure.is_out_of_memory() && inner.gpu.idle().clear() => attempt(),
+            outcome => outcome,
+        }
     }
 
     fn next(&mut self, inner: &Inner) -> Result<Option<Tensor>> {

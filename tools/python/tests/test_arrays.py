@@ -100,3 +100,14 @@ def test_torch(plain: Path) -> None:
     target = torch.zeros(2, 3, 96, 128, dtype=torch.uint8)
     nvdec.open(plain).into(target, [3, 5])
     np.testing.assert_array_equal(target.numpy(), nvdec.open(plain)[[3, 5]].numpy())
+
+
+def test_memory_that_was_dropped_unread_is_not_written_late(plain: Path) -> None:
+    """Conversions take the emulated GPU a while here: they are dropped long before they are over."""
+    video = nvdec.open(plain, size=(900, 1200), dtype="float32")
+    expected = [video[number].numpy().copy() for number in (0, 13)]
+    for _ in range(4):
+        for number in (5, 23, 9):
+            video[number]
+        for number, array in zip((0, 13), expected):
+            np.testing.assert_array_equal(video[number].numpy(), array)

@@ -42,8 +42,14 @@ def test_times(plain: Path) -> None:
     assert len(decoder.get_all_frames()) == 24 and len(decoder.get_all_frames(fps=6)) == 6
     with pytest.raises(IndexError):
         decoder.get_frame_at(24)
-    with pytest.raises(ValueError, match="range"):
-        decoder.get_frames_played_in_range(1, 0)
+    for start, stop in ((1, 0), (-0.1, 0.5), (0.5, 1.1)):
+        with pytest.raises(ValueError, match="range"):
+            decoder.get_frames_played_in_range(start, stop)
+    for wrong in ((24, 25, 1), (5, 4, 1), (-1, 3, 1), (0, 5, 0)):
+        with pytest.raises(IndexError, match="range"):
+            decoder.get_frames_in_range(*wrong)
+    with pytest.raises(IndexError):
+        decoder.get_frame_played_at(1.0)
 
 
 def test_metadata(plain: Path) -> None:

@@ -218,6 +218,23 @@ print(video[0].numpy().shape, nvdec.probe()["memory_limit"])
     assert run.stdout.split("\n")[:2] == ["refused", f"(3, 96, 128) {1 << 30}"], run.stderr
 
 
+def test_memory_that_is_kept_goes_to_who_needs_it(plain: Path, clip: Path) -> None:
+    program = f"""
+import nvdec
+kept = [nvdec.open({str(plain)!r}, size=(700, 900), dtype="float32")[0:6] for _ in range(3)]
+for batch in kept:
+    batch.wait()
+del kept, batch
+limit = nvdec.probe()["memory_allocated"] + (2 << 20)
+assert limit > 100 << 20
+video = nvdec.open({str(clip)!r}, memory=limit)
+print([len(batch) for batch in video.batches(6)], video[3].index)
+assert nvdec.probe()["memory_allocated"] < limit - (100 << 20)
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert run.stdout.strip() == "[6, 6, 4] 3", run.stderr
+
+
 def test_import_loads_neither_numpy_nor_cuda(plain: Path) -> None:
     program = f"""
 import sys, nvdec

@@ -171,3 +171,12 @@ def test_a_damaged_picture_is_an_error_or_marked_or_left_out(plain: Path, tmp_pa
         skipping[14]
     with pytest.raises(nvdec.OptionError, match="skip"):
         skipping.into(bytearray(4), [0])
+
+
+def test_what_is_left_is_whole_while_the_memory_it_was_in_is_used_again(plain: Path, tmp_path: Path) -> None:
+    video = nvdec.open(damaged(plain, tmp_path), size=(600, 800), dtype="float32", on_error="skip")
+    expected = nvdec.open(plain, size=(600, 800), dtype="float32")[8:12].numpy()
+    for _ in range(3):
+        left, other = video[8:14], video[[0, 1, 2, 3, 4, 5]]
+        np.testing.assert_array_equal(left.numpy(), expected)
+        del left, other

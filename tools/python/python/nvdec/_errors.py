@@ -52,7 +52,7 @@ class PictureIndexError(SeekError, IndexError):
     """There is no picture of that number."""
 
 
-class TimeRangeError(SeekError, ValueError):
+class TimeRangeError(SeekError, IndexError, ValueError):
     """No picture is shown at that time."""
 
 

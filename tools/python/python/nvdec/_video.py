@@ -46,6 +46,8 @@ class VideoInfo:
     """Height and width as they are coded, with what is cut off."""
     display_size: tuple[int, int]
     """Height and width on a screen: with square pixels, and turned."""
+    pixel_aspect: Fraction
+    """Width of a sample in relation to its height."""
     bit_depth: int
     """Bits of a luma sample."""
     chroma_format: str
@@ -331,6 +333,7 @@ class Video:
             width=width,
             coded_size=(coded_height, coded_width),
             display_size=display,
+            pixel_aspect=Fraction(across, down),
             bit_depth=found["bit_depth"],
             chroma_format=_CHROMA[found["chroma_format"]],
             matrix="unspecified" if found["matrix"] == 2 else _MATRICES.get(found["matrix"], str(found["matrix"])),

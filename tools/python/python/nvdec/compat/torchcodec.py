@@ -69,9 +69,11 @@ class VideoStreamMetadata:
     duration_seconds: float | None
     begin_stream_seconds: float | None
     end_stream_seconds: float | None
-    pixel_aspect_ratio: Fraction | None
+    pixel_aspect_ratio: Fraction
     rotation: float | None
     bit_depth: int
+    bit_rate: float | None = None
+    """Not computed: always ``None``."""
 
 
 def _torch() -> Any:
@@ -107,7 +109,7 @@ class VideoDecoder:
         if str(device) == "cpu":
             raise nvdec.UnsupportedError("device: nothing decodes on the CPU here; \"auto\" takes what there is")
         self._video = nvdec.open(source, track=stream_index, layout=dimension_order, device=str(device), **options)
-        info, (height, width) = self._video.info, self._video.info.display_size
+        info = self._video.info
         begin, length = info.begin, info.duration
         self.stream_index = stream_index or 0
         self.metadata = VideoStreamMetadata(
@@ -120,7 +122,7 @@ class VideoDecoder:
             duration_seconds=length,
             begin_stream_seconds=begin,
             end_stream_seconds=None if begin is None or length is None else begin + length,
-            pixel_aspect_ratio=Fraction(width, info.width) if info.rotation in (0, 180) and height == info.height else None,
+            pixel_aspect_ratio=info.pixel_aspect,
             rotation=None if info.rotation is None else float(info.rotation),
             bit_depth=info.bit_depth,
         )
@@ -146,6 +148,8 @@ class VideoDecoder:
 
     def get_frames_in_range(self, start: int, stop: int, step: int = 1) -> FrameBatch:
         """Pictures from ``start`` to before ``stop``."""
+        if not 0 <= start < len(self) or stop < start or step < 1:
+            raise nvdec.PictureIndexError(f"from {start} to {stop} by {step} is no range of {len(self)} pictures")
         return self._batch(self._video[start:stop:step])
 
     def get_frame_played_at(self, seconds: float) -> Frame:
@@ -160,8 +164,11 @@ class VideoDecoder:
         self, start_seconds: float, stop_seconds: float, fps: float | None = None
     ) -> FrameBatch:
         """The pictures that are shown from ``start_seconds`` to before ``stop_seconds``; with ``fps`` so many a second."""
-        if start_seconds > stop_seconds:
-            raise nvdec.TimeRangeError(f"from {start_seconds} s to {stop_seconds} s is no range")
+        begin, end = self.metadata.begin_stream_seconds, self.metadata.end_stream_seconds
+        if begin is not None and end is not None and not begin <= start_seconds <= stop_seconds <= end:
+            raise nvdec.TimeRangeError(
+                f"from {start_seconds} s to {stop_seconds} s is no range of a video from {begin} s to {end} s"
+            )
         return self._batch(self._video.between(start_seconds, stop_seconds, fps))
 
     def get_all_frames(self, fps: float | None = None) -> FrameBatch:
