@@ -21,6 +21,8 @@ pub struct Converted {
     pub pictures: Vec<TensorPicture>,
     /// Pictures that were sent to the decoder: these, and what they are predicted from.
     pub sent: usize,
+    /// What each picture became; `None` without any.
+    pub shape: Option<TensorShape>,
 }
 
 impl Video {
@@ -61,7 +63,7 @@ impl Video {
         });
         let ready = made.ready.into_vec();
         match pictures {
-            Ok(pictures) => Ok(Converted { ready, pictures, sent }),
+            Ok(pictures) => Ok(Converted { ready, pictures, sent, shape: made.shape }),
             Err(error) => {
                 let channels = converter.context().channels();
                 // Should one of them have died, it writes no more.
