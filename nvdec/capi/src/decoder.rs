@@ -100,8 +100,7 @@ impl Decoding {
             duration: time(given.duration),
             opaque: Some(given.opaque),
         });
-        self.has_ended = false;
-        self.offer(
+        let result = self.offer(
             |decoder| decoder.send(packet.clone()),
             |decoder, due| {
                 decoder.push(packet.clone(), |frame| {
@@ -109,7 +108,12 @@ impl Decoding {
                     Ok::<_, nvdec::Error>(())
                 })
             },
-        )
+        );
+        // What was taken, even if it is wrong, belongs to another stream than that which has ended.
+        if !matches!(result, Ok(NVDEC_AGAIN)) {
+            self.has_ended = false;
+        }
+        result
     }
 
     pub(crate) fn flush(&mut self) -> Result<nvdec_result> {

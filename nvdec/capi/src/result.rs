@@ -1,4 +1,4 @@
-//! [`nvdec_result`]: what became of a call. [`Failure`]: the same with a text.
+//! [`nvdec_result`]: what became of a call. `Failure`: the same with a text.
 
 use nvdec::hcq;
 use nvdec::video::containers;

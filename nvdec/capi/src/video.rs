@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use nvdec::tensor::{Converter, TensorShape};
 use nvdec::video::Identity;
-use nvdec::video::containers::Container;
+use nvdec::video::containers::{Container, Track};
 use nvdec::{Decoder, DecoderOptions, TensorSpec, Video};
 
 use crate::batch::Batch;
@@ -96,7 +96,7 @@ impl Opened {
         let (start, end) = index.time_range().unwrap_or((f64::NAN, f64::NAN));
         let rate = index.frame_rate().unwrap_or_default();
         let base = index.time_base().map_or((0, 0), |base| (base.num, base.den));
-        let (rotation, mirrored) = turn(self.video.track().display_matrix);
+        let (rotation, mirrored) = turn(self.video.track());
         nvdec_video_info {
             size: 0,
             pictures: self.video.len() as u64,
@@ -203,19 +203,22 @@ impl Opened {
     }
 }
 
-/// The turn, in degrees clockwise, of a matrix of ISO/IEC 14496-12, and whether it mirrors before that. What is neither counts as
-/// no turn.
-fn turn(matrix: Option<[i32; 9]>) -> (u32, bool) {
-    let Some([a, b, _, c, d, ..]) = matrix else { return (0, false) };
+/// By how many degrees a track is turned clockwise, and whether it is mirrored before that. What is neither counts as no turn.
+fn turn(track: &Track) -> (u32, bool) {
+    match track.rotation() {
+        Some(degrees) => (degrees.into(), false),
+        None => track.display_matrix.and_then(mirrored).map_or((0, false), |degrees| (degrees, true)),
+    }
+}
+
+/// The turn, clockwise, that a matrix of ISO/IEC 14496-12 has behind an exchange of left and right.
+fn mirrored([a, b, _, c, d, ..]: [i32; 9]) -> Option<u32> {
     match (a.signum(), b.signum(), c.signum(), d.signum()) {
-        (0, 1, -1, 0) => (90, false),
-        (-1, 0, 0, -1) => (180, false),
-        (0, -1, 1, 0) => (270, false),
-        (-1, 0, 0, 1) => (0, true),
-        (0, -1, -1, 0) => (90, true),
-        (1, 0, 0, -1) => (180, true),
-        (0, 1, 1, 0) => (270, true),
-        _ => (0, false),
+        (-1, 0, 0, 1) => Some(0),
+        (0, -1, -1, 0) => Some(90),
+        (1, 0, 0, -1) => Some(180),
+        (0, 1, 1, 0) => Some(270),
+        _ => None,
     }
 }
 
@@ -223,19 +226,54 @@ fn turn(matrix: Option<[i32; 9]>) -> (u32, bool) {
 mod tests {
     use super::*;
 
+    #[cfg(feature = "emulated")]
     #[test]
-    fn a_matrix_is_a_turn() {
+    fn a_container_says_how_pictures_are_turned() {
+        let context = nvdec::Context::open(nvdec::DeviceChoice::Emulated).unwrap();
+        let downloader = nvdec::Downloader::new(&context);
+        let shared = Arc::new(Shared { context, downloader });
+        let decoder = nvdec_decoder_options {
+            size: 0,
+            engines: 0,
+            least_busy: 0,
+            mode: 0,
+            policy: 0,
+            start: 0,
+            held_frames: 0,
+            max_luma_samples: 0,
+        };
+        let open = |name: &str, track: Option<u32>| {
+            let path = format!("{}/../containers/tests/data/{name}", env!("CARGO_MANIFEST_DIR"));
+            let options = nvdec_video_options {
+                size: 0,
+                has_track: track.is_some().into(),
+                track: track.unwrap_or(0),
+                index: std::ptr::null(),
+                index_size: 0,
+                decoder: std::ptr::null(),
+            };
+            Opened::open(shared.clone(), Place::File(path.as_bytes()), &options, &decoder, &[])
+        };
+        let turned = open("rotated.mp4", None).unwrap();
+        assert_eq!(Some(turned.info().rotation), turned.video.track().rotation().map(u32::from));
+        assert_eq!((turned.info().rotation, turned.info().mirrored), (270, 0));
+        assert_eq!(open("plain.mp4", None).unwrap().info().rotation, 0);
+        // Sound comes first, or behind.
+        let failure = [0, 1].map(|track| open("two_tracks.mp4", Some(track)).err());
+        assert_eq!(failure.iter().flatten().count(), 1, "one of the tracks has pictures");
+        let missing = open("plain.mp4", Some(7)).unwrap_err();
+        assert_eq!(missing.result, crate::result::NVDEC_NO_VIDEO);
+    }
+
+    #[test]
+    fn a_matrix_mirrors() {
         const ONE: i32 = 1 << 16;
-        let of = |a, b, c, d| turn(Some([a, b, 0, c, d, 0, 0, 0, 1 << 30]));
-        assert_eq!(turn(None), (0, false));
-        assert_eq!(of(ONE, 0, 0, ONE), (0, false));
-        // To the right and down becomes down and to the left.
-        assert_eq!(of(0, ONE, -ONE, 0), (90, false));
-        assert_eq!(of(-ONE, 0, 0, -ONE), (180, false));
-        assert_eq!(of(0, -ONE, ONE, 0), (270, false));
-        // Mirrored, (x, y) is (-x, y); turned by 90 degrees after that, (-y, -x).
-        assert_eq!(of(-ONE, 0, 0, ONE), (0, true));
-        assert_eq!(of(0, -ONE, -ONE, 0), (90, true));
-        assert_eq!(of(ONE, ONE, 0, ONE), (0, false));
+        let of = |a, b, c, d| mirrored([a, b, 0, c, d, 0, 0, 0, 1 << 30]);
+        // (x, y) becomes (-x, y); turned by 90 degrees after that, (-y, -x); and so on.
+        assert_eq!(of(-ONE, 0, 0, ONE), Some(0));
+        assert_eq!(of(0, -ONE, -ONE, 0), Some(90));
+        assert_eq!(of(ONE, 0, 0, -ONE), Some(180));
+        assert_eq!(of(0, ONE, ONE, 0), Some(270));
+        assert_eq!(of(ONE, ONE, 0, ONE), None);
     }
 }

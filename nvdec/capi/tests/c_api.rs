@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use md5::{Digest, Md5};
+
 /// What the static library needs besides: `rustc --print native-static-libs`.
 const SYSTEM: [&str; 5] = ["-lgcc_s", "-lpthread", "-lm", "-ldl", "-lc"];
 const FLAGS: [&str; 7] = ["-std=c11", "-pedantic", "-Wall", "-Wextra", "-Werror", "-O1", "-g"];
@@ -31,7 +33,7 @@ fn compiler() -> Command {
 fn compiled(source: &str, is_static: bool) -> PathBuf {
     let name = Path::new(source).file_stem().unwrap().to_str().unwrap();
     let kind = if is_static { "static" } else { "shared" };
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}_{kind}"));
+    let program = scratch(&format!("{name}_{kind}"));
     let mut command = compiler();
     command
         .args(FLAGS)
@@ -58,32 +60,55 @@ fn video() -> PathBuf {
     clip("nvdec/containers/tests/data/plain.mp4")
 }
 
-fn run_test(name: &str, is_static: bool, last_words: &str) {
-    let program = compiled(&format!("tests/c/{name}.c"), is_static);
-    let stream = clip("tools/clips/x_size_202x150.hevc");
-    let output = succeeded(Command::new(program).arg(video()).arg(stream));
-    assert_eq!(String::from_utf8_lossy(&output.stdout), last_words);
+/// A file of the tests.
+fn scratch(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+fn stream() -> PathBuf {
+    clip("tools/clips/x_size_202x150.hevc")
+}
+
+fn use_it(is_static: bool) {
+    let program = compiled("tests/c/use.c", is_static);
+    let planes = scratch(&format!("planes_{is_static}.yuv"));
+    let output = succeeded(Command::new(program).arg(video()).arg(stream()).arg(&planes));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "used\n");
+
+    // Hashes of FFmpeg's pictures.
+    let listed = std::fs::read_to_string(clip("tools/clips/x_size_202x150.hevc.framemd5")).unwrap();
+    let lines = listed.lines().filter(|line| !line.starts_with('#'));
+    let expected: Vec<String> =
+        lines.map(|line| line.rsplit(',').next().unwrap().trim().to_owned()).collect();
+    let planes = std::fs::read(planes).unwrap();
+    let hash =
+        |picture: &[u8]| Md5::digest(picture).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let found: Vec<String> = planes.chunks(202 * 150 + 2 * 101 * 75).map(hash).collect();
+    assert!(!found.is_empty());
+    assert_eq!(found, expected);
 }
 
 #[test]
 fn it_is_used_by_the_shared_library() {
-    run_test("use", false, "used\n");
+    use_it(false);
 }
 
 #[test]
 fn it_is_used_by_the_static_library() {
-    run_test("use", true, "used\n");
+    use_it(true);
 }
 
 #[test]
 fn misuse_is_told() {
-    run_test("misuse", false, "misused\n");
+    let program = compiled("tests/c/misuse.c", false);
+    let output = succeeded(Command::new(program).arg(video()).arg(stream()));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "misused\n");
 }
 
 #[test]
 fn the_example_makes_a_contact_sheet() {
     let program = compiled("examples/thumbnails.c", true);
-    let sheet = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sheet.ppm");
+    let sheet = scratch("sheet.ppm");
     let output = succeeded(Command::new(&program).arg(video()).arg(&sheet).arg("emulated"));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let lines: Vec<&str> = said.lines().collect();
@@ -108,7 +133,7 @@ fn the_header_is_one_of_other_languages_too() {
         "#include <nvdec.h>\nint main(void) { return nvdec_abi_version() == NVDEC_ABI_VERSION ? 0 : 1; }\n";
     for (language, standard) in [("c", "c99"), ("c", "c17"), ("c++", "c++11")] {
         let extension = if language == "c" { "c" } else { "cc" };
-        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("header_{standard}.{extension}"));
+        let file = scratch(&format!("header_{standard}.{extension}"));
         std::fs::write(&file, source).unwrap();
         let mut command = compiler();
         command.args([

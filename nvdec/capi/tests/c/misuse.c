@@ -188,6 +188,41 @@ static void reading(nvdec_video *video) {
     CHECK(nvdec_batch_release(batch), NVDEC_OK);
 }
 
+/* A context that may have next to no memory says so, and works on when it is asked for less. */
+static void no_memory(const char *path, const char *stream) {
+    nvdec_context_options opening = {.size = sizeof opening, .device = "emulated", .memory_limit = 65536};
+    nvdec_context *context;
+    CHECK(nvdec_context_open(&opening, &context), NVDEC_OK);
+    nvdec_context_info info = {.size = sizeof info};
+    CHECK(nvdec_context_describe(context, &info), NVDEC_OK);
+    CHECK(info.memory_limit, 65536);
+    nvdec_video *video;
+    CHECK(nvdec_video_open(context, path, NULL, &video), NVDEC_OK);
+    const size_t numbers[] = {0, 1, 2};
+    nvdec_batch *batch;
+    CHECK(nvdec_video_read(video, NULL, numbers, 3, &batch), NVDEC_OUT_OF_MEMORY);
+    nvdec_tensor_options options = {.size = sizeof options, .spec = "size=16x16"};
+    CHECK(nvdec_video_read(video, &options, numbers, 3, &batch), NVDEC_OUT_OF_MEMORY);
+    CHECK(batch == NULL, 1);
+    CHECK(nvdec_video_describe(video, &(nvdec_video_info){.size = sizeof(nvdec_video_info)}), NVDEC_OK);
+    CHECK(nvdec_video_release(video), NVDEC_OK);
+
+    nvdec_decoder *decoder;
+    CHECK(nvdec_decoder_open(context, NVDEC_CODEC_HEVC, NULL, &decoder), NVDEC_OK);
+    size_t length;
+    unsigned char *bytes = read_file(stream, &length);
+    nvdec_packet packet = {
+        .size = sizeof packet, .data = bytes, .length = length, .framing = NVDEC_FRAMING_BYTE_STREAM};
+    nvdec_result result = nvdec_decoder_send(decoder, &packet);
+    if (result == NVDEC_OK)
+        result = nvdec_decoder_flush(decoder);
+    CHECK(result, NVDEC_OUT_OF_MEMORY);
+    CHECK_SAYS(decoder, "65536");
+    free(bytes);
+    CHECK(nvdec_decoder_release(decoder), NVDEC_OK);
+    CHECK(nvdec_context_close(context), NVDEC_OK);
+}
+
 /* A video whose source holds the thread up until the other one has tried to use the video as well. */
 struct gate {
     const unsigned char *bytes;
@@ -268,6 +303,45 @@ static void busy(nvdec_context *context, const char *path) {
     free(bytes);
 }
 
+/* Two threads that never wait for each other call one video, and a context that does not mind. */
+struct crowd {
+    nvdec_context *context;
+    nvdec_video *video;
+    unsigned done, busy;
+};
+
+static void *caller(void *user) {
+    struct crowd *crowd = user;
+    for (int round = 0; round < 300; round++) {
+        nvdec_video_info info = {.size = sizeof info};
+        nvdec_context_info of_context = {.size = sizeof of_context};
+        nvdec_result result = nvdec_video_describe(crowd->video, &info);
+        if (result == NVDEC_OK) {
+            CHECK(info.pictures, 24);
+            crowd->done++;
+        } else {
+            CHECK(result, NVDEC_BUSY);
+            CHECK_SAYS(crowd->video, "one thread at a time");
+            crowd->busy++;
+        }
+        CHECK(nvdec_context_describe(crowd->context, &of_context), NVDEC_OK);
+        CHECK(nvdec_video_picture(crowd->video, 99, NULL) != NVDEC_OK, 1);
+        CHECK(strlen(nvdec_last_error(crowd->video)) > 0, 1);
+    }
+    return NULL;
+}
+
+static void crowded(nvdec_context *context, nvdec_video *video) {
+    struct crowd crowds[2] = {{context, video, 0, 0}, {context, video, 0, 0}};
+    pthread_t threads[2];
+    for (int at = 0; at < 2; at++)
+        CHECK(pthread_create(&threads[at], NULL, caller, &crowds[at]), 0);
+    for (int at = 0; at < 2; at++)
+        CHECK(pthread_join(threads[at], NULL), 0);
+    CHECK(crowds[0].done + crowds[0].busy + crowds[1].done + crowds[1].busy, 600);
+    CHECK(crowds[0].done + crowds[1].done > 0, 1);
+}
+
 int main(int count, char **arguments) {
     CHECK(count, 3);
     CHECK(strcmp(nvdec_last_error(NULL), ""), 0);
@@ -280,9 +354,11 @@ int main(int count, char **arguments) {
     options(context);
     decoding(context, arguments[2]);
     reading(video);
+    crowded(context, video);
     CHECK(nvdec_video_release(video), NVDEC_OK);
     busy(context, arguments[1]);
     CHECK(nvdec_context_close(context), NVDEC_OK);
+    no_memory(arguments[1], arguments[2]);
     puts("misused");
     return EXIT_SUCCESS;
 }

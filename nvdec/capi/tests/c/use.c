@@ -1,4 +1,5 @@
-/* What the interface is for: streams, videos, batches. usage: use VIDEO.mp4 STREAM.hevc */
+/* What the interface is for: streams, videos, batches. usage: use VIDEO.mp4 STREAM.hevc PLANES
+ * The planes of all pictures of the stream are written to PLANES. */
 #define _POSIX_C_SOURCE 200809L
 #include "check.h"
 #include <math.h>
@@ -26,6 +27,9 @@ struct DLManagedTensorVersioned {
         uint64_t byte_offset;
     } dl_tensor;
 };
+
+/* Where planes go, if anywhere. */
+static FILE *planes_file;
 
 /* Receives all frames that are due, and looks at each. */
 static nvdec_result drain(nvdec_decoder *decoder, unsigned *count, uint64_t opaque, int is_timed) {
@@ -56,6 +60,8 @@ static nvdec_result drain(nvdec_decoder *decoder, unsigned *count, uint64_t opaq
         for (size_t at = 0; at < needed; at++)
             sum += planes[at];
         CHECK(sum > 0, 1);
+        if (planes_file)
+            CHECK(fwrite(planes, 1, needed, planes_file), needed);
         free(planes);
         CHECK(nvdec_frame_release(frame), NVDEC_OK);
         ++*count;
@@ -64,7 +70,7 @@ static nvdec_result drain(nvdec_decoder *decoder, unsigned *count, uint64_t opaq
     return result;
 }
 
-static void stream(nvdec_context *context, const char *path) {
+static void stream(nvdec_context *context, const char *path, const char *planes) {
     size_t length;
     unsigned char *bytes = read_file(path, &length);
     nvdec_decoder_options options = {.size = sizeof options, .mode = NVDEC_MODE_LOW_LATENCY, .least_busy = 1};
@@ -72,6 +78,8 @@ static void stream(nvdec_context *context, const char *path) {
     CHECK(nvdec_decoder_open(context, NVDEC_CODEC_HEVC, &options, &decoder), NVDEC_OK);
 
     /* In pieces that end anywhere. */
+    planes_file = fopen(planes, "wb");
+    CHECK(planes_file != NULL, 1);
     unsigned count = 0;
     for (size_t at = 0; at < length;) {
         size_t part = length - at < 1000 ? length - at : 1000;
@@ -91,6 +99,8 @@ static void stream(nvdec_context *context, const char *path) {
     CHECK(drain(decoder, &count, 0, 0), NVDEC_END);
     CHECK(nvdec_decoder_take_error(decoder), NVDEC_OK);
     CHECK(count > 1, 1);
+    CHECK(fclose(planes_file), 0);
+    planes_file = NULL;
 
     /* The same again, as access units with times, and with a seek in the midst. */
     CHECK(nvdec_decoder_reset(decoder), NVDEC_OK);
@@ -114,6 +124,117 @@ static void stream(nvdec_context *context, const char *path) {
     CHECK(result, NVDEC_OK);
     CHECK(drain(decoder, &again, 5, 1), NVDEC_END);
     CHECK(again, count);
+    CHECK(nvdec_decoder_release(decoder), NVDEC_OK);
+    free(bytes);
+}
+
+/* Keeps every frame to the end: the decoder takes more memory for that, and says so when it may not. */
+static void keep(nvdec_context *context, const char *path) {
+    size_t length;
+    unsigned char *bytes = read_file(path, &length);
+    nvdec_decoder_options options = {.size = sizeof options, .least_busy = 1, .held_frames = 1};
+    nvdec_decoder *decoder;
+    CHECK(nvdec_decoder_open(context, NVDEC_CODEC_HEVC, &options, &decoder), NVDEC_OK);
+    nvdec_frame *frames[64];
+    unsigned count = 0;
+    nvdec_packet packet = {
+        .size = sizeof packet, .data = bytes, .length = length, .framing = NVDEC_FRAMING_BYTE_STREAM};
+    int is_sent = 0;
+    for (;;) {
+        nvdec_result result = nvdec_decoder_receive(decoder, &frames[count]);
+        if (result == NVDEC_OK) {
+            count++;
+            CHECK(count < 64, 1);
+        } else if (result == NVDEC_END) {
+            break;
+        } else {
+            CHECK(result, NVDEC_AGAIN);
+            result = is_sent ? nvdec_decoder_flush(decoder) : nvdec_decoder_send(decoder, &packet);
+            is_sent = is_sent || result == NVDEC_OK;
+            CHECK(result == NVDEC_OK || result == NVDEC_AGAIN, 1);
+        }
+    }
+    CHECK(nvdec_decoder_release(decoder), NVDEC_OK);
+    CHECK(count > 8, 1);
+    for (unsigned at = 0; at < count; at++) {
+        nvdec_integrity integrity = {.size = sizeof integrity};
+        CHECK(nvdec_frame_integrity(frames[at], &integrity), NVDEC_OK);
+        CHECK(integrity.kind, NVDEC_INTEGRITY_EXACT);
+        CHECK(nvdec_frame_release(frames[at]), NVDEC_OK);
+    }
+    free(bytes);
+}
+
+/* Where the next unit begins, behind its start code; `length` if there is none. */
+static size_t next_unit(const unsigned char *bytes, size_t length, size_t at) {
+    for (; at + 3 <= length; at++)
+        if (bytes[at] == 0 && bytes[at + 1] == 0 && bytes[at + 2] == 1)
+            return at + 3;
+    return length;
+}
+
+/* Unit by unit with times, and without the second picture. What is then said of the others; or how the stream ends. */
+static void lose_one(nvdec_context *context, const char *path, nvdec_policy policy) {
+    size_t length;
+    unsigned char *bytes = read_file(path, &length);
+    nvdec_decoder_options options = {.size = sizeof options, .policy = policy};
+    nvdec_decoder *decoder;
+    CHECK(nvdec_decoder_open(context, NVDEC_CODEC_HEVC, &options, &decoder), NVDEC_OK);
+    unsigned slices = 0, exact = 0, others = 0;
+    nvdec_result result = NVDEC_OK;
+    for (size_t at = next_unit(bytes, length, 0), next; at < length && result != NVDEC_NOT_EXACT; at = next) {
+        next = next_unit(bytes, length, at);
+        size_t end = next == length ? length : next - 3;
+        /* A zero in front of a start code is not of the unit. */
+        while (end > at && bytes[end - 1] == 0)
+            end--;
+        int is_slice = (bytes[at] >> 1 & 0x3f) < 32;
+        slices += is_slice;
+        if (is_slice && slices == 2)
+            continue;
+        nvdec_packet packet = {.size = sizeof packet,
+                               .data = bytes + at,
+                               .length = end - at,
+                               .pts = slices,
+                               .dts = NVDEC_NO_TIME,
+                               .duration = 1,
+                               .opaque = 100 + slices,
+                               .framing = NVDEC_FRAMING_UNIT};
+        while ((result = nvdec_decoder_send(decoder, &packet)) == NVDEC_AGAIN) {
+            nvdec_frame *frame;
+            CHECK(nvdec_decoder_receive(decoder, &frame), NVDEC_OK);
+            CHECK(nvdec_frame_release(frame), NVDEC_OK);
+        }
+    }
+    if (result != NVDEC_NOT_EXACT)
+        result = nvdec_decoder_flush(decoder);
+    nvdec_frame *frame = NULL;
+    nvdec_result received;
+    while ((received = nvdec_decoder_receive(decoder, &frame)) == NVDEC_OK) {
+        nvdec_frame_info info = {.size = sizeof info};
+        nvdec_integrity integrity = {.size = sizeof integrity};
+        CHECK(nvdec_frame_describe(frame, &info), NVDEC_OK);
+        CHECK(info.opaque, 100 + info.pts);
+        CHECK(info.duration, 1);
+        CHECK(nvdec_frame_integrity(frame, &integrity), NVDEC_OK);
+        if (integrity.kind == NVDEC_INTEGRITY_EXACT)
+            exact++;
+        else
+            others++;
+        CHECK(nvdec_frame_release(frame), NVDEC_OK);
+    }
+    if (policy == NVDEC_POLICY_STOP) {
+        /* It may come to light only when the last pictures are asked for. */
+        if (result != NVDEC_NOT_EXACT)
+            result = nvdec_decoder_flush(decoder);
+        CHECK(result, NVDEC_NOT_EXACT);
+        CHECK_SAYS(decoder, "is not exact");
+        CHECK(others, 0);
+    } else {
+        CHECK(received, NVDEC_END);
+        CHECK(exact > 0, 1);
+        CHECK(others > 0, policy == NVDEC_POLICY_DELIVER);
+    }
     CHECK(nvdec_decoder_release(decoder), NVDEC_OK);
     free(bytes);
 }
@@ -222,7 +343,7 @@ static void batch(nvdec_video *video, const char *spec, unsigned element) {
 }
 
 int main(int count, char **arguments) {
-    CHECK(count, 3);
+    CHECK(count, 4);
     CHECK(nvdec_abi_version(), NVDEC_ABI_VERSION);
     CHECK(strlen(nvdec_version()) > 4, 1);
     char *json;
@@ -237,13 +358,18 @@ int main(int count, char **arguments) {
     CHECK(info.engines != 0, 1);
     CHECK(strlen(info.name) > 0 && strlen(info.driver) > 0 && strlen(info.generation) > 0, 1);
 
-    stream(context, arguments[2]);
+    stream(context, arguments[2], arguments[3]);
+    keep(context, arguments[2]);
+    lose_one(context, arguments[2], NVDEC_POLICY_DELIVER);
+    lose_one(context, arguments[2], NVDEC_POLICY_SKIP);
+    lose_one(context, arguments[2], NVDEC_POLICY_STOP);
 
     nvdec_video *video;
     CHECK(nvdec_video_open(context, arguments[1], NULL, &video), NVDEC_OK);
     describe(video);
     batch(video, NULL, 1);
     batch(video, "size=32x24,dtype=f16,layout=nhwc", 2);
+    batch(video, "orientation=90,dtype=f32,mean=0.5,std=0.25", 4);
     size_t needed;
     CHECK(nvdec_video_store_index(video, NULL, 0, &needed), NVDEC_OK);
     unsigned char *index = malloc(needed);
