@@ -371,7 +371,8 @@ typedef struct nvdec_video_options {
 } nvdec_video_options;
 
 // Where the bytes of a video are, for those that are neither in a file nor in memory. Functions are called by the threads that
-// call the video, during those calls, one at a time. They do not call the video.
+// call the video, during those calls, one at a time. They do not call the
+// video, and return: no exception and no `longjmp` leaves them.
 typedef struct nvdec_source {
     // `sizeof` of the structure.
     size_t size;

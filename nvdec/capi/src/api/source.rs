@@ -3,7 +3,8 @@
 use std::ffi::c_void;
 
 /// Where the bytes of a video are, for those that are neither in a file nor in memory. Functions are called by the threads that
-/// call the video, during those calls, one at a time. They do not call the video.
+/// call the video, during those calls, one at a time. They do not call the
+/// video, and return: no exception and no `longjmp` leaves them.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct nvdec_source {

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
 
 use super::memory::out;
 use crate::batch::Batch;
@@ -55,7 +55,8 @@ struct Head {
 #[repr(C)]
 struct Object<T> {
     head: Head,
-    state: Mutex<T>,
+    /// Written by whoever calls the object; read by those who share a context.
+    state: RwLock<T>,
 }
 
 /// The last failure in a thread.
@@ -144,17 +145,20 @@ pub(crate) unsafe fn call<H: Handle>(
         Ok(object) => object,
         Err(failure) => return note(handle.addr(), failure),
     };
-    object.settle(caught(|| match object.state.try_lock() {
-        Ok(mut state) => work(&mut state),
-        Err(TryLockError::WouldBlock) => Err(Failure::busy()),
-        Err(TryLockError::Poisoned(_)) => Err(Failure::new(
-            NVDEC_INTERNAL,
-            "the object is unusable since a fault of the library: release it",
-        )),
-    }))
+    object.settle(caught(|| work(&mut *entered(object.state.try_write())?)))
 }
 
-/// Calls a context, which any number of threads may do at a time: the lock is held to take a share of it alone.
+/// What a lock gives that is never waited for.
+fn entered<G>(lock: Result<G, TryLockError<G>>) -> Result<G> {
+    lock.map_err(|error| match error {
+        TryLockError::WouldBlock => Failure::busy(),
+        TryLockError::Poisoned(_) => {
+            Failure::new(NVDEC_INTERNAL, "the object is unusable since a fault of the library: release it")
+        }
+    })
+}
+
+/// Calls a context, which any number of threads may do at a time. None of them closes it meanwhile.
 ///
 /// # Safety
 ///
@@ -168,8 +172,10 @@ pub(crate) unsafe fn share(
         Ok(object) => object,
         Err(failure) => return note(handle.addr(), failure),
     };
-    let shared = object.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    object.settle(caught(|| work(shared)))
+    object.settle(caught(|| {
+        let shared = entered(object.state.try_read())?;
+        work(shared.clone())
+    }))
 }
 
 /// Makes an object and writes the pointer to it to `place`; NULL if that fails.
@@ -184,7 +190,7 @@ pub(crate) unsafe fn construct<H: Handle>(
     // SAFETY: the caller's promise.
     let place = unsafe { out(place, "the place for the object") }?;
     place.write(ptr::null_mut());
-    let state = Mutex::new(work()?);
+    let state = RwLock::new(work()?);
     let object = Object { head: Head { kind: H::KIND, failure: Mutex::default() }, state };
     place.write(Box::into_raw(Box::new(object)).cast());
     Ok(NVDEC_OK)
@@ -204,7 +210,7 @@ pub(crate) unsafe fn release<H: Handle>(handle: *mut H) -> nvdec_result {
         Ok(object) => object,
         Err(failure) => return note(handle.addr(), failure),
     };
-    if let Err(TryLockError::WouldBlock) = object.state.try_lock() {
+    if let Err(TryLockError::WouldBlock) = object.state.try_write() {
         return object.settle(Err(Failure::busy()));
     }
     plain(|| {

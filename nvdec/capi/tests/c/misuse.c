@@ -223,6 +223,70 @@ static void no_memory(const char *path, const char *stream) {
     CHECK(nvdec_context_close(context), NVDEC_OK);
 }
 
+/* Decodes a stream within a limit and keeps all frames until it is told that this is too much. How many there were, and how
+ * much memory is allocated at the end. */
+static nvdec_result hoard(uint64_t limit, const char *path, unsigned *count, uint64_t *allocated) {
+    nvdec_context_options opening = {.size = sizeof opening, .device = "emulated", .memory_limit = limit};
+    nvdec_context *context;
+    CHECK(nvdec_context_open(&opening, &context), NVDEC_OK);
+    nvdec_decoder_options options = {.size = sizeof options, .least_busy = 1, .held_frames = 1};
+    nvdec_decoder *decoder;
+    CHECK(nvdec_decoder_open(context, NVDEC_CODEC_HEVC, &options, &decoder), NVDEC_OK);
+    size_t length;
+    unsigned char *bytes = read_file(path, &length);
+    nvdec_packet packet = {
+        .size = sizeof packet, .data = bytes, .length = length, .framing = NVDEC_FRAMING_BYTE_STREAM};
+    nvdec_frame *frames[64];
+    unsigned held = 0;
+    int is_sent = 0;
+    nvdec_result result, said = NVDEC_OK;
+    *count = 0;
+    while ((result = nvdec_decoder_receive(decoder, &frames[held])) != NVDEC_END) {
+        if (result == NVDEC_OK) {
+            CHECK(++held < 64, 1);
+            ++*count;
+            continue;
+        }
+        result = is_sent ? nvdec_decoder_flush(decoder) : nvdec_decoder_send(decoder, &packet);
+        is_sent = is_sent || result == NVDEC_OK;
+        if (result == NVDEC_FRAMES_HELD) {
+            CHECK_SAYS(decoder, "drop frames and go on");
+            said = result;
+            while (held)
+                CHECK(nvdec_frame_release(frames[--held]), NVDEC_OK);
+        } else if (result != NVDEC_AGAIN && result != NVDEC_OK) {
+            said = result;
+            break;
+        }
+    }
+    nvdec_context_info info = {.size = sizeof info};
+    CHECK(nvdec_context_describe(context, &info), NVDEC_OK);
+    *allocated = info.allocated_memory;
+    while (held)
+        CHECK(nvdec_frame_release(frames[--held]), NVDEC_OK);
+    CHECK(nvdec_decoder_release(decoder), NVDEC_OK);
+    CHECK(nvdec_context_close(context), NVDEC_OK);
+    free(bytes);
+    return said;
+}
+
+/* Between what the stream needs and what all frames take there is a limit at which it stops, and goes on. */
+static void hoarding(const char *path) {
+    unsigned all, count;
+    uint64_t most, allocated;
+    CHECK(hoard(NVDEC_UNLIMITED, path, &all, &most), NVDEC_OK);
+    for (unsigned parts = 24; parts > 12; parts--) {
+        nvdec_result result = hoard(most * parts / 24, path, &count, &allocated);
+        if (result == NVDEC_FRAMES_HELD) {
+            CHECK(count, all);
+            CHECK(allocated <= most * parts / 24, 1);
+            return;
+        }
+        CHECK(result == NVDEC_OK || result == NVDEC_OUT_OF_MEMORY, 1);
+    }
+    CHECK(!"a limit at which frames are held", 1);
+}
+
 /* A video whose source holds the thread up until the other one has tried to use the video as well. */
 struct gate {
     const unsigned char *bytes;
@@ -230,12 +294,19 @@ struct gate {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     int is_armed, is_inside, is_open;
+    nvdec_context *context;
     nvdec_video *video;
 };
 
 static int64_t read_gate(void *user, uint8_t *buffer, size_t length) {
     struct gate *gate = user;
     pthread_mutex_lock(&gate->lock);
+    if (!gate->video) {
+        /* It is being opened: the context is used, and may be, but not closed. */
+        nvdec_context_info info = {.size = sizeof info};
+        CHECK(nvdec_context_describe(gate->context, &info), NVDEC_OK);
+        CHECK(nvdec_context_close(gate->context), NVDEC_BUSY);
+    }
     if (gate->is_armed) {
         gate->is_inside = 1;
         pthread_cond_broadcast(&gate->changed);
@@ -273,7 +344,8 @@ static void *reader(void *user) {
 static void busy(nvdec_context *context, const char *path) {
     size_t length;
     unsigned char *bytes = read_file(path, &length);
-    struct gate gate = {.bytes = bytes,
+    struct gate gate = {.context = context,
+                        .bytes = bytes,
                         .length = (int64_t)length,
                         .lock = PTHREAD_MUTEX_INITIALIZER,
                         .changed = PTHREAD_COND_INITIALIZER};
@@ -359,6 +431,7 @@ int main(int count, char **arguments) {
     busy(context, arguments[1]);
     CHECK(nvdec_context_close(context), NVDEC_OK);
     no_memory(arguments[1], arguments[2]);
+    hoarding(arguments[2]);
     puts("misused");
     return EXIT_SUCCESS;
 }
