@@ -39,10 +39,14 @@ fn open_device(options: OpenOptions) -> nvdec::Result<Arc<Context>> {
     Context::open(options)
 }
 
-/// Opens a model of a GPU with little memory, whatever the device.
+/// As without the feature, but that the emulated GPU has little memory where it is asked for.
 #[cfg(feature = "small-gpu")]
-fn open_device(_: OpenOptions) -> nvdec::Result<Arc<Context>> {
+fn open_device(options: OpenOptions) -> nvdec::Result<Arc<Context>> {
     use nvdec::hcq::kernel::emulated::{EmulatedKernel, GpuModel};
+
+    if options.device != DeviceChoice::Emulated {
+        return Context::open(options);
+    }
 
     let gpu = GpuModel { vidmem_mib: 1024, ..GpuModel::h200() };
     let kernel = nvdec::emulated::attach(EmulatedKernel::builder().gpu(gpu).sysmem(512 << 20)).build();
