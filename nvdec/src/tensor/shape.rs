@@ -80,7 +80,8 @@ pub struct TensorPicture {
 }
 
 impl TensorPicture {
-    pub(crate) fn new(frame: &Frame) -> TensorPicture {
+    /// What is known of `frame`, without its samples: it may be kept when the surface is long another's.
+    pub fn new(frame: &Frame) -> TensorPicture {
         TensorPicture { record: frame.record().clone(), times: frame.times() }
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use hcq::{CopyCommands, Placement, SyncPoint};
-use nvdec::tensor::{Converter, TensorShape, TensorSpec};
+use nvdec::tensor::{Converter, TensorPicture, TensorShape, TensorSpec};
 use nvdec::video::Selection;
 use nvdec::{Decoder, DecoderOptions, EngineKind, EngineSet, EngineType, Engines, Frame, Frames, Video};
 use pyo3::prelude::*;
@@ -17,9 +17,10 @@ use crate::memory::{Place, lock};
 use crate::source::File;
 use crate::tensor::Tensor;
 
-/// Frames that are kept to see what became of them while the engines go on, by whether there are several: each holds a surface, and
-/// whoever looks sooner has the engines run dry.
-const WATCHED: [usize; 2] = [4, 32];
+/// So many pictures are on their way behind the batch that is given, and in so many bytes, but one batch always: engines that
+/// have nothing to do until somebody asks run dry.
+const AHEAD: usize = 64;
+const AHEAD_BYTES: u64 = 512 << 20;
 /// After so many pictures it is asked whether the user wants to stop.
 const SIGNALS: usize = 16;
 
@@ -49,8 +50,6 @@ struct Inner {
     video: Video,
     options: DecoderOptions,
     on_error: OnError,
-    /// Frames that are kept.
-    watched: usize,
     is_closed: AtomicBool,
     /// What the last picture became.
     shape: Mutex<Option<TensorShape>>,
@@ -98,18 +97,17 @@ pub(crate) struct Converted {
     ready: Vec<SyncPoint>,
     /// What is wrong with each picture that came out.
     seen: BTreeMap<usize, Option<String>>,
-    watched: VecDeque<(usize, Frame)>,
+    /// Those of which it is not known yet.
+    watched: Vec<(usize, TensorPicture)>,
     /// What the decoder said besides.
     notes: Vec<String>,
 }
 
 impl Converted {
-    /// Sees what became of the oldest of more than so many frames.
-    fn see(&mut self, most: usize) -> Result<()> {
-        while self.watched.len() > most
-            && let Some((number, frame)) = self.watched.pop_front()
-        {
-            let integrity = frame.integrity()?;
+    /// Sees what became of the pictures.
+    fn see(&mut self) -> Result<()> {
+        for (number, picture) in self.watched.drain(..) {
+            let integrity = picture.integrity()?;
             self.seen.insert(number, (!integrity.is_exact()).then(|| integrity.to_string()));
         }
         Ok(())
@@ -186,7 +184,7 @@ impl Inner {
             }
             let Some(to) = places.remove(&number) else { continue };
             left -= 1;
-            let converted = self.convert_one(&mut begun, &numbers, number, frame, &to);
+            let converted = self.convert_one(&mut begun, &numbers, number, &frame, &to);
             converted.map_err(|failure| self.failed(running, failure))?;
             count += 1;
             if count.is_multiple_of(SIGNALS) {
@@ -211,10 +209,10 @@ impl Inner {
         begun: &mut Option<(Converted, Vec<SyncPoint>)>,
         numbers: &[usize],
         number: usize,
-        frame: Frame,
+        frame: &Frame,
         to: &[usize],
     ) -> Result<()> {
-        let shape = self.converter.shape_of(&frame)?;
+        let shape = self.converter.shape_of(frame)?;
         let (converted, waits) = match begun {
             Some(begun) => begun,
             None => begun.insert(self.place(numbers, shape.clone())?),
@@ -229,11 +227,11 @@ impl Inner {
         let bytes = shape.bytes();
         for &place in to {
             let target = converted.place.buffer().slice(place as u64 * bytes, bytes);
-            let point = self.converter.convert(&frame, &target, None, waits)?;
+            let point = self.converter.convert(frame, &target, None, waits)?;
             converted.add_ready(point);
         }
-        converted.watched.push_back((number, frame));
-        converted.see(self.watched)
+        converted.watched.push((number, TensorPicture::new(frame)));
+        Ok(())
     }
 
     /// What pictures become, before one is there.
@@ -258,7 +256,7 @@ impl Inner {
             numbers: numbers.to_vec(),
             ready: Vec::new(),
             seen: BTreeMap::new(),
-            watched: VecDeque::new(),
+            watched: Vec::new(),
             notes: Vec::new(),
         };
         Ok((converted, waits))
@@ -287,7 +285,7 @@ impl Inner {
 
     /// The batch, once it is known what became of its pictures. `None` if none is left of it.
     fn finish(&self, mut converted: Converted) -> Result<Option<Tensor>> {
-        converted.see(0)?;
+        converted.see()?;
         let wrong = |number: &usize| match converted.seen.get(number) {
             Some(wrong) => wrong.clone(),
             None => Some(match converted.notes.first() {
@@ -429,12 +427,7 @@ impl Decoding {
             if count == 0 {
                 return Err(Failure::new(Kind::Option, "engines: none is named"));
             }
-            let watched = WATCHED[usize::from(count > 1)];
-            // Those of a batch, and of the one behind it.
-            let options = DecoderOptions::default()
-                .with_engines(engines)
-                .with_tensors(true)
-                .with_held_frames(DecoderOptions::DEFAULT_HELD_FRAMES + 2 * watched);
+            let options = DecoderOptions::default().with_engines(engines).with_tensors(true);
             let inner = Inner {
                 home: Arc::default(),
                 converter: Converter::new(gpu.context(), &spec)?,
@@ -442,7 +435,6 @@ impl Decoding {
                 video,
                 options,
                 on_error,
-                watched,
                 is_closed: AtomicBool::new(false),
                 shape: Mutex::default(),
             };
@@ -470,8 +462,13 @@ impl Decoding {
     /// Pictures whose numbers grow, so many at a time.
     fn stream(&self, numbers: Vec<usize>, size: usize) -> PyResult<Stream> {
         Owned::get(&self.inner)?.is_open()?;
-        let state =
-            State { numbers: numbers.into(), size: size.max(1), running: None, pending: None, failed: None };
+        let state = State {
+            numbers: numbers.into(),
+            size: size.max(1),
+            running: None,
+            pending: VecDeque::new(),
+            failed: None,
+        };
         let state = Owned::new(Mutex::new(state));
         Ok(Stream { state, inner: self.inner.clone(), busy: self.busy.clone() })
     }
@@ -488,7 +485,7 @@ impl Decoding {
     }
 }
 
-/// Batches of pictures, one after the other. The next one is on its way when one is given.
+/// Batches of pictures, one after the other. Those that follow are on their way when one is given.
 #[pyclass(frozen, module = "nvdec._core")]
 #[derive(Debug)]
 pub(crate) struct Stream {
@@ -503,8 +500,8 @@ struct State {
     numbers: VecDeque<usize>,
     size: usize,
     running: Option<Running>,
-    pending: Option<Converted>,
-    /// What went wrong behind the batch that is pending.
+    pending: VecDeque<Converted>,
+    /// What went wrong behind the last batch that is pending.
     failed: Option<Failure>,
 }
 
@@ -538,38 +535,33 @@ impl State {
 
     fn next(&mut self, inner: &Inner) -> Result<Option<Tensor>> {
         inner.is_open()?;
-        if let Some(failure) = self.failed.take() {
-            self.end();
-            return Err(failure);
-        }
         loop {
-            let now = match self.pending.take() {
-                Some(now) => now,
-                None => match self.submit(inner) {
-                    Ok(Some(now)) => now,
-                    Ok(None) => return Ok(None),
-                    Err(failure) => {
-                        self.end();
-                        return Err(failure);
-                    }
-                },
-            };
-            match self.submit(inner) {
-                Ok(next) => self.pending = next,
-                Err(failure) => self.failed = Some(failure),
+            // The one that is asked for, and those behind it.
+            while self.failed.is_none() && self.pending.len() <= self.ahead() {
+                match self.submit(inner) {
+                    Ok(Some(next)) => self.pending.push_back(next),
+                    Ok(None) => break,
+                    Err(failure) => self.failed = Some(failure),
+                }
             }
+            let Some(now) = self.pending.pop_front() else {
+                self.numbers.clear();
+                self.running = None;
+                return self.failed.take().map_or(Ok(None), Err);
+            };
             match inner.finish(now) {
                 // All of it was left out.
-                Ok(None) if self.failed.is_none() => {}
-                Ok(None) => return self.next(inner),
+                Ok(None) => {}
                 finished => return finished,
             }
         }
     }
 
-    fn end(&mut self) {
-        self.numbers.clear();
-        (self.running, self.pending) = (None, None);
+    /// Batches that are on their way behind the one that is asked for.
+    fn ahead(&self) -> usize {
+        let bytes = self.pending.front().map_or(u64::MAX, |batch| batch.place.buffer().size());
+        let fit = usize::try_from(AHEAD_BYTES / bytes.max(1)).unwrap_or(usize::MAX);
+        AHEAD.div_ceil(self.size).min(fit).max(1)
     }
 }
 

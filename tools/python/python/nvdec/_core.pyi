@@ -67,7 +67,7 @@ class Decoding:
 
 @final
 class Stream:
-    """Batches of pictures, one after the other. The next one is on its way when one is given."""
+    """Batches of pictures, one after the other. Those that follow are on their way when one is given."""
 
     def __iter__(self) -> Stream: ...
     def __next__(self) -> Tensor: ...

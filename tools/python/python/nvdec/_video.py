@@ -433,8 +433,8 @@ class Video:
             yield self._made(Frame, tensor)
 
     def batches(self, n: int, drop_last: bool = False, indices: Iterable[int] | None = None) -> Iterator[Batch]:
-        """Batches of ``n`` pictures each, one after the other; the next one is on its way when one is given. It takes the memory of
-        two batches.
+        """Batches of ``n`` pictures each, one after the other. Those that follow are on their way when one is given: 64 pictures, or as
+        many as 512 MiB hold, but one batch always. That much more memory it takes.
 
         :param drop_last: leaves out a last one that has fewer
         :param indices: numbers of the pictures, without them all; quickest if they grow
