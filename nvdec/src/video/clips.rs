@@ -181,7 +181,8 @@ impl Clips {
         let Filling { tensor, clips, failures } = filling;
         let is_whole = clips.len() == self.options.batch || self.options.last;
         match tensor {
-            Some(tensor) if is_whole && !clips.is_empty() => {
+            Some(_) if !clips.is_empty() && !is_whole => Ok(None),
+            Some(tensor) if !clips.is_empty() => {
                 Ok(Some(ClipBatch { tensor: tensor.finish()?, clips, failures }))
             }
             // Without a batch to say it.

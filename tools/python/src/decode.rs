@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use hcq::{CopyCommands, Placement, SyncPoint};
 use nvdec::tensor::{Converter, TensorPicture, TensorShape, TensorSpec};
@@ -10,7 +10,7 @@ use nvdec::video::Selection;
 use nvdec::{Decoder, DecoderOptions, EngineKind, EngineSet, EngineType, Engines, Frame, Frames, Video};
 use pyo3::prelude::*;
 
-use crate::door::{Owned, away};
+use crate::door::{Owned, away, enter};
 use crate::error::{Failure, Kind, Result};
 use crate::gpu::{Gpu, Wanted};
 use crate::memory::{Place, lock};
@@ -351,7 +351,7 @@ impl Inner {
     }
 }
 
-fn engines(numbers: Option<Vec<u32>>) -> Result<Engines> {
+pub(crate) fn engines(numbers: Option<Vec<u32>>) -> Result<Engines> {
     let Some(numbers) = numbers else { return Ok(Engines::All) };
     let engine = |&number: &u32| {
         let engine = EngineType::of(EngineKind::Nvdec, number);
@@ -367,17 +367,6 @@ impl Decoding {
         // Before the lock, which another thread of the parent may have had when this process was forked off.
         let inner = Owned::get(&self.inner)?;
         Ok((inner, enter(&self.busy)?))
-    }
-}
-
-fn enter(busy: &Mutex<()>) -> Result<MutexGuard<'_, ()>> {
-    match busy.try_lock() {
-        Ok(guard) => Ok(guard),
-        Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
-        Err(TryLockError::WouldBlock) => Err(Failure::new(
-            Kind::Busy,
-            "another thread is decoding with this video; open one for each thread: they share the device",
-        )),
     }
 }
 

@@ -1,6 +1,7 @@
-//! [`away`]: work without Python's lock. [`Owned`]: what a process that was forked off leaves alone.
+//! [`away`]: work without Python's lock. [`enter`]: one thread at a time. [`Owned`]: what a process that was forked off leaves alone.
 
 use std::mem::ManuallyDrop;
+use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use pyo3::prelude::*;
 
@@ -9,6 +10,18 @@ use crate::error::{Failure, Kind, Result};
 /// Runs `work` while other threads of Python go on. Nothing else here lets go of the lock.
 pub(crate) fn away<T: Send>(py: Python<'_>, work: impl Send + FnOnce() -> Result<T>) -> PyResult<T> {
     Ok(py.detach(work)?)
+}
+
+/// The lock of what one thread uses at a time: a second one is told, and does not wait.
+pub(crate) fn enter(busy: &Mutex<()>) -> Result<MutexGuard<'_, ()>> {
+    match busy.try_lock() {
+        Ok(guard) => Ok(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => Err(Failure::new(
+            Kind::Busy,
+            "another thread is decoding with this object; make one for each thread: they share the device",
+        )),
+    }
 }
 
 /// Something that belongs to the process that made it: a connection to the driver, whose objects a child of that process would

@@ -1,6 +1,6 @@
 //! [`Failure`]: what went wrong, as an exception of `nvdec._errors`.
 
-use std::io;
+use std::{fmt, io};
 
 use nvdec::video::containers;
 use pyo3::exceptions::PyRuntimeError;
@@ -71,8 +71,25 @@ impl Failure {
         }
     }
 
+    /// Whether it concerns one file, and not the device.
+    pub(crate) fn is_of_a_file(&self) -> bool {
+        matches!(self.kind(), Kind::Open | Kind::Unsupported | Kind::Corrupt | Kind::Index)
+    }
+
     pub(crate) fn is_out_of_memory(&self) -> bool {
         self.kind() == Kind::OutOfMemory
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Told(_, text) => f.write_str(text),
+            Failure::Decoder(error) => error.fmt(f),
+            Failure::Cuda(error) => error.fmt(f),
+            Failure::Io { error, .. } => error.fmt(f),
+            Failure::Python(error) => error.fmt(f),
+        }
     }
 }
 
@@ -158,6 +175,8 @@ fn of_decoder(error: &nvdec::Error) -> Kind {
         Container(containers::Error::Damaged { .. }) => Kind::Corrupt,
         Container(_) => Kind::Open,
         nvdec::Error::Bitstream { source, .. } if source.is_unsupported => Kind::Unsupported,
+        nvdec::Error::ShortVideo { .. } | nvdec::Error::OtherShape { .. } => Kind::Unsupported,
+        nvdec::Error::Missing { .. } => Kind::Corrupt,
         nvdec::Error::NoPictures { .. } | nvdec::Error::NotExact { .. } | nvdec::Error::GivenUp { .. } => {
             Kind::Corrupt
         }

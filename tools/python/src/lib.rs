@@ -5,6 +5,7 @@
 //! | [`source`] | a file and its index: what can be known without a GPU |
 //! | [`gpu`] | one context for each device of the process, and its memory for batches |
 //! | [`decode`] | pictures by number, converted to where they are wanted |
+//! | [`clips`] | clips of many files, decoded ahead |
 //! | [`tensor`] | a batch: in GPU memory, on the host, or handed out by DLPack |
 //! | [`door`] | the one place where Python's lock is let go of |
 //!
@@ -14,6 +15,7 @@
 
 #[allow(unsafe_code)]
 mod capsule;
+mod clips;
 mod cuda;
 mod decode;
 mod door;
@@ -28,6 +30,8 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use super::clips::ClipLoader;
     #[pymodule_export]
     use super::decode::{Decoding, Stream};
     #[pymodule_export]

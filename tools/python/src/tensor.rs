@@ -25,6 +25,8 @@ pub(crate) struct Tensor {
     shape: TensorShape,
     numbers: Vec<usize>,
     errors: Vec<Option<String>>,
+    /// Pictures of a clip, if they stand in clips: one dimension more.
+    clip: Option<usize>,
     /// The same on the host, once somebody wanted it.
     host: Mutex<Option<Host>>,
 }
@@ -79,7 +81,12 @@ impl Tensor {
         errors: Vec<Option<String>>,
     ) -> Tensor {
         let gpu = Owned::new(OnGpu { place: Arc::new(place), ready });
-        Tensor { gpu, shape, numbers, errors, host: Mutex::default() }
+        Tensor { gpu, shape, numbers, errors, clip: None, host: Mutex::default() }
+    }
+
+    /// The same pictures as clips of so many each.
+    pub(crate) fn in_clips_of(self, frames: usize) -> Tensor {
+        Tensor { clip: Some(frames.max(1)), ..self }
     }
 
     fn bytes(&self) -> u64 {
@@ -118,8 +125,11 @@ impl Tensor {
     }
 
     fn dims(&self) -> Vec<usize> {
-        let [a, b, c] = self.shape.dims();
-        vec![self.numbers.len(), a, b, c]
+        let ([a, b, c], count) = (self.shape.dims(), self.numbers.len());
+        match self.clip {
+            Some(frames) => vec![count / frames, frames, a, b, c],
+            None => vec![count, a, b, c],
+        }
     }
 }
 

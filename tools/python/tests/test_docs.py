@@ -16,6 +16,7 @@ from conftest import DATA, ROOT
 @pytest.mark.parametrize("page", ["docs/python.md", "tools/python/README.md"])
 def test_the_blocks_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(DATA / "plain.mp4", tmp_path / "clip.mp4")
+    shutil.copy(DATA / "matroska.mkv", tmp_path / "other.mkv")
     monkeypatch.chdir(tmp_path)
     text = (ROOT / page).read_text()
     blocks = re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)

@@ -7,6 +7,7 @@
 """
 
 from ._batch import Batch, Frame
+from ._clips import ClipBatch, Clips
 from ._core import __version__
 from ._errors import (
     BusyError,
@@ -31,6 +32,8 @@ from ._video import Index, Video, VideoInfo, index, open, probe
 __all__ = [
     "Batch",
     "BusyError",
+    "ClipBatch",
+    "Clips",
     "ClosedError",
     "CorruptError",
     "DeviceError",

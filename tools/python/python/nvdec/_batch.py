@@ -36,16 +36,19 @@ class _Pictures:
         device: str,
         base: tuple[int, int] | None,
     ) -> None:
-        self._tensor = tensor
-        self._dtype = dtype
-        self._layout = layout
-        self._device = device
-        self._ordinal = int(device[5:] or 0) if device.startswith("cuda:") else None
+        self._take(tensor, dtype, layout, device)
         pictures = file.pictures(tensor.numbers)
         self._pts = tuple(picture[0] for picture in pictures)
         self._durations = tuple(picture[1] for picture in pictures)
         self._keys = tuple(picture[2] for picture in pictures)
         self._base = None if base is None else Fraction(*base)
+
+    def _take(self, tensor: _core.Tensor, dtype: str, layout: str, device: str) -> None:
+        self._tensor = tensor
+        self._dtype = dtype
+        self._layout = layout
+        self._device = device
+        self._ordinal = int(device[5:] or 0) if device.startswith("cuda:") else None
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from os import PathLike
 from typing import Any, final
 
-__all__ = ["Decoding", "File", "Stream", "Tensor", "__version__", "probe"]
+__all__ = ["ClipLoader", "Decoding", "File", "Stream", "Tensor", "__version__", "probe"]
 
 __version__: str
 
@@ -71,6 +71,37 @@ class Stream:
 
     def __iter__(self) -> Stream: ...
     def __next__(self) -> Tensor: ...
+
+@final
+class ClipLoader:
+    """Clips of many files."""
+
+    def __new__(
+        cls,
+        paths: list[str],
+        device: str,
+        spec: str,
+        orientation: str | None,
+        engine_numbers: list[int] | None,
+        memory: int | None,
+        sampling: tuple[int, int, int, str, bool, int, int, int, int],
+        batch: int,
+        prefetch: int,
+        position: int,
+        drop_last: bool,
+    ) -> ClipLoader: ...
+    def __len__(self) -> int: ...
+    @property
+    def device(self) -> str:
+        """``nv:N``, or ``emulated``."""
+
+    def position(self) -> int:
+        """Clips that were handed out."""
+
+    def next(
+        self,
+    ) -> tuple[Tensor, list[tuple[int, int, list[int], list[float] | None]], list[tuple[int, str]]] | None:
+        """A batch, its clips, and files that failed."""
 
 @final
 class Tensor:

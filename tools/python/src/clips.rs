@@ -1,0 +1,282 @@
+//! [`ClipLoader`]: clips of many files as batches, decoded ahead of the caller by one thread on all engines.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use hcq::SyncPoint;
+use nvdec::tensor::{Converter, TensorPicture, TensorShape, TensorSpec};
+use nvdec::video::{Clip, PastEnd, Sampling};
+use nvdec::{Decoder, DecoderOptions, Engines, Video};
+use pyo3::prelude::*;
+
+use crate::decode::engines;
+use crate::door::{Owned, away, enter};
+use crate::error::{Failure, Kind, Result};
+use crate::gpu::{Gpu, Wanted};
+use crate::memory::{Place, lock};
+use crate::tensor::Tensor;
+
+/// Which file, which of its clips, the numbers of its pictures, and when they are shown, in seconds.
+type Taken = (usize, usize, Vec<usize>, Option<Vec<f64>>);
+
+/// Clips of many files.
+#[pyclass(frozen, module = "nvdec._core")]
+#[derive(Debug)]
+pub(crate) struct ClipLoader {
+    state: Owned<Mutex<State>>,
+    busy: Mutex<()>,
+    /// Clips of the epoch and rank.
+    count: usize,
+}
+
+#[derive(Debug)]
+struct State {
+    // Batches before what they are of.
+    ahead: VecDeque<Begun>,
+    paths: Vec<PathBuf>,
+    sampling: Sampling,
+    options: DecoderOptions,
+    clips: Vec<Clip>,
+    /// Clips that were begun, and that were handed out.
+    begun: usize,
+    position: usize,
+    batch: usize,
+    prefetch: usize,
+    drop_last: bool,
+    /// The text of a spec, but for the orientation, and that if it is the same for all files.
+    spec: (String, Option<String>),
+    /// By orientation.
+    converters: BTreeMap<String, Arc<Converter>>,
+    gpu: Arc<Gpu>,
+}
+
+/// A batch that is being converted.
+#[derive(Debug)]
+struct Begun {
+    place: Place,
+    shape: TensorShape,
+    ready: Vec<SyncPoint>,
+    pictures: Vec<TensorPicture>,
+    taken: Vec<Taken>,
+    failures: Vec<(usize, String)>,
+    /// Clips that were handed out once this is.
+    position: usize,
+}
+
+impl State {
+    fn converter(&mut self, video: &Video) -> Result<Arc<Converter>> {
+        let (spec, fixed) = &self.spec;
+        let rotation = || match video.track().rotation() {
+            Some(rotation) => Ok(if rotation == 0 { "auto".to_owned() } else { rotation.to_string() }),
+            None => Err(Failure::new(
+                Kind::Unsupported,
+                "the container has pictures mirrored; name an orientation, or \"none\"",
+            )),
+        };
+        let orientation = fixed.clone().map_or_else(rotation, Ok)?;
+        if let Some(known) = self.converters.get(&orientation) {
+            return Ok(known.clone());
+        }
+        let spec: TensorSpec = format!("{spec},orientation={orientation}").parse()?;
+        let made = Arc::new(Converter::new(self.gpu.context(), &spec)?);
+        self.converters.insert(orientation, made.clone());
+        Ok(made)
+    }
+
+    /// Begins the next batch. `None` if no clips are left for one.
+    fn submit(&mut self) -> Result<Option<Begun>> {
+        let mut filled: Option<(Begun, Vec<SyncPoint>)> = None;
+        let mut failures = Vec::new();
+        while let Some(&clip) = self.clips.get(self.begun)
+            && filled.as_ref().is_none_or(|(begun, _)| begun.taken.len() < self.batch)
+        {
+            match self.take(clip, &mut filled) {
+                Ok(()) => {}
+                // What concerns all of them.
+                Err(failure) if !failure.is_of_a_file() => return Err(failure),
+                Err(failure) => failures.push((clip.video, failure.to_string())),
+            }
+            self.begun += 1;
+        }
+        match filled {
+            Some((begun, _)) if !begun.taken.is_empty() => {
+                let is_wanted = begun.taken.len() == self.batch || !self.drop_last;
+                Ok(is_wanted.then(|| Begun { failures, position: self.begun, ..begun }))
+            }
+            // Without a batch to say it.
+            _ => failures.into_iter().next().map_or(Ok(None), |(video, text)| {
+                Err(Failure::new(Kind::Corrupt, format!("{}: {text}", self.paths[video].display())))
+            }),
+        }
+    }
+
+    /// Decodes a clip to the next places of a batch.
+    fn take(&mut self, clip: Clip, filled: &mut Option<(Begun, Vec<SyncPoint>)>) -> Result<()> {
+        let path = &self.paths[clip.video];
+        let failed = |error| Failure::Io { path: Some(path.display().to_string()), error };
+        // The one error that Python has a name for.
+        std::fs::metadata(path).map_err(failed)?;
+        let video = Video::open(path)?;
+        let numbers = self.sampling.numbers(clip, video.len())?;
+        let converter = self.converter(&video)?;
+        let window = video.index().window();
+        let shape = TensorShape::for_picture(converter.spec(), window.width, window.height)?;
+        let other = |made: &TensorShape, wanted: &TensorShape| {
+            let text = format!("its pictures become {made}, those before them {wanted}; give a size");
+            Failure::new(Kind::Unsupported, text)
+        };
+        let (begun, waits) = match filled {
+            Some((begun, _)) if begun.shape != shape => return Err(other(&shape, &begun.shape)),
+            Some(filled) => filled,
+            None => {
+                let pictures = (self.batch * self.sampling.frames) as u64;
+                let bytes = shape.bytes().checked_mul(pictures).ok_or_else(|| {
+                    Failure::new(Kind::OutOfMemory, "the batch is larger than an address space")
+                })?;
+                let (place, waits) = Place::new(&self.gpu, bytes)?;
+                filled.insert((
+                    Begun {
+                        place,
+                        shape,
+                        ready: Vec::new(),
+                        pictures: Vec::new(),
+                        taken: Vec::new(),
+                        failures: Vec::new(),
+                        position: 0,
+                    },
+                    waits,
+                ))
+            }
+        };
+        let bytes = begun.shape.bytes() * self.sampling.frames as u64;
+        let target = begun.place.buffer().slice(begun.taken.len() as u64 * bytes, bytes);
+        let mut decoder = Decoder::new(self.gpu.context(), video.codec(), self.options)?;
+        let converted = video.convert(&mut decoder, &converter, &numbers, &target, waits)?;
+        if let Some(made) = converted.shape.filter(|made| *made != begun.shape) {
+            // What comes to the place next is written behind it.
+            waits.extend(converted.ready);
+            return Err(other(&made, &begun.shape));
+        }
+        for point in converted.ready {
+            begun.place.use_until(&point);
+            begun.ready.push(point);
+        }
+        begun.pictures.extend(converted.pictures);
+        let index = video.index();
+        let seconds = numbers.iter().map(|&number| index.seconds(number)).collect();
+        begun.taken.push((clip.video, clip.number, numbers, seconds));
+        Ok(())
+    }
+
+    fn next(&mut self) -> Result<Option<Given>> {
+        while self.ahead.len() <= self.prefetch {
+            match self.submit() {
+                Ok(Some(begun)) => self.ahead.push_back(begun),
+                Ok(None) => break,
+                // What is there comes first.
+                Err(_) if !self.ahead.is_empty() && self.begun < self.clips.len() => break,
+                Err(failure) => return Err(failure),
+            }
+        }
+        let Some(begun) = self.ahead.pop_front() else { return Ok(None) };
+        let Begun { place, shape, ready, pictures, taken, failures, position } = begun;
+        let errors = pictures.iter().map(|picture| {
+            let integrity = picture.integrity()?;
+            Ok((!integrity.is_exact()).then(|| integrity.to_string()))
+        });
+        let errors = errors.collect::<Result<Vec<_>>>()?;
+        self.position = position;
+        let numbers = taken.iter().flat_map(|(_, _, numbers, _)| numbers).copied().collect();
+        let tensor = Tensor::new(place, shape, ready, numbers, errors).in_clips_of(self.sampling.frames);
+        Ok(Some((tensor, taken, failures)))
+    }
+}
+
+/// A batch, its clips, and files that failed.
+type Given = (Tensor, Vec<Taken>, Vec<(usize, String)>);
+
+#[pymethods]
+impl ClipLoader {
+    #[new]
+    #[pyo3(signature = (paths, device, spec, orientation, engine_numbers, memory, sampling, batch, prefetch, position, drop_last))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        py: Python<'_>,
+        paths: Vec<PathBuf>,
+        device: &str,
+        spec: String,
+        orientation: Option<String>,
+        engine_numbers: Option<Vec<u32>>,
+        memory: Option<u64>,
+        sampling: (usize, usize, usize, &str, bool, u64, u64, usize, usize),
+        batch: usize,
+        prefetch: usize,
+        position: usize,
+        drop_last: bool,
+    ) -> PyResult<ClipLoader> {
+        away(py, || {
+            let (frames, stride, per_video, policy, shuffle, seed, epoch, rank, world) = sampling;
+            let past_end = match policy {
+                "repeat_last" => PastEnd::RepeatLast,
+                "wrap" => PastEnd::Wrap,
+                "error" => PastEnd::Error,
+                other => {
+                    let text = format!("policy: {other:?} is none of repeat_last, wrap and error");
+                    return Err(Failure::new(Kind::Option, text));
+                }
+            };
+            let sampling =
+                Sampling { frames, stride, per_video, past_end, shuffle, seed, epoch, rank, world };
+            let gpu = Gpu::open(Wanted::parse(device)?)?;
+            if let Some(memory) = memory {
+                gpu.context().set_memory_limit(Some(memory));
+            }
+            let engines: Engines = engines(engine_numbers)?;
+            let options = DecoderOptions::default().with_engines(engines).with_tensors(true);
+            let clips = sampling.clips(paths.len());
+            let count = clips.len();
+            let position = position.min(count);
+            let state = State {
+                ahead: VecDeque::new(),
+                paths,
+                sampling,
+                options,
+                clips,
+                begun: position,
+                position,
+                batch: batch.max(1),
+                prefetch,
+                drop_last,
+                spec: (spec, orientation),
+                converters: BTreeMap::new(),
+                gpu,
+            };
+            Ok(ClipLoader { state: Owned::new(Mutex::new(state)), busy: Mutex::default(), count })
+        })
+    }
+
+    /// Clips of the epoch and rank.
+    fn __len__(&self) -> usize {
+        self.count
+    }
+
+    /// `nv:N`, or `emulated`.
+    #[getter]
+    fn device(&self) -> PyResult<String> {
+        let _guard = enter(&self.busy)?;
+        Ok(lock(self.state.get()?).gpu.name())
+    }
+
+    /// Clips that were handed out.
+    fn position(&self) -> PyResult<usize> {
+        let _guard = enter(&self.busy)?;
+        Ok(lock(self.state.get()?).position)
+    }
+
+    fn next(&self, py: Python<'_>) -> PyResult<Option<Given>> {
+        let state = self.state.get()?;
+        let _guard = enter(&self.busy)?;
+        away(py, || lock(state).next())
+    }
+}

@@ -1,0 +1,107 @@
+"""Clips of many files: what they hold, in which order they come, and files that fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import DATA
+
+import nvdec
+
+FILES = [DATA / name for name in ("plain.mp4", "vfr.mp4", "matroska.mkv", "transport.ts")]
+OPTIONS: dict[str, Any] = {"device": "emulated", "size": (24, 32)}
+
+
+def test_clips_are_the_pictures_of_their_files() -> None:
+    dataset = nvdec.Clips(FILES, frames=3, stride=4, clips=2, seed=5)
+    assert len(dataset) == 8
+    seen = []
+    for batch in dataset.loader(batch=3, **OPTIONS):
+        assert batch.shape == (len(batch), 3, 3, 24, 32) and batch.failures == ()
+        for clip, (path, numbers) in zip(batch.numpy(), zip(batch.source, batch.index)):
+            with nvdec.open(path, **OPTIONS) as video:
+                np.testing.assert_array_equal(clip, video[list(numbers)].numpy())
+                seconds = video[list(numbers)].pts_seconds
+            assert batch.pts_seconds[len(seen) % 3] == seconds or len(batch) < 3
+            seen.append((path, numbers))
+        assert batch.errors == ((None,) * 3,) * len(batch)
+    assert len(seen) == 8 and dataset.epoch == 1
+    assert sorted({Path(path).name for path, _ in seen}) == sorted(path.name for path in FILES)
+
+
+def order(dataset: nvdec.Clips, **options: Any) -> list[tuple[str, tuple[int, ...]]]:
+    return [clip for batch in dataset.loader(**{**OPTIONS, **options}) for clip in zip(batch.source, batch.index)]
+
+
+def test_an_epoch_is_taken_up_where_it_was_left() -> None:
+    def dataset(**options: int) -> nvdec.Clips:
+        return nvdec.Clips(FILES, frames=2, clips=3, seed=1, **options)
+
+    whole = order(dataset(), batch=2)
+    assert whole == order(dataset(), batch=5) and whole != order(dataset(epoch=1), batch=2)
+    left = dataset()
+    loader = left.loader(batch=2, **OPTIONS)
+    begun = [clip for batch in (next(loader), next(loader)) for clip in zip(batch.source, batch.index)]
+    state = left.state_dict()
+    assert state == {"epoch": 0, "seed": 1, "position": 4}
+    again = nvdec.Clips(FILES, frames=2, clips=3)
+    again.load_state_dict(state)
+    assert begun + order(again, batch=2) == whole
+    ranks = [order(dataset(rank=rank, world=3)) for rank in range(3)]
+    assert sorted(sum(ranks, [])) == sorted(whole) and [len(rank) for rank in ranks] == [4, 4, 4]
+
+
+def test_a_file_that_fails_is_named(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(FILES[0].read_bytes()[:300])
+    paths = [FILES[0], broken, tmp_path / "missing.mp4", DATA / "h264.mp4", FILES[2]]
+    (batch,) = nvdec.Clips(paths, frames=2, shuffle=False).loader(batch=4, **OPTIONS)
+    assert batch.source == (str(FILES[0]), str(FILES[2]))
+    assert [path for path, _ in batch.failures] == [str(path) for path in paths[1:4]]
+    assert "H264" in batch.failures[2][1]
+    assert list(nvdec.Clips(paths, frames=2, shuffle=False).loader(batch=4, drop_last=True, **OPTIONS)) == []
+
+
+def test_short_videos() -> None:
+    def numbers(policy: str) -> tuple[int, ...]:
+        return order(nvdec.Clips(FILES[:1], frames=4, stride=10, policy=policy, shuffle=False))[0][1]
+
+    assert numbers("repeat_last") == (0, 10, 20, 20) and numbers("wrap") == (0, 10, 20, 0)
+    with pytest.raises(nvdec.CorruptError, match="24"):
+        numbers("error")
+
+
+def test_files_of_different_sizes_need_a_size() -> None:
+    paths = [FILES[0], Path(__file__).parents[3] / "tools" / "clips" / "x_wpp.hevc"]
+    (batch,) = nvdec.Clips(paths, frames=1, shuffle=False).loader(batch=2, device="emulated")
+    assert len(batch) == 1 and "give a size" in batch.failures[0][1]
+    (batch,) = nvdec.Clips(paths, frames=1, shuffle=False).loader(batch=2, dtype="float32", layout="NHWC", **OPTIONS)
+    assert batch.shape == (2, 1, 24, 32, 3) and batch.dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"frames": 0}, {"stride": 0}, {"clips": 0}, {"world": 0}, {"rank": 1}, {"rank": -1}, {"policy": "loop"}]
+)
+def test_arguments_are_checked(wrong: dict[str, Any]) -> None:
+    with pytest.raises(nvdec.OptionError, match=next(iter(wrong))):
+        nvdec.Clips(FILES, **wrong)
+
+
+def test_arguments_of_the_loader_are_checked() -> None:
+    dataset = nvdec.Clips(FILES)
+    with pytest.raises(TypeError, match="sizes"):
+        dataset.loader(sizes=(1, 1))
+    with pytest.raises(nvdec.OptionError):
+        dataset.loader(batch=0)
+    with pytest.raises(nvdec.OptionError):
+        dataset.loader(device="emulated", dtype="int4")
+
+
+def test_dlpack() -> None:
+    batch = next(iter(nvdec.Clips(FILES, frames=2).loader(batch=2, **OPTIONS)))
+    array = np.from_dlpack(batch)
+    assert array.shape == batch.shape
+    np.testing.assert_array_equal(array, batch.numpy())
