@@ -9,7 +9,7 @@ use std::io::{Read, Seek};
 use nvdec::Video;
 use nvdec::video::containers::{self, Codec, Container, Format, Track, TrackKind};
 
-use crate::decode::StreamInfo;
+use crate::decode::info::StreamInfo;
 use crate::exit::{Exit, Failure, of_decoder};
 
 /// Files up to this size are read as a whole, which takes less time than to look for their parts.

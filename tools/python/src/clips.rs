@@ -11,10 +11,10 @@ use nvdec::{Decoder, DecoderOptions, Engines, Video};
 use pyo3::prelude::*;
 
 use crate::decode::engines;
-use crate::door::{Owned, away, enter};
+use crate::door::{Owned, away, enter, lock};
 use crate::error::{Failure, Kind, Result};
 use crate::gpu::{Gpu, Wanted};
-use crate::memory::{Place, lock};
+use crate::memory::Place;
 use crate::tensor::Tensor;
 
 /// Which file, which of its clips, the numbers of its pictures, and when they are shown, in seconds.

@@ -2,13 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
-use hcq::{CopyQueue, Placement, SharedWord, SyncPoint};
+use hcq::{CopyQueue, Device, Placement, SharedWord, SyncPoint};
 use nvdec_cuda::{Event, Imported, PrimaryContext, Promised, Stream};
 
 use crate::capsule;
+use crate::door::lock;
 use crate::error::{Failure, Kind, Result};
-use crate::gpu::Gpu;
-use crate::memory::lock;
 
 /// The primary context, and a word by which its streams wait for our queues.
 #[derive(Debug)]
@@ -30,8 +29,7 @@ struct Signals {
 const FAR: u32 = 1 << 30;
 
 impl Signals {
-    fn new(gpu: &Gpu, context: &PrimaryContext) -> Result<Signals> {
-        let device = gpu.context().device();
+    fn new(device: &Device, context: &PrimaryContext) -> Result<Signals> {
         // Nobody who has a tensor has this memory.
         let words = device.allocate(4096, Placement::Sysmem)?;
         let word = SharedWord::new(&words, 0)?;
@@ -58,21 +56,21 @@ impl Signals {
 
 impl Cuda {
     /// `ordinal` is the number that the device was asked for by.
-    pub(crate) fn new(gpu: &Gpu, ordinal: Option<i32>) -> Result<Cuda> {
+    pub(crate) fn new(device: &Device, ordinal: Option<i32>) -> Result<Cuda> {
         let cuda = nvdec_cuda::Cuda::load()?;
-        let found = cuda.device_of(gpu.context().device())?;
+        let found = cuda.device_of(device)?;
         if let Some(ordinal) = ordinal.filter(|&ordinal| ordinal != found.ordinal) {
             let text = format!(
                 "cuda:{ordinal} was taken for the GPU at {}, which CUDA calls cuda:{}; open that, or nv:{}, or set \
                  CUDA_DEVICE_ORDER=PCI_BUS_ID",
                 found.pci_address,
                 found.ordinal,
-                gpu.context().device().info().index
+                device.info().index
             );
             return Err(Failure::new(Kind::Device, text));
         }
         let context = cuda.context(found.ordinal)?;
-        let signals = Mutex::new(Signals::new(gpu, &context)?);
+        let signals = Mutex::new(Signals::new(device, &context)?);
         Ok(Cuda { context, signals })
     }
 
@@ -81,7 +79,7 @@ impl Cuda {
     }
 
     /// Has the stream of that handle wait on the GPU until all of `ready` are reached.
-    pub(crate) fn wait_on(&self, gpu: &Gpu, stream: u64, ready: &[SyncPoint]) -> Result<()> {
+    pub(crate) fn wait_on(&self, device: &Device, stream: u64, ready: &[SyncPoint]) -> Result<()> {
         let waits: Vec<SyncPoint> = ready.iter().filter(|point| !point.is_reached()).cloned().collect();
         if waits.is_empty() {
             return Ok(());
@@ -91,7 +89,7 @@ impl Cuda {
         if signals.queue.queue().fault().is_some() {
             // Streams that wait for signals of the dead queue go on: its points count as reached as well.
             let _ = signals.word.store(signals.last.wrapping_add(FAR));
-            *signals = Signals::new(gpu, &self.context)?;
+            *signals = Signals::new(device, &self.context)?;
         }
         signals.wait(&stream, &waits)
     }

@@ -10,10 +10,10 @@ use nvdec::video::Selection;
 use nvdec::{Decoder, DecoderOptions, EngineKind, EngineSet, EngineType, Engines, Frame, Frames, Video};
 use pyo3::prelude::*;
 
-use crate::door::{Owned, away, enter};
+use crate::door::{Owned, away, enter, lock};
 use crate::error::{Failure, Kind, Result};
 use crate::gpu::{Gpu, Wanted};
-use crate::memory::{Place, lock};
+use crate::memory::Place;
 use crate::source::File;
 use crate::tensor::Tensor;
 

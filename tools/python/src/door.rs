@@ -1,7 +1,7 @@
 //! [`away`]: work without Python's lock. [`enter`]: one thread at a time. [`Owned`]: what a process that was forked off leaves alone.
 
 use std::mem::ManuallyDrop;
-use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use pyo3::prelude::*;
 
@@ -10,6 +10,11 @@ use crate::error::{Failure, Kind, Result};
 /// Runs `work` while other threads of Python go on. Nothing else here lets go of the lock.
 pub(crate) fn away<T: Send>(py: Python<'_>, work: impl Send + FnOnce() -> Result<T>) -> PyResult<T> {
     Ok(py.detach(work)?)
+}
+
+/// What a mutex holds, whatever became of who held it last.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The lock of what one thread uses at a time: a second one is told, and does not wait.

@@ -8,9 +8,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::cuda::Cuda;
-use crate::door::away;
+use crate::door::{away, lock};
 use crate::error::{Failure, Kind, Result};
-use crate::memory::{Idle, lock};
+use crate::idle::Idle;
 
 /// A device of this process.
 #[derive(Debug)]
@@ -153,7 +153,7 @@ impl Gpu {
         if let Some(cuda) = self.cuda.get() {
             return Ok(cuda);
         }
-        let cuda = Cuda::new(self, self.ordinal.get().copied())?;
+        let cuda = Cuda::new(self.context().device(), self.ordinal.get().copied())?;
         Ok(self.cuda.get_or_init(|| cuda))
     }
 }

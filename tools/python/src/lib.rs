@@ -21,6 +21,7 @@ mod decode;
 mod door;
 mod error;
 mod gpu;
+mod idle;
 mod memory;
 mod reader;
 mod source;

@@ -1,82 +1,18 @@
 //! [`Place`]: GPU memory of one batch, which goes back to its [`Gpu`] and is used again when all who read it are done.
 
 use std::mem::ManuallyDrop;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use hcq::{DeviceBuffer, Placement, SyncPoint};
-use nvdec_cuda::{Event, Imported};
+use nvdec_cuda::Imported;
 
+use crate::door::lock;
 use crate::error::{Failure, Result};
 use crate::gpu::Gpu;
+use crate::idle::Slab;
 
 /// Memory is a multiple of this, so that CUDA maps it as it maps its own.
 const UNIT: u64 = 2 << 20;
-/// So much is kept for batches to come.
-const KEPT: u64 = 1 << 30;
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// An allocation.
-#[derive(Debug)]
-pub(crate) struct Slab {
-    memory: DeviceBuffer,
-    /// Our own queues write or read it until all of these are reached.
-    points: Vec<SyncPoint>,
-    /// CUDA's mapping of it, made once.
-    imported: Option<Arc<Imported>>,
-    /// Behind what streams of CUDA had to do when the last tensor in it was let go of.
-    readers: Vec<Event>,
-}
-
-impl Slab {
-    /// Whether no stream of CUDA reads it any more.
-    fn is_read(&self) -> bool {
-        // An event that says nothing for an error is never taken for one that was reached.
-        self.readers.iter().all(|event| event.is_reached().unwrap_or(false))
-    }
-}
-
-/// Memory that nobody has a batch in. The one out of use the longest is the first.
-#[derive(Debug, Default)]
-pub(crate) struct Idle(Mutex<Vec<Slab>>);
-
-impl Idle {
-    /// Memory of that size.
-    fn take(&self, bytes: u64) -> Option<Slab> {
-        let mut idle = lock(&self.0);
-        let at = idle.iter().position(|slab| slab.memory.size() == bytes && slab.is_read())?;
-        Some(idle.remove(at))
-    }
-
-    /// What is more than should be kept. To be dropped without a lock: CUDA may have to be waited for.
-    fn surplus(&self) -> Vec<Slab> {
-        let mut idle = lock(&self.0);
-        let mut all: u64 = idle.iter().map(|slab| slab.memory.size()).sum();
-        let mut surplus = Vec::new();
-        while all > KEPT
-            && let Some(at) = idle.iter().position(Slab::is_read)
-        {
-            all -= idle[at].memory.size();
-            surplus.push(idle.remove(at));
-        }
-        surplus
-    }
-
-    /// Gives all of it back, waiting for those who read it; whether there was any.
-    pub(crate) fn clear(&self) -> bool {
-        let all = std::mem::take(&mut *lock(&self.0));
-        let any = !all.is_empty();
-        for slab in all {
-            for event in &slab.readers {
-                // CUDA says it again to the program.
-                let _ = event.wait();
-            }
-        }
-        any
-    }
-}
 
 /// The memory of a batch.
 #[derive(Debug)]
@@ -190,6 +126,6 @@ impl Drop for Place {
                 }
             }
         }
-        lock(&self.gpu.idle().0).push(slab);
+        self.gpu.idle().keep(slab);
     }
 }

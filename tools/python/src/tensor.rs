@@ -10,9 +10,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyCapsule, PyMemoryView};
 
 use crate::capsule;
-use crate::door::{Owned, away};
+use crate::door::{Owned, away, lock};
 use crate::error::{Failure, Kind, Result};
-use crate::memory::{Place, lock};
+use crate::memory::Place;
 
 /// How long an engine may stand still before a batch.
 const PATIENCE: Patience = Patience::WithoutProgress(Duration::from_secs(60));
@@ -204,7 +204,7 @@ impl Tensor {
             if let Some(stream) = stream {
                 // Before it is told to wait: whatever happens then, the memory is not used again before it is through.
                 place.use_on(stream);
-                cuda.wait_on(place.gpu(), stream, &gpu.ready)?;
+                cuda.wait_on(place.gpu().context().device(), stream, &gpu.ready)?;
             }
             Ok(dlpack::Tensor::of(&imported, place.buffer(), layout, Box::new(place.clone()))?)
         })?;

@@ -8,7 +8,7 @@ use hevc::{NalUnitType, Vps};
 use nvdec::video::Selection;
 use nvdec::{Frame, Packet, Source};
 
-use super::StreamInfo;
+use super::info::StreamInfo;
 use crate::exit::Failure;
 use crate::film::Film;
 use crate::input::Feed;

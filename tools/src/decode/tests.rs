@@ -137,15 +137,6 @@ fn a_consumer_that_fails_ends_it() {
 }
 
 #[test]
-fn frame_rates_are_reduced() {
-    assert_eq!(reduce(60_000, 1001), Some((60_000, 1001)));
-    assert_eq!(reduce(50, 2), Some((25, 1)));
-    assert_eq!(reduce(0, 1), None);
-    assert_eq!(reduce(1, 0), None);
-    assert_eq!(StreamInfo::default().frame_rate_or_default(), (25, 1));
-}
-
-#[test]
 fn sei_errors_cost_no_picture() {
     use bitstream::SyntaxError;
     use hevc::error::{Place, Structure};
