@@ -266,6 +266,10 @@ fn an_ignored_signal_stays_ignored() {
 
 #[test]
 fn what_shrink_started_ends_with_it() {
+    // As for what a shell runs in the background: there would be no end to wait for.
+    if is_ignored(Signal::SIGINT) {
+        return;
+    }
     let folder = Folder::new("shrink");
     let [capture, small, pid] = ["a.nvcap", "small.nvcap", "pid"].map(|name| folder.file(name));
     let input = clip("x_size_202x150.hevc").display().to_string();
