@@ -150,12 +150,20 @@ impl Decoder {
     /// except for [`WouldBlock`](io::ErrorKind::WouldBlock), with which a source says that it has nothing for now.
     /// What is wrong with single pictures is said by [`take_error`](Self::take_error), of this decoder or of the iterator.
     pub fn frames<S: Source>(&mut self, source: S) -> Frames<&mut Decoder, S> {
+        self.begin(&source);
         Frames { decoder: self, source, state: State::Reading, ahead: 0 }
     }
 
     /// As [`frames`](Self::frames), with the decoder in the iterator.
-    pub fn into_frames<S: Source>(self, source: S) -> Frames<Decoder, S> {
+    pub fn into_frames<S: Source>(mut self, source: S) -> Frames<Decoder, S> {
+        self.begin(&source);
         Frames { decoder: self, source, state: State::Reading, ahead: 0 }
+    }
+
+    fn begin(&mut self, source: &impl Source) {
+        if source.begins_anew() {
+            self.reset();
+        }
     }
 
     /// Sends a packet and gives `take` the frames that are due then: the push form of [`frames`](Self::frames), which says when more
@@ -413,6 +421,7 @@ impl<D: BorrowMut<Decoder>, S: Source> Frames<D, S> {
 
     /// Goes on with another source, behind the end of the one before.
     pub fn go_on_with(&mut self, source: S) {
+        self.decoder.borrow_mut().begin(&source);
         self.source = source;
         self.state = State::Reading;
     }

@@ -157,6 +157,12 @@ pub trait Source {
     /// Goes on to the next packet: this one was taken.
     fn advance(&mut self);
 
+    /// Whether nothing of it goes on with what the decoder was sent before. What of that has not come out is forgotten then
+    /// ([`Decoder::reset`](crate::Decoder::reset)), so that nobody takes it for a frame of this source.
+    fn begins_anew(&self) -> bool {
+        false
+    }
+
     /// Whether the caller is to have a frame, or it was only decoded for others.
     fn wants(&self, frame: &Frame) -> bool {
         let _ = frame;
@@ -171,6 +177,10 @@ impl<S: Source + ?Sized> Source for &mut S {
 
     fn advance(&mut self) {
         (**self).advance();
+    }
+
+    fn begins_anew(&self) -> bool {
+        (**self).begins_anew()
     }
 
     fn wants(&self, frame: &Frame) -> bool {

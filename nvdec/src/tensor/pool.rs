@@ -290,7 +290,7 @@ impl TensorBuilder {
         self.pictures.is_empty()
     }
 
-    /// Pictures whose conversion is not submitted yet: the last ones.
+    /// Pictures whose conversion is not submitted yet: those that were added last.
     pub fn pending(&self) -> usize {
         self.open.len()
     }

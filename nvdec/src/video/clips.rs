@@ -165,7 +165,13 @@ impl Clips {
             match self.take(clip, &mut filling) {
                 Ok(()) => {}
                 // What concerns all of them. The clip is begun again.
-                Err(error @ (Error::TensorsHeld { .. } | Error::Gpu(_) | Error::MemoryLimit { .. })) => {
+                Err(
+                    error @ (Error::TensorsHeld { .. }
+                    | Error::Gpu(_)
+                    | Error::MemoryLimit { .. }
+                    | Error::NoMemoryNow { .. }
+                    | Error::FramesHeld { .. }),
+                ) => {
                     // Those before it too: their batch is dropped.
                     self.begun -= filling.clips.len() + filling.failures.len();
                     return Err(error);
@@ -233,7 +239,11 @@ impl Iterator for Clips {
             match self.fill() {
                 Ok(Some(batch)) => self.ahead.push_back((batch, self.begun)),
                 Ok(None) => self.ended = true,
-                Err(error) => return Some(Err(error)),
+                Err(error) => {
+                    // Nothing comes behind it; a caller that passes errors over would ask for ever.
+                    self.ended |= matches!(error, Error::Gpu(_));
+                    return Some(Err(error));
+                }
             }
         }
         let (batch, position) = self.ahead.pop_front()?;

@@ -19,7 +19,9 @@ use crate::pictures::info::Times;
 /// Certain pictures of a [`Video`](super::Video), for [`Decoder::frames`](crate::Decoder::frames): the decoder is sent what they
 /// need and no more, and only they come out, in the order in which they are shown.
 ///
-/// [`Frame::opaque`] is the number of the picture.
+/// [`Frame::opaque`] is the number of the picture. The decoder forgets what else it was sent and has not given. Fewer pictures come
+/// out of one that leaves some out, by its [policy](crate::DecoderOptions::with_policy) or by where it
+/// [begins](crate::DecoderOptions::with_start).
 #[derive(Debug)]
 pub struct Selection {
     video: Arc<VideoInner>,
@@ -155,6 +157,10 @@ impl Source for Selection {
 
     fn advance(&mut self) {
         self.queue.pop_front();
+    }
+
+    fn begins_anew(&self) -> bool {
+        true
     }
 
     fn wants(&self, frame: &Frame) -> bool {

@@ -141,6 +141,28 @@ fn containers_make_no_difference() {
     }
 }
 
+/// A decoder that was left in the midst of a file gives nothing of that for a picture of another one.
+#[test]
+fn what_was_left_is_not_taken_for_another_file() {
+    let (plain, other) =
+        (Video::from_bytes(file("plain.mp4")).unwrap(), Video::from_bytes(file("vfr.mp4")).unwrap());
+    let context = context();
+    let downloader = Downloader::new(&context);
+    let fresh = || Decoder::new(&context, Codec::Hevc, DecoderOptions::default()).unwrap();
+    let wanted = decoded(&mut fresh(), &downloader, other.select([3, 9]).unwrap()).unwrap();
+    let mut decoder = fresh();
+    assert_ne!(decoded(&mut decoder, &downloader, plain.select([3, 9]).unwrap()).unwrap(), wanted);
+    for taken in [0, 1, 5] {
+        decoder.frames(plain.all()).take(taken).for_each(drop);
+        assert_eq!(decoded(&mut decoder, &downloader, other.select([3, 9]).unwrap()).unwrap(), wanted);
+        let mut frames = decoder.frames(plain.all());
+        frames.by_ref().take(taken).for_each(drop);
+        frames.go_on_with(other.select([3, 9]).unwrap());
+        let sums: Vec<_> = frames.map(|frame| sum(&downloader, frame.unwrap()).unwrap()).collect();
+        assert!(sums.iter().eq(wanted.iter().map(|(_, sum)| sum)));
+    }
+}
+
 #[test]
 fn what_nobody_needs_is_not_sent() {
     let video = Video::from_bytes(file("plain.mp4")).unwrap();

@@ -154,7 +154,8 @@ impl State {
         let mut decoder = Decoder::new(self.gpu.context(), video.codec(), self.options)?;
         let converted = video.convert(&mut decoder, &converter, &numbers, &target, waits)?;
         if let Some(made) = converted.shape.filter(|made| *made != begun.shape) {
-            // What comes to the place next is written behind it.
+            // What comes to the place next is written behind it, be that of this batch or of another.
+            converted.ready.iter().for_each(|point| begun.place.use_until(point));
             waits.extend(converted.ready);
             return Err(other(&made, &begun.shape));
         }
