@@ -3,6 +3,7 @@
 use bitstream::LengthSize;
 use containers::{Framing, PacketInfo, TimeBase};
 
+use super::plan::Places;
 use super::survey::{Flags, Pictures, Surveyed};
 use crate::pictures::info::Colour;
 use crate::surface::format::{Rect, SurfaceFormat};
@@ -29,8 +30,9 @@ pub struct Index {
     pub(super) packets: Vec<(u64, u64)>,
     pub(super) pictures: Pictures,
     pub(super) shown: Vec<Shown>,
-    /// Times never go back.
-    is_monotonic: bool,
+    pub(super) places: Places,
+    /// Numbers of pictures by their times, where that is another order.
+    by_time: Option<Vec<u32>>,
 }
 
 /// A picture of an [`Index`].
@@ -113,7 +115,11 @@ impl Index {
         pictures: Pictures,
         mut shown: Vec<Shown>,
     ) -> Index {
-        let is_monotonic = shown.is_sorted_by_key(|shown| shown.pts);
+        let by_time = (!shown.is_sorted_by_key(|shown| shown.pts)).then(|| {
+            let mut by_time: Vec<u32> = (0..shown.len() as u32).collect();
+            by_time.sort_by_key(|&number| shown[number as usize].pts);
+            by_time
+        });
         for at in 0..shown.len() {
             if shown[at].duration <= 0 {
                 let before = at.checked_sub(1).map_or(1, |before| shown[before].duration);
@@ -121,7 +127,8 @@ impl Index {
                 shown[at].duration = next.filter(|&next| next > 0).unwrap_or(before);
             }
         }
-        Index { framing, time_base, packets, pictures, shown, is_monotonic }
+        let places = Places::of(&pictures.pictures);
+        Index { framing, time_base, packets, pictures, shown, places, by_time }
     }
 
     /// Pictures that are shown.
@@ -239,11 +246,11 @@ impl Index {
     fn not_behind(&self, seconds: f64) -> Option<usize> {
         let base = self.time_base?;
         let is_there = |shown: &Shown| base.seconds(shown.pts) <= seconds;
-        if self.is_monotonic {
+        let Some(by_time) = &self.by_time else {
             return self.shown.partition_point(is_there).checked_sub(1);
-        }
-        let there = self.shown.iter().enumerate().filter(|(_, shown)| is_there(shown));
-        Some(there.max_by_key(|&(number, shown)| (shown.pts, number))?.0)
+        };
+        let at = by_time.partition_point(|&number| is_there(&self.shown[number as usize]));
+        Some(by_time[at.checked_sub(1)?] as usize)
     }
 
     /// The pictures that are shown in a half-open range of time, in seconds: the one that is shown at `start`, unless that lies

@@ -19,8 +19,12 @@ const ROUNDS: usize = 8;
 
 /// The pictures to send for `wanted`, which are positions in decoding order: they, all that they are predicted from over any
 /// number of steps, and what it takes for the decoder to begin and to count them.
-pub(super) fn plan(pictures: &[Picture], wanted: impl IntoIterator<Item = u32>) -> Vec<Step> {
-    let mut chosen = Chosen { pictures, positions: BTreeSet::new() };
+pub(super) fn plan(
+    pictures: &[Picture],
+    places: &Places,
+    wanted: impl IntoIterator<Item = u32>,
+) -> Vec<Step> {
+    let mut chosen = Chosen { pictures, places, positions: BTreeSet::new() };
     for position in wanted {
         chosen.add(position);
     }
@@ -47,8 +51,33 @@ pub(super) fn plan(pictures: &[Picture], wanted: impl IntoIterator<Item = u32>) 
     }
 }
 
+/// Where a decoder can begin, by positions in decoding order, ascending: not to be looked for picture by picture, of which there
+/// may be many without one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Places {
+    keys: Vec<u32>,
+    starts: Vec<u32>,
+}
+
+impl Places {
+    pub(super) fn of(pictures: &[Picture]) -> Places {
+        let with = |flags: Flags| {
+            let is_one = |&position: &u32| pictures[position as usize].surveyed.flags.intersects(flags);
+            (0..pictures.len() as u32).filter(is_one).collect()
+        };
+        Places { keys: with(Flags::KEY), starts: with(Flags::START | Flags::KEY) }
+    }
+}
+
+/// The last one of `places` before `position`.
+fn last_before(places: &[u32], position: u32) -> Option<u32> {
+    let at = places.partition_point(|&place| place < position).checked_sub(1)?;
+    Some(places[at])
+}
+
 struct Chosen<'a> {
     pictures: &'a [Picture],
+    places: &'a Places,
     positions: BTreeSet<u32>,
 }
 
@@ -65,11 +94,6 @@ impl Chosen<'_> {
                 open.extend(&self.pictures[position as usize].surveyed.needs);
             }
         }
-    }
-
-    /// The last picture before `position` with one of `flags`.
-    fn last_before(&self, position: u32, flags: Flags) -> Option<u32> {
-        (0..position).rev().find(|&at| self.flags(at).intersects(flags))
     }
 
     /// A picture behind `before` that the order count of the one at `position` can be counted from: the first one that is near
@@ -93,15 +117,10 @@ impl Chosen<'_> {
         let &first = self.positions.first()?;
         if !self.flags(first).intersects(Flags::START | Flags::KEY) {
             // Without one the decoder says so itself.
-            return self.last_before(first, Flags::START | Flags::KEY);
+            return last_before(&self.places.starts, first);
         }
-        let key = self.lowest_need(self.positions.iter().copied())?;
-        (key < first).then(|| self.last_before(first, Flags::START | Flags::KEY)).flatten()
-    }
-
-    /// The first picture that those at `positions` cannot do without having been sent.
-    fn lowest_need(&self, positions: impl Iterator<Item = u32>) -> Option<u32> {
-        positions.filter_map(|position| self.need(position)).min()
+        let need = self.positions.iter().filter_map(|&position| self.need(position)).min()?;
+        (need < first).then(|| last_before(&self.places.starts, first)).flatten()
     }
 
     /// The first picture that the one at `position` needs to have been sent before.
@@ -109,7 +128,7 @@ impl Chosen<'_> {
         let surveyed = &self.pictures[position as usize].surveyed;
         // One that is passed over where decoding begins with the key picture before it needs something before that.
         let is_led = surveyed.flags.contains(Flags::LEADING) && !surveyed.flags.contains(Flags::DROPPED);
-        let before_key = is_led.then(|| self.last_before(position, Flags::KEY)?.checked_sub(1)).flatten();
+        let before_key = is_led.then(|| last_before(&self.places.keys, position)?.checked_sub(1)).flatten();
         surveyed.needs.first().copied().into_iter().chain(before_key).min()
     }
 
@@ -172,7 +191,7 @@ mod tests {
     }
 
     fn steps(pictures: &[Picture], wanted: &[u32]) -> Vec<(u32, bool)> {
-        let steps = plan(pictures, wanted.iter().copied());
+        let steps = plan(pictures, &Places::of(pictures), wanted.iter().copied());
         steps.into_iter().map(|step| (step.position, step.anew)).collect()
     }
 
@@ -236,6 +255,16 @@ mod tests {
         pictures.push(picture(leading, 6, &[2]));
         assert_eq!(steps(&pictures, &[3]), [(0, false), (2, false), (3, false)]);
         assert_eq!(steps(&pictures, &[2]), [(2, false)]);
+    }
+
+    /// As in a stream that means harm: work grows with the number of pictures, and not with its square.
+    #[test]
+    fn many_leading_pictures_take_no_time() {
+        let mut pictures = vec![key(0), picture(Flags::ANCHOR, 4, &[0])];
+        pictures.push(picture(Flags::KEY | Flags::START | Flags::ANCHOR, 8, &[]));
+        pictures.extend((0..300_000).map(|_| picture(Flags::LEADING, 6, &[2])));
+        let all: Vec<u32> = (3..pictures.len() as u32).collect();
+        assert_eq!(steps(&pictures, &all).len(), all.len() + 2);
     }
 
     #[test]

@@ -54,7 +54,8 @@ impl Selection {
             .collect();
         wanted.sort_unstable();
         wanted.dedup();
-        let steps = plan(&index.pictures.pictures, wanted.iter().map(|&(position, _)| position));
+        let steps =
+            plan(&index.pictures.pictures, &index.places, wanted.iter().map(|&(position, _)| position));
         Selection {
             video: video.clone(),
             reader: Reader::default(),

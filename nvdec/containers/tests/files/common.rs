@@ -1,7 +1,5 @@
 //! The files of the tests, of which each test has its own use.
 
-#![allow(dead_code)]
-
 use std::path::PathBuf;
 
 /// All files that FFmpeg lists the packets of.

@@ -1,8 +1,8 @@
 //! Cases of transport streams, made by changing a real one.
 
-mod common;
-
 use containers::{Codec, Container, PacketInfo};
+
+use crate::common;
 
 const SIZE: usize = 188;
 const PID: u64 = 0x100;

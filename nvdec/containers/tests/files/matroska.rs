@@ -1,8 +1,8 @@
 //! Cases of Matroska that no muxer at hand writes, built element by element round the `CodecPrivate` of a real file.
 
-mod common;
-
 use containers::{Codec, Container, PacketInfo, TrackKind};
+
+use crate::common;
 
 fn element(id: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     let data = parts.concat();

@@ -1,9 +1,9 @@
 //! Packets against those that FFmpeg reads, of all files: times, sizes, flags and bytes.
 
-mod common;
-
 use containers::{Codec, Container, Format, TrackKind};
 use md5::{Digest, Md5};
+
+use crate::common;
 
 /// A line of ffprobe: `N/A` is `None`.
 struct Expected {

@@ -1,8 +1,8 @@
 //! Cases of MP4 that no muxer at hand writes, built box by box round the sample entry of a real file; and real files, changed.
 
-mod common;
-
 use containers::{Codec, Container, Error, Format, Framing, LengthSize, PacketInfo, TrackKind};
+
+use crate::common;
 
 fn boxed(kind: &[u8; 4], parts: &[&[u8]]) -> Vec<u8> {
     let body = parts.concat();
