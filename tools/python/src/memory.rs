@@ -3,7 +3,7 @@
 use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex};
 
-use hcq::{DeviceBuffer, Placement, SyncPoint};
+use hcq::{CopyCommands, DeviceBuffer, Placement, SyncPoint};
 use nvdec_cuda::Imported;
 
 use crate::door::lock;
@@ -13,6 +13,8 @@ use crate::idle::Slab;
 
 /// Memory is a multiple of this, so that CUDA maps it as it maps its own.
 const UNIT: u64 = 2 << 20;
+/// So much is cleared by one command.
+const CLEARED: u64 = 1 << 30;
 
 /// The memory of a batch.
 #[derive(Debug)]
@@ -37,12 +39,11 @@ impl Place {
         let whole = bytes.max(1).checked_next_multiple_of(UNIT).unwrap_or(u64::MAX);
         let slab = match gpu.idle().take(whole) {
             Some(slab) => slab,
-            None => Slab {
-                memory: allocate(gpu, whole)?,
-                points: Vec::new(),
-                imported: None,
-                readers: Vec::new(),
-            },
+            None => {
+                let memory = allocate(gpu, whole)?;
+                let points = vec![clear(gpu, &memory)?];
+                Slab { memory, points, imported: None, readers: Vec::new() }
+            }
         };
         drop(gpu.idle().surplus());
         let waits = slab.points.iter().filter(|point| !point.is_reached()).cloned().collect();
@@ -103,6 +104,15 @@ fn allocate(gpu: &Arc<Gpu>, bytes: u64) -> Result<DeviceBuffer> {
         }
         allocated => allocated,
     }
+}
+
+/// What lay there before is nobody's business who has a tensor, or finds what is beside it.
+fn clear(gpu: &Arc<Gpu>, memory: &DeviceBuffer) -> Result<SyncPoint> {
+    let mut commands = CopyCommands::new();
+    for at in (0..memory.size()).step_by(CLEARED as usize) {
+        commands.fill(&memory.slice(at, CLEARED.min(memory.size() - at)), 0)?;
+    }
+    Ok(gpu.context().copy_queue()?.submit(&[], &commands)?)
 }
 
 impl Drop for Place {
