@@ -3,13 +3,17 @@
 //!
 //! usage: clips CLIPS FILE...
 //!
-//! One line for each number of clips ahead. With none, each clip is waited for, and the line has how long that takes.
+//! One line for each number of clips ahead. With none, each clip is waited for, and the line has how long that takes. Then one line
+//! for each number of threads that decode clips beside each other and wait for each.
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use nvdec::video::{ClipBatch, Clips, ClipsOptions, Sampling};
-use nvdec::{Context, Video};
+use nvdec::tensor::{Converter, TensorShape, TensorSpec};
+use nvdec::video::{Clip, ClipBatch, Clips, ClipsOptions, Sampling};
+use nvdec::{Context, Decoder, DecoderOptions, Placement, Video};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -45,18 +49,71 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
             wait(&batch?)?;
             times.push(begin.elapsed());
         }
-        let speed = times.len() as f64 / start.elapsed().as_secs_f64();
-        times.sort();
-        let at = |share: usize| {
-            times.get(times.len() * share / 100).copied().unwrap_or_default().as_secs_f64() * 1e3
-        };
-        println!(
-            "{ahead} ahead: {speed:.1} clips/s; ms for one: {:.1} in the middle, {:.1} of 90 %, {:.1} of 99 %; {} MiB",
-            at(50),
-            at(90),
-            at(99),
-            context.allocated_memory() >> 20
-        );
+        say(&format!("{ahead} ahead"), start.elapsed(), times, &context);
+    }
+    let spec: TensorSpec = "size=224x224,dtype=f16".parse()?;
+    for threads in [1, 2, 4, 8, 16] {
+        let sampling =
+            Sampling { frames: 8, stride: 4, per_video, epoch: threads as u64, ..Sampling::default() };
+        let mut clips = sampling.clips(paths.len());
+        clips.truncate(count);
+        let job = Job { context: &context, spec: &spec, paths: &paths, sampling: &sampling };
+        let next = AtomicUsize::new(0);
+        let start = Instant::now();
+        let times = std::thread::scope(|scope| {
+            let work = || -> nvdec::Result<Vec<Duration>> {
+                let mut times = Vec::new();
+                while let Some(&clip) = clips.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let begin = Instant::now();
+                    job.decode(clip)?;
+                    times.push(begin.elapsed());
+                }
+                Ok(times)
+            };
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let joined =
+                workers.into_iter().map(|worker| worker.join().expect("a worker panics with its message"));
+            joined.collect::<nvdec::Result<Vec<_>>>()
+        })?;
+        say(&format!("{threads} threads"), start.elapsed(), times.concat(), &context);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What each thread needs for a clip.
+struct Job<'a> {
+    context: &'a Arc<Context>,
+    spec: &'a TensorSpec,
+    paths: &'a [String],
+    sampling: &'a Sampling,
+}
+
+impl Job<'_> {
+    /// Decodes a clip with a decoder of its own, and waits for it.
+    fn decode(&self, clip: Clip) -> nvdec::Result<()> {
+        let video = Video::open(&self.paths[clip.video])?;
+        let numbers = self.sampling.numbers(clip, video.len())?;
+        let window = video.index().window();
+        let shape = TensorShape::for_picture(self.spec, window.width, window.height)?;
+        let target = self.context.allocate(shape.bytes() * numbers.len() as u64, Placement::Vidmem)?;
+        let converter = Converter::new(self.context, self.spec)?;
+        let mut decoder =
+            Decoder::new(self.context, video.codec(), DecoderOptions::default().with_tensors(true))?;
+        let converted = video.convert(&mut decoder, &converter, &numbers, &target, &[])?;
+        converted.ready.iter().try_for_each(|point| Ok(point.wait(PATIENCE)?))
+    }
+}
+
+fn say(what: &str, took: Duration, mut times: Vec<Duration>, context: &Context) {
+    let speed = times.len() as f64 / took.as_secs_f64();
+    times.sort();
+    let at =
+        |share: usize| times.get(times.len() * share / 100).copied().unwrap_or_default().as_secs_f64() * 1e3;
+    println!(
+        "{what}: {speed:.1} clips/s; ms for one: {:.1} in the middle, {:.1} of 90 %, {:.1} of 99 %; {} MiB",
+        at(50),
+        at(90),
+        at(99),
+        context.allocated_memory() >> 20
+    );
 }

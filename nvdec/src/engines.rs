@@ -47,6 +47,16 @@ impl EngineSet {
         }
     }
 
+    /// The engines that are in one of both.
+    pub(crate) fn union(self, other: EngineSet) -> Self {
+        EngineSet(self.0 | other.0)
+    }
+
+    /// The engines that are not in the other set.
+    pub(crate) fn minus(self, other: EngineSet) -> Self {
+        EngineSet(self.0 & !other.0)
+    }
+
     /// Whether `engine` is in the set.
     pub fn contains(self, engine: EngineType) -> bool {
         engine.kind() == EngineKind::Nvdec && self.0 >> engine.instance() & 1 == 1
@@ -66,13 +76,6 @@ impl EngineSet {
     /// How many engines there are.
     pub fn len(self) -> usize {
         self.0.count_ones() as usize
-    }
-
-    /// The part with number `part`, from 0, of `parts` that are as large as each other, or one engine larger. Of more
-    /// parts than engines, several are the same engine; else they have none in common.
-    pub(crate) fn part(self, part: usize, parts: usize) -> EngineSet {
-        let (from, to) = (part * self.len() / parts, (part + 1) * self.len() / parts);
-        self.iter().skip(from).take((to - from).max(1)).collect()
     }
 
     /// The first `count` of them.

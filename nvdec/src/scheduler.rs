@@ -17,6 +17,7 @@ use crate::engines::EngineSet;
 use crate::uses::Point;
 
 pub(crate) mod cost;
+mod parts;
 pub(crate) mod share;
 
 use cost::Time;

@@ -300,9 +300,7 @@ impl Session {
         if let Some(observer) = &mut self.observer {
             observer.submitted(&Submitted { job, waits: self.waits.as_slice(), record: &record });
         }
-        if self.inflight.is_empty() {
-            self.member.set_busy(true);
-        }
+        self.member.submitted(self.engines, record.point());
         self.inflight.push_back(InFlight { slot, record: record.clone(), bytes });
         self.finished.bitstream_bytes += bytes;
         Ok(record)
@@ -385,7 +383,7 @@ impl Session {
             }
             self.status.give_back(settled.iter().map(|picture| picture.slot));
             if self.inflight.is_empty() {
-                self.member.set_busy(false);
+                self.member.ended();
             }
         }
     }

@@ -1,11 +1,13 @@
 //! [`Share`]: how the sessions of a context divide the engines.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use hcq::EngineType;
+use hcq::{EngineType, SyncPoint};
 
+use super::parts::{Lately, Parts};
 use crate::engines::EngineSet;
 use crate::scheduler::EngineLoad;
 
@@ -18,11 +20,20 @@ pub(crate) struct Share {
     /// Sessions made so far.
     sessions: AtomicU64,
     /// Those of them that are there.
-    alive: AtomicUsize,
-    /// Those with pictures in flight, in the order in which they began to have some.
-    busy: Mutex<Vec<u64>>,
+    alive: Mutex<Alive>,
+    /// Those with pictures in flight.
+    parts: Mutex<Parts>,
     /// How many these are, for those who ask for each picture.
-    busy_count: AtomicUsize,
+    busy: AtomicUsize,
+    /// By how many the memory is divided, likewise, and whether that is to be looked at again: there are fewer than lately.
+    divisor: AtomicUsize,
+    is_fading: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Alive {
+    count: usize,
+    lately: Lately,
 }
 
 /// A session's stay on the engine that it chose.
@@ -48,21 +59,26 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// The session begins to have pictures in flight, or ceases to.
-    pub(crate) fn set_busy(&self, busy: bool) {
-        self.share.set_busy(self.number, busy);
+    /// A picture on one of `engines` is in flight until `last`.
+    pub(crate) fn submitted(&self, engines: EngineSet, last: &SyncPoint) {
+        self.share.change_parts(|parts| parts.submitted(self.number, engines, last, Instant::now));
+    }
+
+    /// Nothing of the session is in flight any more.
+    pub(crate) fn ended(&self) {
+        self.share.change_parts(|parts| parts.ended(self.number, Instant::now));
     }
 
     /// Those of `engines` that the session uses, and by how many sessions all are shared.
     pub(crate) fn part(&self, engines: EngineSet) -> (EngineSet, usize) {
-        self.share.part(self.number, engines)
+        self.share.change_parts(|parts| parts.part(self.number, engines, Instant::now))
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.share.set_busy(self.number, false);
-        self.share.alive.fetch_sub(1, Ordering::Relaxed);
+        self.ended();
+        self.share.change_alive(|count| count - 1);
     }
 }
 
@@ -73,9 +89,11 @@ impl Share {
             engines,
             stays: Mutex::default(),
             sessions: AtomicU64::new(0),
-            alive: AtomicUsize::new(0),
-            busy: Mutex::default(),
-            busy_count: AtomicUsize::new(0),
+            alive: Mutex::default(),
+            parts: Mutex::new(Parts::new()),
+            busy: AtomicUsize::new(0),
+            divisor: AtomicUsize::new(1),
+            is_fading: AtomicBool::new(false),
         })
     }
 
@@ -88,47 +106,74 @@ impl Share {
         self.stays.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn busy(&self) -> MutexGuard<'_, Vec<u64>> {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    fn alive(&self) -> MutexGuard<'_, Alive> {
+        self.alive.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has a session take part for as long as the value lives.
     pub(crate) fn join(self: &Arc<Self>) -> Member {
-        self.alive.fetch_add(1, Ordering::Relaxed);
+        self.change_alive(|count| count + 1);
         Member { share: self.clone(), number: self.sessions.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// How many of `engines` a session has when all sessions that are there have pictures in flight; at most, if the
-    /// parts are not equal. What a session takes memory for, so that many of them take no more than they use.
-    pub(crate) fn part_size(&self, engines: EngineSet) -> usize {
-        engines.len().div_ceil(self.alive.load(Ordering::Relaxed).max(1)).max(1)
+    fn change_alive(&self, change: impl FnOnce(usize) -> usize) {
+        let now = Instant::now();
+        let mut alive = self.alive();
+        let (before, after) = (alive.count, change(alive.count));
+        alive.count = after;
+        alive.lately.note(before, now);
+        alive.lately.note(after, now);
+        drop(alive);
+        self.divide();
     }
 
-    /// Session `number` begins to have pictures in flight, or ceases to.
-    fn set_busy(&self, number: u64, busy: bool) {
-        let mut sessions = self.busy();
-        sessions.retain(|&known| known != number);
-        if busy {
-            sessions.push(number);
+    fn change_parts<T>(&self, change: impl FnOnce(&mut Parts) -> T) -> T {
+        let mut parts = self.parts();
+        let before = parts.len();
+        let outcome = change(&mut parts);
+        let after = parts.len();
+        drop(parts);
+        if before != after {
+            self.busy.store(after, Ordering::Relaxed);
+            self.divide();
         }
-        self.busy_count.store(sessions.len(), Ordering::Relaxed);
+        outcome
+    }
+
+    /// Finds out by how many the memory is divided.
+    fn divide(&self) -> usize {
+        let now = Instant::now();
+        let mut alive = self.alive();
+        let count = alive.count;
+        let most = alive.lately.most(count, || now);
+        drop(alive);
+        let mut parts = self.parts();
+        let (busy, most_busy) = (parts.len(), parts.lately(|| now));
+        drop(parts);
+        let divisor = most.max(most_busy).max(1);
+        self.is_fading.store(divisor > count.max(busy), Ordering::Relaxed);
+        self.divisor.store(divisor, Ordering::Relaxed);
+        divisor
+    }
+
+    /// How many of `engines` a session has when all sessions that are there have pictures in flight, and those that are gone and
+    /// still have some; at most, if the parts are not equal. What a session takes memory for, so that many of them take no more
+    /// than they use.
+    pub(crate) fn part_size(&self, engines: EngineSet) -> usize {
+        let divisor = match self.is_fading.load(Ordering::Relaxed) {
+            true => self.divide(),
+            false => self.divisor.load(Ordering::Relaxed),
+        };
+        engines.len().div_ceil(divisor).max(1)
     }
 
     /// Whether more sessions have pictures in flight than there are engines.
     pub(crate) fn is_crowded(&self) -> bool {
-        self.busy_count.load(Ordering::Relaxed) > self.engines.len()
-    }
-
-    /// Those of `engines` that session `number` uses, and by how many sessions all are shared: its part of them, of as
-    /// many as there are sessions with pictures in flight. A picture that waits for a reference on another engine keeps
-    /// all that stands behind it there waiting, the pictures of other sessions too: seven streams that all use all
-    /// engines were not two thirds as fast on an H200 as seven with one each.
-    fn part(&self, number: u64, engines: EngineSet) -> (EngineSet, usize) {
-        let sessions = self.busy();
-        let rank = sessions.iter().position(|&known| known == number);
-        let (rank, count) = rank.map_or((sessions.len(), sessions.len() + 1), |rank| (rank, sessions.len()));
-        drop(sessions);
-        (engines.part(rank, count), count)
+        self.busy.load(Ordering::Relaxed) > self.engines.len()
     }
 
     /// The engine with the least to do for this process, for as long as the second value lives.

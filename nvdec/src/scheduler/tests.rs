@@ -186,21 +186,3 @@ proptest! {
         prop_assert!(real.iter().max().unwrap() <= &(serial + engines as u64 * OPENING));
     }
 }
-
-proptest! {
-    /// Whatever is divided: no part is empty, all engines are somebody's, and none has more than its due.
-    #[test]
-    fn parts_make_up_the_whole(numbers in prop::collection::btree_set(0usize..8, 1..8), parts in 1usize..40) {
-        let all: EngineSet = numbers.iter().map(|&number| nvdec(number)).collect();
-        let each: Vec<EngineSet> = (0..parts).map(|part| all.part(part, parts)).collect();
-        for part in &each {
-            prop_assert!(!part.is_empty() && part.iter().all(|engine| all.contains(engine)));
-            prop_assert!(part.len() <= all.len().div_ceil(parts));
-        }
-        let users = |engine| each.iter().filter(|part| part.contains(engine)).count();
-        for engine in all.iter() {
-            prop_assert!((1..=parts.div_ceil(all.len())).contains(&users(engine)), "{each:?}");
-        }
-        prop_assert_eq!(all.part(0, 1), all);
-    }
-}

@@ -1,0 +1,213 @@
+//! [`Parts`]: which engines each session has that has pictures in flight.
+
+use std::time::{Duration, Instant};
+
+use hcq::SyncPoint;
+
+use crate::engines::EngineSet;
+use crate::uses::Point;
+
+/// For so long, sessions that are gone count as if they would come back. A thread that decodes one clip after the other opens a file
+/// between two of them; if its engines were given away for that time, pictures of others would stand in its way, which wait for
+/// engines that they came from.
+const LATELY: Duration = Duration::from_millis(50);
+/// After so many questions it is looked which sessions have nothing in flight any more and did not say so.
+const SWEEP: u32 = 32;
+
+/// How many there were at a time, lately.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lately {
+    most: usize,
+    /// When there were so many for the last time.
+    at: Option<Instant>,
+}
+
+impl Lately {
+    /// Takes note of `count`, before and after it changes.
+    pub(super) fn note(&mut self, count: usize, now: Instant) {
+        let is_over = self.at.is_none_or(|at| now.saturating_duration_since(at) > LATELY);
+        if count >= self.most || is_over {
+            *self = Lately { most: count, at: Some(now) };
+        }
+    }
+
+    /// The most, now that there are `count`.
+    pub(super) fn most(&mut self, count: usize, now: impl FnOnce() -> Instant) -> usize {
+        if count != self.most {
+            self.note(count, now());
+        }
+        self.most
+    }
+}
+
+/// The sessions that have pictures in flight, and their engines.
+///
+/// A picture that waits for a reference on another engine keeps all that stands behind it there waiting, the pictures of other
+/// sessions too: seven streams that all use all engines were not two thirds as fast on an H200 as seven with one each. So each session
+/// has engines of its own as long as there are enough. It keeps them when others come and go, but for those that newcomers are due:
+/// whenever a session moves, its pictures wait on engines that others use as well. With parts that moved, eight threads that each
+/// decoded short clips were slower than two.
+#[derive(Clone, Debug)]
+pub(super) struct Parts<P = SyncPoint> {
+    sessions: Vec<Busy<P>>,
+    lately: Lately,
+    questions: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Busy<P> {
+    number: u64,
+    /// What it may use, and what it has.
+    allowed: EngineSet,
+    part: EngineSet,
+    /// When its last picture is done.
+    last: P,
+}
+
+/// How many of `allowed` a session may have where that many sessions share the engines: as many as each, and one more if there are
+/// engines left over and not as many of the others have one more.
+fn most(allowed: EngineSet, sessions: usize, others: impl Iterator<Item = EngineSet>) -> usize {
+    let each = (allowed.len() / sessions).max(1);
+    let extras = others.filter(|part| part.len() > each).count();
+    each + usize::from(sessions <= allowed.len() && extras < allowed.len() % sessions)
+}
+
+/// Whether the one with `part` gives engines to the one with `to`.
+fn is_richer(part: EngineSet, to: EngineSet) -> bool {
+    part.len() > to.len() + 1
+}
+
+impl<P: Point> Parts<P> {
+    pub(super) fn new() -> Self {
+        Parts { sessions: Vec::new(), lately: Lately::default(), questions: 0 }
+    }
+
+    /// How many sessions there are.
+    pub(super) fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// How many there were at a time, lately.
+    pub(super) fn lately(&mut self, now: impl FnOnce() -> Instant) -> usize {
+        self.lately.most(self.sessions.len(), now)
+    }
+
+    /// The engines of session `number`, which may use `allowed`; and by how many sessions all are shared. Of one that has nothing in
+    /// flight, those that it would have.
+    pub(super) fn part(
+        &mut self,
+        number: u64,
+        allowed: EngineSet,
+        now: impl FnOnce() -> Instant,
+    ) -> (EngineSet, usize) {
+        let Some(at) = self.position(number) else {
+            let count = self.len() + 1;
+            let sessions = self.lately(now).max(count);
+            let mut parts: Vec<EngineSet> = self.sessions.iter().map(|busy| busy.part).collect();
+            return (Self::chosen(&mut parts, EngineSet::default(), allowed, sessions), count);
+        };
+        if self.len() > 1 {
+            self.questions += 1;
+            if self.questions >= SWEEP {
+                self.questions = 0;
+                self.sweep(number);
+                return self.part(number, allowed, now);
+            }
+        }
+        let (count, sessions) = (self.len(), self.lately(now));
+        let mine = self.sessions[at].part;
+        let others = || self.sessions.iter().filter(|busy| busy.number != number).map(|busy| busy.part);
+        let taken = others().fold(EngineSet::default(), EngineSet::union);
+        let is_content = mine.len() >= most(allowed, sessions, others()) && !mine.meets(taken);
+        let would_gain = !is_content && !allowed.minus(taken.union(mine)).is_empty();
+        if would_gain || others().any(|part| is_richer(part, mine) && part.meets(allowed)) {
+            self.take(at, sessions);
+        }
+        (self.sessions[at].part, count)
+    }
+
+    /// A picture of session `number` is in flight until `last`.
+    pub(super) fn submitted(
+        &mut self,
+        number: u64,
+        allowed: EngineSet,
+        last: &P,
+        now: impl FnOnce() -> Instant,
+    ) {
+        match self.position(number) {
+            Some(at) => self.sessions[at].last = last.clone(),
+            None => {
+                let now = now();
+                self.lately.note(self.len(), now);
+                let part = EngineSet::default();
+                self.sessions.push(Busy { number, allowed, part, last: last.clone() });
+                self.lately.note(self.len(), now);
+                let sessions = self.lately(|| now);
+                self.take(self.len() - 1, sessions);
+            }
+        }
+    }
+
+    /// Session `number` has nothing in flight.
+    pub(super) fn ended(&mut self, number: u64, now: impl FnOnce() -> Instant) {
+        if let Some(at) = self.position(number) {
+            self.lately.note(self.len(), now());
+            self.sessions.remove(at);
+        }
+    }
+
+    fn position(&self, number: u64) -> Option<usize> {
+        self.sessions.iter().position(|busy| busy.number == number)
+    }
+
+    /// Forgets sessions that have nothing in flight. One that nobody asks for anything does not say when it is done.
+    fn sweep(&mut self, but: u64) {
+        self.sessions.retain(|busy| busy.number == but || !busy.last.is_reached());
+    }
+
+    /// Gives the session at `at` what it is due, of as many sessions as that.
+    fn take(&mut self, at: usize, sessions: usize) {
+        let Busy { allowed, part, .. } = self.sessions[at];
+        let mut parts: Vec<EngineSet> = self.sessions.iter().map(|busy| busy.part).collect();
+        // Its own engines are nobody else's.
+        parts[at] = EngineSet::default();
+        let chosen = Self::chosen(&mut parts, part, allowed, sessions);
+        parts[at] = chosen;
+        self.sessions.iter_mut().zip(parts).for_each(|(busy, part)| busy.part = part);
+    }
+
+    /// What a session is due that has `part` of `allowed`, where `parts` are those of all sessions; what others have to do without
+    /// is taken out of these.
+    fn chosen(
+        parts: &mut [EngineSet],
+        mut part: EngineSet,
+        allowed: EngineSet,
+        sessions: usize,
+    ) -> EngineSet {
+        let due = most(allowed, sessions, parts.iter().copied());
+        let taken = parts.iter().copied().fold(EngineSet::default(), EngineSet::union);
+        let free = allowed.minus(taken);
+        // One that it has alone is better than one that it shares.
+        if part.len() == 1 && part.meets(taken) && !free.is_empty() {
+            part = EngineSet::default();
+        }
+        part = part.union(free.minus(part).first(due.saturating_sub(part.len())));
+        // What others have too much.
+        loop {
+            let rich = parts.iter_mut().filter(|other| is_richer(**other, part) && other.meets(allowed));
+            let Some(other) = rich.max_by_key(|other| other.len()) else { break };
+            let engine = other.iter().filter(|&engine| allowed.contains(engine)).last();
+            let engine: EngineSet = engine.into_iter().collect();
+            *other = other.minus(engine);
+            part = part.union(engine);
+        }
+        if part.is_empty() {
+            let users = |engine| parts.iter().filter(|part| part.contains(engine)).count();
+            part = allowed.iter().min_by_key(|&engine| users(engine)).into_iter().collect();
+        }
+        part
+    }
+}
+
+#[cfg(test)]
+mod tests;
