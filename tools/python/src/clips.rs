@@ -1,4 +1,4 @@
-//! [`ClipLoader`]: clips of many files as batches, decoded ahead of the caller by one thread on all engines.
+//! [`ClipLoader`]: clips of many files as batches, decoded ahead of the caller on all engines of one GPU, or of several in turn.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -13,9 +13,13 @@ use pyo3::prelude::*;
 use crate::decode::engines;
 use crate::door::{Owned, away, enter, lock};
 use crate::error::{Failure, Kind, Result};
-use crate::gpu::{Gpu, Wanted};
+use crate::gpu::{Gpu, User, Wanted};
 use crate::memory::Place;
 use crate::tensor::Tensor;
+
+/// So many files are opened at a time, by so many threads: that takes the processor longer than to have a clip decoded.
+const OPENED: usize = 8;
+const OPENERS: usize = 4;
 
 /// Which file, which of its clips, the numbers of its pictures, and when they are shown, in seconds.
 type Taken = (usize, usize, Vec<usize>, Option<Vec<f64>>);
@@ -38,6 +42,8 @@ struct State {
     sampling: Sampling,
     options: DecoderOptions,
     clips: Vec<Clip>,
+    /// The files of those that come next, each with the place of the clip.
+    opened: VecDeque<(usize, Result<Video>)>,
     /// Clips that were begun, and that were handed out.
     begun: usize,
     position: usize,
@@ -46,8 +52,17 @@ struct State {
     drop_last: bool,
     /// The text of a spec, but for the orientation, and that if it is the same for all files.
     spec: (String, Option<String>),
+    lanes: Vec<Lane>,
+    /// The one that decodes the next batch.
+    turn: usize,
+}
+
+/// A GPU, and what is made for it.
+#[derive(Debug)]
+struct Lane {
     /// By orientation.
     converters: BTreeMap<String, Arc<Converter>>,
+    _user: User,
     gpu: Arc<Gpu>,
 }
 
@@ -62,6 +77,8 @@ struct Begun {
     failures: Vec<(usize, String)>,
     /// Clips that were handed out once this is.
     position: usize,
+    /// Which of the GPUs has it.
+    lane: usize,
 }
 
 impl State {
@@ -75,13 +92,41 @@ impl State {
             )),
         };
         let orientation = fixed.clone().map_or_else(rotation, Ok)?;
-        if let Some(known) = self.converters.get(&orientation) {
+        let lane = &mut self.lanes[self.turn];
+        if let Some(known) = lane.converters.get(&orientation) {
             return Ok(known.clone());
         }
         let spec: TensorSpec = format!("{spec},orientation={orientation}").parse()?;
-        let made = Arc::new(Converter::new(self.gpu.context(), &spec)?);
-        self.converters.insert(orientation, made.clone());
+        let made = Arc::new(Converter::new(lane.gpu.context(), &spec)?);
+        lane.converters.insert(orientation, made.clone());
         Ok(made)
+    }
+
+    /// The file of the clip that is begun next, opened together with those of the clips behind it.
+    fn open(&mut self) -> Result<Video> {
+        let begun = self.begun;
+        if self.opened.front().is_none_or(|(at, _)| *at != begun) {
+            let next: Vec<(usize, Clip)> =
+                self.clips.iter().copied().enumerate().skip(begun).take(OPENED).collect();
+            let paths = &self.paths;
+            let open = |&(at, clip): &(usize, Clip)| {
+                let path = &paths[clip.video];
+                let failed = |error| Failure::Io { path: Some(path.display().to_string()), error };
+                // The one error that Python has a name for.
+                let opened = std::fs::metadata(path).map_err(failed).and_then(|_| Ok(Video::open(path)?));
+                (at, opened)
+            };
+            self.opened = std::thread::scope(|scope| {
+                let parts = next.chunks(OPENED / OPENERS);
+                let open_all = |part: &[(usize, Clip)]| part.iter().map(open).collect::<Vec<_>>();
+                let workers: Vec<_> = parts.map(|part| scope.spawn(move || open_all(part))).collect();
+                workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
+            });
+        }
+        match self.opened.pop_front() {
+            Some((at, opened)) if at == begun => opened,
+            _ => Err(Failure::new(Kind::Open, "it was not opened")),
+        }
     }
 
     /// Begins the next batch. `None` if no clips are left for one.
@@ -113,11 +158,7 @@ impl State {
 
     /// Decodes a clip to the next places of a batch.
     fn take(&mut self, clip: Clip, filled: &mut Option<(Begun, Vec<SyncPoint>)>) -> Result<()> {
-        let path = &self.paths[clip.video];
-        let failed = |error| Failure::Io { path: Some(path.display().to_string()), error };
-        // The one error that Python has a name for.
-        std::fs::metadata(path).map_err(failed)?;
-        let video = Video::open(path)?;
+        let video = self.open()?;
         let numbers = self.sampling.numbers(clip, video.len())?;
         let converter = self.converter(&video)?;
         let window = video.index().window();
@@ -134,7 +175,7 @@ impl State {
                 let bytes = shape.bytes().checked_mul(pictures).ok_or_else(|| {
                     Failure::new(Kind::OutOfMemory, "the batch is larger than an address space")
                 })?;
-                let (place, waits) = Place::new(&self.gpu, bytes)?;
+                let (place, waits) = Place::new(&self.lanes[self.turn].gpu, bytes)?;
                 filled.insert((
                     Begun {
                         place,
@@ -144,6 +185,7 @@ impl State {
                         taken: Vec::new(),
                         failures: Vec::new(),
                         position: 0,
+                        lane: self.turn,
                     },
                     waits,
                 ))
@@ -151,7 +193,7 @@ impl State {
         };
         let bytes = begun.shape.bytes() * self.sampling.frames as u64;
         let target = begun.place.buffer().slice(begun.taken.len() as u64 * bytes, bytes);
-        let mut decoder = Decoder::new(self.gpu.context(), video.codec(), self.options)?;
+        let mut decoder = Decoder::new(self.lanes[self.turn].gpu.context(), video.codec(), self.options)?;
         let converted = video.convert(&mut decoder, &converter, &numbers, &target, waits)?;
         if let Some(made) = converted.shape.filter(|made| *made != begun.shape) {
             // What comes to the place next is written behind it, be that of this batch or of another.
@@ -171,9 +213,13 @@ impl State {
     }
 
     fn next(&mut self) -> Result<Option<Given>> {
-        while self.ahead.len() <= self.prefetch {
+        // As many for each GPU.
+        while self.ahead.len() < (self.prefetch + 1) * self.lanes.len() {
             match self.submit() {
-                Ok(Some(begun)) => self.ahead.push_back(begun),
+                Ok(Some(begun)) => {
+                    self.ahead.push_back(begun);
+                    self.turn = (self.turn + 1) % self.lanes.len();
+                }
                 Ok(None) => break,
                 // What is there comes first.
                 Err(_) if !self.ahead.is_empty() && self.begun < self.clips.len() => break,
@@ -181,7 +227,7 @@ impl State {
             }
         }
         let Some(begun) = self.ahead.pop_front() else { return Ok(None) };
-        let Begun { place, shape, ready, pictures, taken, failures, position } = begun;
+        let Begun { place, shape, ready, pictures, taken, failures, position, lane } = begun;
         let errors = pictures.iter().map(|picture| {
             let integrity = picture.integrity()?;
             Ok((!integrity.is_exact()).then(|| integrity.to_string()))
@@ -190,22 +236,22 @@ impl State {
         self.position = position;
         let numbers = taken.iter().flat_map(|(_, _, numbers, _)| numbers).copied().collect();
         let tensor = Tensor::new(place, shape, ready, numbers, errors).in_clips_of(self.sampling.frames);
-        Ok(Some((tensor, taken, failures)))
+        Ok(Some((tensor, taken, failures, lane)))
     }
 }
 
-/// A batch, its clips, and files that failed.
-type Given = (Tensor, Vec<Taken>, Vec<(usize, String)>);
+/// A batch, its clips, files that failed, and which of the devices has it.
+type Given = (Tensor, Vec<Taken>, Vec<(usize, String)>, usize);
 
 #[pymethods]
 impl ClipLoader {
     #[new]
-    #[pyo3(signature = (paths, device, spec, orientation, engine_numbers, memory, sampling, batch, prefetch, position, drop_last))]
+    #[pyo3(signature = (paths, devices, spec, orientation, engine_numbers, memory, sampling, batch, prefetch, position, drop_last))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
         paths: Vec<PathBuf>,
-        device: &str,
+        devices: Vec<String>,
         spec: String,
         orientation: Option<String>,
         engine_numbers: Option<Vec<u32>>,
@@ -229,10 +275,12 @@ impl ClipLoader {
             };
             let sampling =
                 Sampling { frames, stride, per_video, past_end, shuffle, seed, epoch, rank, world };
-            let gpu = Gpu::open(Wanted::parse(device)?)?;
-            if let Some(memory) = memory {
-                gpu.context().set_memory_limit(Some(memory));
+            let wanted = devices.iter().map(|device| Wanted::parse(device)).collect::<Result<Vec<_>>>()?;
+            let gpus = Gpu::open_all(&wanted)?;
+            for gpu in gpus.iter().filter(|_| memory.is_some()) {
+                gpu.context().set_memory_limit(memory);
             }
+            let lane = |gpu: Arc<Gpu>| Lane { converters: BTreeMap::new(), _user: gpu.used(), gpu };
             let engines: Engines = engines(engine_numbers)?;
             let options = DecoderOptions::default().with_engines(engines).with_tensors(true);
             let clips = sampling.clips(paths.len());
@@ -244,14 +292,15 @@ impl ClipLoader {
                 sampling,
                 options,
                 clips,
+                opened: VecDeque::new(),
                 begun: position,
                 position,
                 batch: batch.max(1),
                 prefetch,
                 drop_last,
                 spec: (spec, orientation),
-                converters: BTreeMap::new(),
-                gpu,
+                lanes: gpus.into_iter().map(lane).collect(),
+                turn: 0,
             };
             Ok(ClipLoader { state: Owned::new(Mutex::new(state)), busy: Mutex::default(), count })
         })
@@ -262,11 +311,11 @@ impl ClipLoader {
         self.count
     }
 
-    /// `nv:N`, or `emulated`.
+    /// Each a `nv:N` or an `emulated`.
     #[getter]
-    fn device(&self) -> PyResult<String> {
+    fn devices(&self) -> PyResult<Vec<String>> {
         let _guard = enter(&self.busy)?;
-        Ok(lock(self.state.get()?).gpu.name())
+        Ok(lock(self.state.get()?).lanes.iter().map(|lane| lane.gpu.name()).collect())
     }
 
     /// Clips that were handed out.

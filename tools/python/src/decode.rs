@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 
 use crate::door::{Owned, away, enter, lock};
 use crate::error::{Failure, Kind, Result};
-use crate::gpu::{Gpu, Wanted};
+use crate::gpu::{Gpu, User, Wanted};
 use crate::memory::Place;
 use crate::source::File;
 use crate::tensor::Tensor;
@@ -46,6 +46,7 @@ struct Inner {
     // Decoders before what they are of.
     home: Arc<Home>,
     converter: Converter,
+    _user: User,
     gpu: Arc<Gpu>,
     video: Video,
     options: DecoderOptions,
@@ -396,7 +397,7 @@ impl Decoding {
                 }
             };
             let engines = self::engines(engines)?;
-            let gpu = Gpu::open(Wanted::parse(device)?)?;
+            let gpu = Gpu::open(&Wanted::parse(device)?)?;
             if let Some(memory) = memory {
                 gpu.context().set_memory_limit(Some(memory));
             }
@@ -420,6 +421,7 @@ impl Decoding {
             let inner = Inner {
                 home: Arc::default(),
                 converter: Converter::new(gpu.context(), &spec)?,
+                _user: gpu.used(),
                 gpu,
                 video,
                 options,

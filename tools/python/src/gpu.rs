@@ -1,5 +1,6 @@
 //! [`Gpu`]: one context for each device of this process.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use hcq::{EngineKind, LinuxKernel};
@@ -21,65 +22,233 @@ pub(crate) struct Gpu {
     /// Of those who make the side of CUDA, one does.
     making: Mutex<()>,
     ordinal: OnceLock<i32>,
+    /// `nv:N`, or `emulated`, or `emulated:N`.
+    name: String,
+    /// How many decode on it.
+    users: AtomicUsize,
     context: Arc<Context>,
 }
 
 /// What was opened, with the process that did.
 static OPEN: Mutex<Vec<(u32, String, Arc<Gpu>)>> = Mutex::new(Vec::new());
+/// The GPUs of the driver's list, but for those that turned out not to decode; likewise.
+static FOUND: Mutex<(u32, Vec<usize>)> = Mutex::new((0, Vec::new()));
 
 /// A device as it is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    Choice(DeviceChoice),
+    /// Any of the real ones; the emulated one where there is none.
+    Auto,
+    Nv(usize),
     Cuda(i32),
+    /// One of any number of them.
+    Emulated(usize),
+    /// Any of these.
+    OneOf(Vec<Wanted>),
 }
 
 impl Wanted {
     pub(crate) fn parse(text: &str) -> Result<Wanted> {
-        if let Some(digits) = text.strip_prefix("cuda:") {
-            let ordinal = digits.parse().ok().filter(|&ordinal: &i32| ordinal >= 0);
-            return ordinal.map(Wanted::Cuda).ok_or_else(|| refused(text));
-        }
         match text {
-            "cuda" => Ok(Wanted::Cuda(0)),
-            "auto" => Ok(Wanted::Choice(DeviceChoice::from_env()?)),
-            text => text.parse().map(Wanted::Choice).map_err(|_| refused(text)),
+            "auto" => Wanted::from_env(),
+            text => Wanted::one(text),
+        }
+    }
+
+    fn one(text: &str) -> Result<Wanted> {
+        let number =
+            |prefix| text.strip_prefix(prefix).map(|digits: &str| digits.parse().map_err(|_| refused(text)));
+        match text {
+            "auto" => return Ok(Wanted::Auto),
+            "cuda" => return Ok(Wanted::Cuda(0)),
+            "emulated" => return Ok(Wanted::Emulated(0)),
+            _ => {}
+        }
+        if let Some(ordinal) = number("cuda:") {
+            let ordinal: usize = ordinal?;
+            return Ok(Wanted::Cuda(i32::try_from(ordinal).map_err(|_| refused(text))?));
+        }
+        if let Some(number) = number("emulated:") {
+            return Ok(Wanted::Emulated(number?));
+        }
+        number("nv:").unwrap_or_else(|| Err(refused(text))).map(Wanted::Nv)
+    }
+
+    /// What the environment has "auto" be: a device, or several with commas between.
+    fn from_env() -> Result<Wanted> {
+        let text = std::env::var(DeviceChoice::VARIABLE).unwrap_or_default();
+        let named = text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(Wanted::one);
+        let named: Vec<Wanted> = named.collect::<Result<_>>().map_err(|failure| {
+            Failure::new(Kind::Option, format!("in the environment, {}: {failure}", DeviceChoice::VARIABLE))
+        })?;
+        match &named[..] {
+            [] => Ok(Wanted::Auto),
+            [one] => Ok(one.clone()),
+            _ => Ok(Wanted::OneOf(named)),
+        }
+    }
+
+    /// The devices among which it is a choice; none for the one that is found by opening it.
+    fn choice(&self) -> Vec<Wanted> {
+        match self {
+            Wanted::Auto => {
+                let process = std::process::id();
+                let known = lock(&FOUND).clone();
+                if known.0 == process {
+                    return known.1.into_iter().map(Wanted::Nv).collect();
+                }
+                let found = hcq::enumerate(Arc::new(LinuxKernel::new())).unwrap_or_default();
+                let found: Vec<usize> = found.iter().map(|gpu| gpu.index).collect();
+                if !found.is_empty() {
+                    *lock(&FOUND) = (process, found.clone());
+                }
+                found.into_iter().map(Wanted::Nv).collect()
+            }
+            Wanted::OneOf(named) => {
+                let mut all = Vec::new();
+                for wanted in named.iter().flat_map(|one| match one {
+                    Wanted::Auto => one.choice(),
+                    one => vec![one.clone()],
+                }) {
+                    if !all.contains(&wanted) {
+                        all.push(wanted);
+                    }
+                }
+                all
+            }
+            one => vec![one.clone()],
+        }
+    }
+
+    /// Under which the device is known; that of CUDA's by the driver's number.
+    fn resolved(&self) -> Result<Wanted> {
+        match self {
+            Wanted::Cuda(ordinal) => index_of(*ordinal).map(Wanted::Nv),
+            other => Ok(other.clone()),
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Wanted::Auto | Wanted::OneOf(_) => "auto".to_owned(),
+            Wanted::Nv(index) => format!("nv:{index}"),
+            Wanted::Cuda(ordinal) => format!("cuda:{ordinal}"),
+            Wanted::Emulated(0) => "emulated".to_owned(),
+            Wanted::Emulated(number) => format!("emulated:{number}"),
         }
     }
 }
 
+/// Somebody who decodes on a device.
+#[derive(Debug)]
+pub(crate) struct User(Arc<Gpu>);
+
+impl Drop for User {
+    fn drop(&mut self) {
+        self.0.users.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 fn refused(text: &str) -> Failure {
-    Failure::new(Kind::Option, format!("device: {text:?} is none of auto, emulated, nv:N and cuda:N"))
+    Failure::new(
+        Kind::Option,
+        format!("device: {text:?} is none of auto, nv:N, cuda:N, emulated and emulated:N"),
+    )
 }
 
 impl Gpu {
-    /// The device, opened if it is not yet.
-    pub(crate) fn open(wanted: Wanted) -> Result<Arc<Gpu>> {
-        let choice = match wanted {
-            Wanted::Choice(choice) => choice,
-            Wanted::Cuda(ordinal) => DeviceChoice::Nv(index_of(ordinal)?),
+    /// The device, opened if it is not yet. Of several the one on which the fewest decode.
+    pub(crate) fn open(wanted: &Wanted) -> Result<Arc<Gpu>> {
+        let mut choice = wanted.choice();
+        if let [one] = &choice[..]
+            && *wanted != Wanted::Auto
+        {
+            return Gpu::open_one(one);
+        }
+        let users = |one: &Wanted| {
+            let known = one.resolved().ok().and_then(|one| Gpu::known(&one.name()));
+            known.map_or(0, |gpu| gpu.users.load(Ordering::Relaxed))
         };
-        let gpu = match Gpu::known(&choice.to_string()) {
+        choice.sort_by_cached_key(users);
+        let mut first = None;
+        for one in &choice {
+            match Gpu::open_one(one) {
+                // One that is there and that it could not be asked for.
+                Err(failure) if *wanted == Wanted::Auto => Gpu::set_unusable(one, &failure),
+                Err(failure) => first = first.or(Some(failure)),
+                opened => return opened,
+            }
+        }
+        match first {
+            Some(failure) => Err(failure),
+            // Says what is the matter, or takes the emulated one.
+            None => Gpu::open_auto(),
+        }
+    }
+
+    /// All devices among which it is a choice.
+    pub(crate) fn open_all(wanted: &[Wanted]) -> Result<Vec<Arc<Gpu>>> {
+        let mut opened: Vec<Arc<Gpu>> = Vec::new();
+        for wanted in wanted {
+            for one in wanted.choice() {
+                match Gpu::open_one(&one) {
+                    Ok(gpu) if opened.iter().any(|known| Arc::ptr_eq(known, &gpu)) => {}
+                    Ok(gpu) => opened.push(gpu),
+                    Err(failure) if *wanted == Wanted::Auto => Gpu::set_unusable(&one, &failure),
+                    Err(failure) => return Err(failure),
+                }
+            }
+        }
+        if opened.is_empty() { Ok(vec![Gpu::open_auto()?]) } else { Ok(opened) }
+    }
+
+    fn set_unusable(wanted: &Wanted, failure: &Failure) {
+        if let Wanted::Nv(index) = wanted {
+            log::warn!("nv:{index} is left out: {failure}");
+            lock(&FOUND).1.retain(|found| found != index);
+        }
+    }
+
+    fn open_auto() -> Result<Arc<Gpu>> {
+        if let Some(gpu) = Gpu::known("auto") {
+            return Ok(gpu);
+        }
+        let context = Context::open(DeviceChoice::Auto)?;
+        let name = if context.is_emulated() {
+            Wanted::Emulated(0).name()
+        } else {
+            Wanted::Nv(context.device().info().index).name()
+        };
+        let gpu = Gpu::register(&name, context);
+        lock(&OPEN).push((std::process::id(), "auto".to_owned(), gpu.clone()));
+        Ok(gpu)
+    }
+
+    fn open_one(wanted: &Wanted) -> Result<Arc<Gpu>> {
+        let resolved = wanted.resolved()?;
+        let name = resolved.name();
+        let gpu = match Gpu::known(&name) {
             Some(gpu) => gpu,
             None => {
-                // Without the lock: another process may be forked off while a device is opened.
-                let context = Context::open(choice)?;
-                let name = if context.is_emulated() {
-                    DeviceChoice::Emulated.to_string()
-                } else {
-                    DeviceChoice::Nv(context.device().info().index).to_string()
+                let choice = match resolved {
+                    Wanted::Nv(index) => DeviceChoice::Nv(index),
+                    Wanted::Emulated(_) => DeviceChoice::Emulated,
+                    _ => return Gpu::open_auto(),
                 };
-                let gpu = Gpu::register(&name, context);
-                if choice == DeviceChoice::Auto {
-                    Gpu::alias("auto", &gpu);
-                }
-                gpu
+                // Without the lock: another process may be forked off while a device is opened.
+                Gpu::register(&name, Context::open(choice)?)
             }
         };
         if let Wanted::Cuda(ordinal) = wanted {
-            let _ = gpu.ordinal.set(ordinal);
+            let _ = gpu.ordinal.set(*ordinal);
         }
         Ok(gpu)
+    }
+
+    /// Counts as one who decodes on it, as long as the value lives.
+    pub(crate) fn used(self: &Arc<Gpu>) -> User {
+        self.users.fetch_add(1, Ordering::Relaxed);
+        User(self.clone())
     }
 
     fn known(name: &str) -> Option<Arc<Gpu>> {
@@ -97,6 +266,8 @@ impl Gpu {
             cuda: OnceLock::new(),
             making: Mutex::default(),
             ordinal: OnceLock::new(),
+            name: name.to_owned(),
+            users: AtomicUsize::new(0),
             context,
         });
         let mut open = lock(&OPEN);
@@ -105,10 +276,6 @@ impl Gpu {
         }
         open.push((process, name.to_owned(), made.clone()));
         made
-    }
-
-    fn alias(name: &str, gpu: &Arc<Gpu>) {
-        lock(&OPEN).push((std::process::id(), name.to_owned(), gpu.clone()));
     }
 
     /// Has the next one who opens the device open it anew: it is lost.
@@ -135,13 +302,9 @@ impl Gpu {
         &self.idle
     }
 
-    /// `nv:N`, or `emulated`.
+    /// `nv:N`, `emulated` or `emulated:N`.
     pub(crate) fn name(&self) -> String {
-        if self.context.is_emulated() {
-            "emulated".to_owned()
-        } else {
-            format!("nv:{}", self.context.device().info().index)
-        }
+        self.name.clone()
     }
 
     /// The side of CUDA, which loads its library.
@@ -189,7 +352,7 @@ fn index_of(ordinal: i32) -> Result<usize> {
 #[pyfunction]
 pub(crate) fn probe<'py>(py: Python<'py>, device: &str) -> PyResult<Bound<'py, PyDict>> {
     let (gpu, name, engines) = away(py, || {
-        let gpu = Gpu::open(Wanted::parse(device)?)?;
+        let gpu = Gpu::open(&Wanted::parse(device)?)?;
         let device = gpu.context().device();
         let (name, engines) = (device.name()?, device.engines_of(EngineKind::Nvdec)?);
         Ok((gpu.clone(), name, engines))

@@ -105,3 +105,44 @@ def test_dlpack() -> None:
     array = np.from_dlpack(batch)
     assert array.shape == batch.shape
     np.testing.assert_array_equal(array, batch.numpy())
+
+
+def test_several_gpus_decode_batches_in_turn() -> None:
+    def given(device: Any) -> list[tuple[str, tuple[str, ...], Any, bytes]]:
+        dataset = nvdec.Clips(FILES, frames=2, stride=2, clips=3, seed=9)
+        batches = dataset.loader(batch=2, **{**OPTIONS, "device": device})
+        return [(batch.device, batch.source, batch.index, batch.numpy().tobytes()) for batch in batches]
+
+    one, two = given("emulated"), given(["emulated", "emulated:1"])
+    assert [batch[0] for batch in two] == ["emulated", "emulated:1"] * 3
+    assert [batch[1:] for batch in two] == [batch[1:] for batch in one]
+
+
+def test_auto_is_all_gpus_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NVDEC_DEVICE", "emulated, emulated:1")
+    loader = nvdec.Clips(FILES, frames=1, shuffle=False).loader(device="auto", size=(24, 32))
+    assert [batch.device for batch in loader] == ["emulated", "emulated:1"] * 2
+    # Each video goes to the one on which the fewest are decoded.
+    first, second = (nvdec.open(FILES[0]) for _ in range(2))
+    assert {first.device, second.device} == {"emulated", "emulated:1"}
+    freed = first.device
+    del first
+    assert nvdec.open(FILES[0]).device == freed
+    monkeypatch.setenv("NVDEC_DEVICE", "emulated,nothing")
+    with pytest.raises(nvdec.OptionError, match="NVDEC_DEVICE.*nothing"):
+        nvdec.open(FILES[0])
+
+
+def test_a_file_that_fails_moves_no_other_pictures(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video" * 100)
+    files = [FILES[0], broken, *FILES[1:], broken, *FILES]
+    dataset = nvdec.Clips(files, frames=2, shuffle=False)
+    seen, failed = [], []
+    for batch in dataset.loader(batch=3, **OPTIONS):
+        failed += [path for path, _ in batch.failures]
+        for clip, path, numbers in zip(batch.numpy(), batch.source, batch.index):
+            with nvdec.open(path, **OPTIONS) as video:
+                np.testing.assert_array_equal(clip, video[list(numbers)].numpy())
+            seen.append(path)
+    assert seen == [str(path) for path in files if path != broken] and failed == [str(broken)] * 2

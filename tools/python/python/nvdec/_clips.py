@@ -151,7 +151,7 @@ class Clips:
         *,
         prefetch: int = 2,
         drop_last: bool = False,
-        device: str = "auto",
+        device: str | Sequence[str] = "auto",
         engines: str | int | Sequence[int] = "all",
         memory: int | str | None = None,
         **options: Any,
@@ -160,9 +160,11 @@ class Clips:
         :attr:`ClipBatch.failures`, and damaged pictures in :attr:`ClipBatch.errors`; neither ends the epoch.
 
         :param batch: clips of a batch
-        :param prefetch: batches that are on their way behind the one that is given
+        :param prefetch: batches that are on their way behind the one that is given, on each GPU
         :param drop_last: leaves out a last batch that has fewer clips
-        :param device: as in :func:`open`, as are ``engines`` and ``memory``
+        :param device: as in :func:`open`, or several, which decode the batches in turn: ``["cuda:0", "cuda:1"]``; ``"auto"`` is all
+            GPUs of the machine. What the batches hold does not depend on it; ``batch.device`` says where it is.
+        :param engines: as in :func:`open`, as is ``memory``, which is of each GPU
         :param options: what becomes of the pictures, as in :func:`open`: ``size``, ``dtype``, ``mean`` and the like. Files of
             different sizes need a ``size``.
         """
@@ -174,18 +176,24 @@ class Clips:
         options = {**_OPTIONS, **options}
         orientation = None if options["orientation"] == "auto" else str(options["orientation"])
         spec = _spec({**options, "orientation": "auto"}, 0).rsplit(",orientation=", 1)[0]
+        devices = [device] if isinstance(device, str) else list(device)
+        if not devices:
+            raise OptionError("device: none is named")
         sampling = (self.frames, self.stride, self.clips, self.policy, self.shuffle, self.seed, self.epoch, self.rank, self.world)
         loader = _core.ClipLoader(
-            self.paths, device, spec, orientation, _engines(engines), _bytes(memory), sampling, batch, prefetch, self._position, drop_last
+            self.paths, devices, spec, orientation, _engines(engines), _bytes(memory), sampling, batch, prefetch, self._position, drop_last
         )
-        name = {"cuda": "cuda:0"}.get(device, device) if device.startswith("cuda") else loader.device
-        return self._batches(loader, options["dtype"], options["layout"], name)
+        # What CUDA can read has CUDA's name, all else the one that it turned out to have.
+        names = loader.devices
+        if len(names) == len(devices):
+            names = [f"cuda:{given[5:] or 0}" if given.startswith("cuda") else name for given, name in zip(devices, names)]
+        return self._batches(loader, options["dtype"], options["layout"], names)
 
-    def _batches(self, loader: _core.ClipLoader, dtype: str, layout: str, device: str) -> Iterator[ClipBatch]:
+    def _batches(self, loader: _core.ClipLoader, dtype: str, layout: str, devices: list[str]) -> Iterator[ClipBatch]:
         while (given := loader.next()) is not None:
-            tensor, taken, failures = given
+            tensor, taken, failures, which = given
             self._position = loader.position()
             named = [(self.paths[file], number, numbers, seconds) for file, number, numbers, seconds in taken]
-            yield ClipBatch(tensor, named, [(self.paths[file], text) for file, text in failures], dtype, layout, device)
+            yield ClipBatch(tensor, named, [(self.paths[file], text) for file, text in failures], dtype, layout, devices[which])
         self._position = 0
         self.epoch += 1

@@ -79,7 +79,7 @@ class ClipLoader:
     def __new__(
         cls,
         paths: list[str],
-        device: str,
+        devices: list[str],
         spec: str,
         orientation: str | None,
         engine_numbers: list[int] | None,
@@ -92,16 +92,16 @@ class ClipLoader:
     ) -> ClipLoader: ...
     def __len__(self) -> int: ...
     @property
-    def device(self) -> str:
-        """``nv:N``, or ``emulated``."""
+    def devices(self) -> list[str]:
+        """Each a ``nv:N`` or an ``emulated``."""
 
     def position(self) -> int:
         """Clips that were handed out."""
 
     def next(
         self,
-    ) -> tuple[Tensor, list[tuple[int, int, list[int], list[float] | None]], list[tuple[int, str]]] | None:
-        """A batch, its clips, and files that failed."""
+    ) -> tuple[Tensor, list[tuple[int, int, list[int], list[float] | None]], list[tuple[int, str]], int] | None:
+        """A batch, its clips, files that failed, and which of the devices has it."""
 
 @final
 class Tensor:

@@ -164,9 +164,11 @@ def open(
     """Opens a video. All of its pictures are found, in one pass over the file; none is decoded.
 
     :param source: a path, bytes, or an object with ``read`` and ``seek``
-    :param device: ``"auto"``, the first GPU that can decode, and where there is neither a GPU nor its driver the emulated one;
+    :param device: ``"auto"``, a GPU that can decode, of several the one on which the fewest videos of the process are open, and where
+        there is neither a GPU nor its driver the emulated one;
         ``"nv:N"``, a GPU of the driver's list, without CUDA; ``"cuda:N"``, a GPU by CUDA's number, whose pictures CUDA can read where
-        they are; ``"emulated"``, a slow GPU in software. ``"auto"`` takes what the environment variable NVDEC_DEVICE names.
+        they are; ``"emulated"``, a slow GPU in software. ``"auto"`` takes what the environment variable NVDEC_DEVICE names, one device or
+        several with commas between.
     :param size: height and width of what comes out; without it, those of the picture
     :param crop: the part to be shown: left, top, width and height in samples of the picture
     :param dtype: ``"uint8"``, ``"float16"``, ``"bfloat16"`` or ``"float32"``
