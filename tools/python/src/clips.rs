@@ -38,6 +38,8 @@ pub(crate) struct ClipLoader {
 struct State {
     // Batches before what they are of.
     ahead: VecDeque<Begun>,
+    /// What went wrong behind the last one.
+    failed: Option<Failure>,
     paths: Vec<PathBuf>,
     sampling: Sampling,
     options: DecoderOptions,
@@ -214,7 +216,7 @@ impl State {
 
     fn next(&mut self) -> Result<Option<Given>> {
         // As many for each GPU.
-        while self.ahead.len() < (self.prefetch + 1) * self.lanes.len() {
+        while self.failed.is_none() && self.ahead.len() < (self.prefetch + 1) * self.lanes.len() {
             match self.submit() {
                 Ok(Some(begun)) => {
                     self.ahead.push_back(begun);
@@ -222,11 +224,10 @@ impl State {
                 }
                 Ok(None) => break,
                 // What is there comes first.
-                Err(_) if !self.ahead.is_empty() && self.begun < self.clips.len() => break,
-                Err(failure) => return Err(failure),
+                Err(failure) => self.failed = Some(failure),
             }
         }
-        let Some(begun) = self.ahead.pop_front() else { return Ok(None) };
+        let Some(begun) = self.ahead.pop_front() else { return self.failed.take().map_or(Ok(None), Err) };
         let Begun { place, shape, ready, pictures, taken, failures, position, lane } = begun;
         let errors = pictures.iter().map(|picture| {
             let integrity = picture.integrity()?;
@@ -288,6 +289,7 @@ impl ClipLoader {
             let position = position.min(count);
             let state = State {
                 ahead: VecDeque::new(),
+                failed: None,
                 paths,
                 sampling,
                 options,

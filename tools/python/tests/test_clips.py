@@ -146,3 +146,12 @@ def test_a_file_that_fails_moves_no_other_pictures(tmp_path: Path) -> None:
                 np.testing.assert_array_equal(clip, video[list(numbers)].numpy())
             seen.append(path)
     assert seen == [str(path) for path in files if path != broken] and failed == [str(broken)] * 2
+
+
+def test_batches_come_before_the_file_behind_them_that_fails(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video" * 100)
+    loader = nvdec.Clips([FILES[0], broken], frames=2, shuffle=False).loader(batch=1, prefetch=4, **OPTIONS)
+    assert next(loader).source == (str(FILES[0]),)
+    with pytest.raises(nvdec.Error, match="broken.mp4"):
+        next(loader)
