@@ -119,6 +119,16 @@ impl Decoder {
         self.pictures.price()
     }
 
+    /// What pictures cost at most that may follow with the parameter sets that were sent, whatever other decoders there are. Nothing
+    /// is decoded or allocated for it. `None` if there is no picture parameter set whose sequence parameter set is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CannotDecode`] or [`Error::TooManySamples`] if none of them can be decoded.
+    pub fn highest_price(&self) -> Result<Option<Price>> {
+        self.frontend.price(&self.pictures)
+    }
+
     /// How the pictures of the present sequence lie in memory, once its first one told.
     pub fn geometry(&self) -> Option<SurfaceGeometry> {
         self.pictures.geometry()

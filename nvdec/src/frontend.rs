@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::Result;
+use crate::options::Price;
 use crate::packet::Sent;
 use crate::pictures::Pictures;
 use crate::pictures::info::Times;
@@ -54,4 +55,11 @@ pub(crate) trait Frontend: fmt::Debug + Send {
 
     /// Pictures that a picture may have to wait for after it is decoded, since they come before it in output order.
     fn reorder(&self) -> Option<usize>;
+
+    /// The highest price of pictures that may follow with the parameter sets that were sent; `None` if none may.
+    ///
+    /// # Errors
+    ///
+    /// Why none of them can be decoded.
+    fn price(&self, pictures: &Pictures) -> Result<Option<Price>>;
 }

@@ -14,7 +14,7 @@ use crate::class::Chroma;
 use crate::error::{Error, Result, SyntaxError};
 use crate::frontend::{Frontend, Unit};
 use crate::memory::motion::PLACES;
-use crate::options::Start;
+use crate::options::{Price, Start};
 use crate::packet::Sent;
 use crate::pictures::Pictures;
 use crate::pictures::coded::{Application, CodedPicture, Format};
@@ -43,6 +43,9 @@ pub use limits::{check, check_limits, check_pps};
 use refresh::Refreshes;
 use scratch::Scratch;
 use side::Side;
+
+/// `pps_pic_parameter_set_id` is at most that (H.265 7.4.3.3.1).
+const MAX_PPS_ID: u8 = 63;
 
 /// What NVIDIA's own driver sends for HEVC, less EVENT_TRACE_LOGGING_ON: the trace lands behind the status, says
 /// nothing that the status does not, and costs 20 µs a picture.
@@ -198,6 +201,24 @@ impl Frontend for Hevc {
     fn reorder(&self) -> Option<usize> {
         let (sps, _) = self.sequence.as_ref()?;
         Some(usize::from(sps.highest_sub_layer_ordering().max_num_reorder_pics))
+    }
+
+    fn price(&self, pictures: &Pictures) -> Result<Option<Price>> {
+        let (mut highest, mut refused) = (None::<Price>, None);
+        for pps in (0..=MAX_PPS_ID).filter_map(|id| self.parser.pps(id)) {
+            let Some(sps) = self.parser.sps(pps.pps_seq_parameter_set_id) else { continue };
+            match check_all(sps, pps, pictures) {
+                Ok(()) => {
+                    let price = pictures.highest_price_of(&format(sps, pps, pictures));
+                    highest = highest.into_iter().chain([price]).max_by_key(Price::total);
+                }
+                Err(error) => refused = Some(error),
+            }
+        }
+        match (highest, refused) {
+            (None, Some(error)) => Err(error),
+            (highest, _) => Ok(highest),
+        }
     }
 }
 

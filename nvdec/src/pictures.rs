@@ -165,6 +165,17 @@ impl Pictures {
         format_memory::price(format, &self.options, self.affordable(format))
     }
 
+    /// What pictures of `format` cost at most: when no other session takes a part of the engines.
+    pub(crate) fn highest_price_of(&self, format: &Format) -> Price {
+        let price = |engines| format_memory::price(format, &self.options, engines);
+        let highest = price(self.engines().len());
+        match self.context.memory_limit() {
+            // As for `affordable`.
+            Some(limit) if highest.total() > limit => price(1),
+            _ => highest,
+        }
+    }
+
     /// What those of the present format cost.
     pub(crate) fn price(&self) -> Option<Price> {
         self.memory.as_ref().map(|memory| memory.price)

@@ -23,6 +23,7 @@ mod convert;
 mod file;
 mod index;
 mod plan;
+mod price;
 mod reader;
 mod sampler;
 mod selection;

@@ -20,6 +20,7 @@ use crate::class::Chroma;
 use crate::error::{Error, Result, SyntaxError};
 use crate::frontend::{Frontend, Unit};
 use crate::job::Operand;
+use crate::options::Price;
 use crate::packet::{Packet, Sent, Source};
 use crate::pictures::Pictures;
 use crate::pictures::coded::{Application, CodedPicture, Format, Operands, Placed};
@@ -181,6 +182,10 @@ impl Frontend for TestCodec {
 
     fn reorder(&self) -> Option<usize> {
         self.size.map(|_| 1)
+    }
+
+    fn price(&self, pictures: &Pictures) -> Result<Option<Price>> {
+        Ok(self.size.map(|(width, height)| pictures.highest_price_of(&format(width, height))))
     }
 }
 

@@ -13,6 +13,7 @@ mod integrity;
 mod limits;
 mod live;
 mod mutations;
+mod price;
 mod profile;
 mod pull;
 mod side_data;

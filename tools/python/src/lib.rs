@@ -5,6 +5,7 @@
 //! | [`source`] | a file and its index: what can be known without a GPU |
 //! | [`gpu`] | one context for each device of the process, and its memory for batches |
 //! | [`decode`] | pictures by number, converted to where they are wanted |
+//! | [`price`] | what that takes, before anything is decoded |
 //! | [`clips`] | clips of many files, decoded ahead |
 //! | [`tensor`] | a batch: in GPU memory, on the host, or handed out by DLPack |
 //! | [`door`] | the one place where Python's lock is let go of |
@@ -23,6 +24,7 @@ mod error;
 mod gpu;
 mod idle;
 mod memory;
+mod price;
 mod reader;
 mod source;
 mod tensor;
@@ -37,6 +39,8 @@ mod _core {
     use super::decode::{Decoding, Stream};
     #[pymodule_export]
     use super::gpu::probe;
+    #[pymodule_export]
+    use super::price::price;
     #[pymodule_export]
     use super::source::File;
     #[pymodule_export]

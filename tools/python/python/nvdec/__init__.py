@@ -27,6 +27,7 @@ from ._errors import (
     TimeRangeError,
     UnsupportedError,
 )
+from ._price import Price, price
 from ._video import Index, Video, VideoInfo, index, open, probe
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "OptionError",
     "OutOfMemory",
     "PictureIndexError",
+    "Price",
     "SeekError",
     "TimeRangeError",
     "UnsupportedError",
@@ -56,5 +58,6 @@ __all__ = [
     "__version__",
     "index",
     "open",
+    "price",
     "probe",
 ]

@@ -3,12 +3,23 @@
 from os import PathLike
 from typing import Any, final
 
-__all__ = ["ClipLoader", "Decoding", "File", "Stream", "Tensor", "__version__", "probe"]
+__all__ = ["ClipLoader", "Decoding", "File", "Stream", "Tensor", "__version__", "price", "probe"]
 
 __version__: str
 
 def probe(device: str) -> dict[str, Any]:
     """What a device is."""
+
+def price(
+    file: File,
+    device: str,
+    spec: str,
+    engine_numbers: list[int] | None,
+    pictures: int,
+    skips: bool,
+) -> tuple[int, int, int]:
+    """Bytes of GPU memory of a decoder, of a batch of so many pictures, and how many batches there are at a time when they are read
+    one after the other."""
 
 @final
 class File:
