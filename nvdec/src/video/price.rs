@@ -23,7 +23,8 @@ impl Video {
         let (mut highest, mut refused) = (None::<Price>, None);
         for changes in pictures.changes.chunk_by(|a, b| a.position == b.position) {
             for change in changes {
-                decoder.send(Packet::unit(&pictures.contents[change.content as usize]))?;
+                // Parameter sets are never refused: they need no memory of the GPU.
+                let _ = decoder.send(Packet::unit(&pictures.contents[change.content as usize]))?;
             }
             match decoder.highest_price() {
                 Ok(price) => highest = highest.into_iter().chain(price).max_by_key(Price::total),
