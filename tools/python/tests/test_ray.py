@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -23,6 +24,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     ray = pytest.importorskip("ray", exc_type=ImportError)
     pytest.importorskip("ray.data", exc_type=ImportError)
+    pytest.importorskip("ray.train", exc_type=ImportError)
     import nvdec.ray
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -256,6 +258,30 @@ def test_the_share_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         assert nvdec.ray._shares(reader, ["a.mp4"], None) == (share, (256 << 20) + 30)  # type: ignore[arg-type]
         assert taken["num_gpus"] > 0
+
+
+def test_clips_in_workers_of_ray_train(tmp_path: Path) -> None:
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+    def work(config: dict[str, Any]) -> None:
+        import nvdec.ray
+
+        clips = nvdec.ray.clips(config["paths"], 3, clips=2, seed=5)
+        taken = [clip for batch in clips.loader(2, size=SIZE, device=nvdec.ray.device()) for clip in zip(batch.source, batch.index)]
+        (config["notes"] / str(clips.rank)).write_text(json.dumps(taken))
+
+    # As TorchTrainer, which needs PyTorch.
+    DataParallelTrainer(
+        work,
+        train_loop_config={"paths": FILES, "notes": tmp_path},
+        scaling_config=ScalingConfig(num_workers=2),
+        run_config=RunConfig(name="clips", storage_path=str(tmp_path / "storage")),
+    ).fit()
+    taken = [json.loads((tmp_path / rank).read_text()) for rank in "01"]
+    whole = nvdec.Clips(FILES, 3, clips=2, seed=5).loader(8, size=SIZE)
+    expected = [[path, list(numbers)] for batch in whole for path, numbers in zip(batch.source, batch.index)]
+    assert [len(rank) for rank in taken] == [4, 4] and sorted(taken[0] + taken[1]) == sorted(expected)
 
 
 @pytest.mark.parametrize(

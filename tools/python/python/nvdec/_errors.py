@@ -66,3 +66,7 @@ class ForkError(Error, RuntimeError):
 
 class ClosedError(Error, ValueError):
     """The video was closed."""
+
+
+# What concerns one file: the next one may be sound. All else concerns the device, or how it is asked.
+OF_A_FILE = (OpenError, UnsupportedError, CorruptError, SeekError)

@@ -21,7 +21,7 @@ from ray.data.extensions import ArrowTensorArray
 
 from ._batch import _NUMPY
 from ._clips import _OPTIONS, Clips
-from ._errors import CorruptError, Error, OpenError, OptionError, SeekError, UnsupportedError
+from ._errors import OF_A_FILE, Error, OptionError
 from ._price import price
 from ._video import Video, _one_of, open, probe
 
@@ -29,8 +29,6 @@ __all__ = ["VideoDatasource", "clips", "device", "read_videos"]
 
 _log = logging.getLogger(__name__)
 
-# What concerns one file. All else concerns the reader: its device, its memory, its arguments.
-_OF_A_FILE = (OpenError, UnsupportedError, CorruptError, SeekError)
 _VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".ts", ".m2ts", ".mts", ".heic", ".heif", ".hevc", ".h265", ".265")
 # A reader has files up to 64 MiB in memory, and Python with what it imports takes about three times that.
 _READER = 256 << 20
@@ -164,7 +162,7 @@ class _Reader:
             for batch in video.batches(self._count, indices=self.numbers(video)):
                 frames, errors = batch.numpy(), batch.errors
                 yield self._table(path, frames, batch.index, batch.pts_seconds, errors)
-        except (*_OF_A_FILE, OSError) as error:
+        except (*OF_A_FILE, OSError) as error:
             if self._on_error == "raise":
                 raise Error(f"{path}: {error}") from error
             _log.warning("%s: %s", path, error)
@@ -340,7 +338,7 @@ def _measure(reader: _Reader, files: list[str]) -> tuple[int, int, int, bool]:
     for path in files:
         try:
             cost = price(reader.source(path), batch=reader._count, on_error=reader._on_error, **options)
-        except (*_OF_A_FILE, OSError):
+        except (*OF_A_FILE, OSError):
             continue
         return cost.total, cost.batch, limit, is_emulated
     return 0, 0, limit, is_emulated
