@@ -91,7 +91,7 @@ class Killing:
 class Fatal:
     def __init__(self, file: Any, behind: int, notes: Path) -> None:
         self.file, self.left, self.notes = file, behind, notes
-        self.seek = file.seek
+        self.seek, self.close = file.seek, file.close
 
     def read(self, size: int) -> bytes:
         data: bytes = self.file.read(size)
@@ -198,9 +198,13 @@ def test_which_pictures() -> None:
 class Files:
     """A file system such as fsspec has."""
 
+    def __init__(self) -> None:
+        self.files: list[Any] = []
+
     def open(self, path: str, mode: str) -> Any:
         assert mode == "rb"
-        return (DATA / path).open(mode)
+        self.files.append((DATA / path).open(mode))
+        return self.files[-1]
 
 
 def test_file_systems(tmp_path: Path) -> None:
@@ -282,6 +286,15 @@ def test_clips_in_workers_of_ray_train(tmp_path: Path) -> None:
     whole = nvdec.Clips(FILES, 3, clips=2, seed=5).loader(8, size=SIZE)
     expected = [[path, list(numbers)] for batch in whole for path, numbers in zip(batch.source, batch.index)]
     assert [len(rank) for rank in taken] == [4, 4] and sorted(taken[0] + taken[1]) == sorted(expected)
+
+
+def test_readers_close_what_they_open() -> None:
+    files = Files()
+    options = {**nvdec._clips._OPTIONS, "size": SIZE, "device": "emulated", "layout": "NHWC"}
+    reader = nvdec.ray._Reader(8, 1, None, None, None, True, "mark", files, options)
+    assert nvdec.ray._measure(reader, ["h264.mp4", "plain.mp4"])[0] == nvdec.price(FILES[0], batch=8, **options).total
+    assert sum(table.num_rows for path in ("plain.mp4", "h264.mp4") for table in reader.read(path)) == 24 + 1
+    assert len(files.files) == 4 and all(file.closed for file in files.files)
 
 
 @pytest.mark.parametrize(

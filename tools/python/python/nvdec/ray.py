@@ -136,10 +136,10 @@ class _Reader:
         self._filesystem = filesystem
         self._options = options
 
-    def open(self, path: str) -> Video:
+    def open(self, source: Any) -> Video:
         chosen = self._options["device"]
         options = {**self._options, "device": device() if chosen == "auto" else chosen, "on_error": self._on_error}
-        return open(self.source(path), **options)
+        return open(source, **options)
 
     def source(self, path: str) -> Any:
         if self._filesystem is None:
@@ -156,9 +156,10 @@ class _Reader:
         return video.indices(begin, self._stop, self._fps)[:: self._every]
 
     def read(self, path: str) -> Iterator[pyarrow.Table]:
-        video = None
+        source, video = None, None
         try:
-            video = self.open(path)
+            source = self.source(path)
+            video = self.open(source)
             for batch in video.batches(self._count, indices=self.numbers(video)):
                 frames, errors = batch.numpy(), batch.errors
                 yield self._table(path, frames, batch.index, batch.pts_seconds, errors)
@@ -172,6 +173,8 @@ class _Reader:
         finally:
             if video is not None:
                 video.close()
+            if source is not path and source is not None:
+                source.close()
 
     def _shape(self, video: Video | None) -> tuple[int, ...]:
         """That of a picture as far as it is known, so that the row of a file that failed is like others."""
@@ -232,6 +235,8 @@ def read_videos(
 
     Files are opened and decoded by tasks of Ray, which stream blocks: no task has a whole video in memory. A task whose worker is killed is run
     again by another one; each picture comes once all the same.
+
+    What concerns the device and no file ends the job, whatever ``on_error`` is: a GPU that is lost, or memory that is short.
 
     One file is looked at before anything is read, by a task on the device, to know what a reader takes (:func:`nvdec.price`). Ray is told the
     share of a GPU and the host memory that it comes to.
@@ -336,9 +341,14 @@ def _measure(reader: _Reader, files: list[str]) -> tuple[int, int, int, bool]:
     found = probe(options["device"])
     limit, is_emulated = int(found["memory_limit"] or 0), bool(found["emulated"])
     for path in files:
+        source = None
         try:
-            cost = price(reader.source(path), batch=reader._count, on_error=reader._on_error, **options)
+            source = reader.source(path)
+            cost = price(source, batch=reader._count, on_error=reader._on_error, **options)
         except (*OF_A_FILE, OSError):
             continue
+        finally:
+            if source is not path and source is not None:
+                source.close()
         return cost.total, cost.batch, limit, is_emulated
     return 0, 0, limit, is_emulated
