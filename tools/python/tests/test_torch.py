@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import warnings
 from pathlib import Path
@@ -50,6 +51,22 @@ def test_clips(start: str | None) -> None:
     whole = nvdec.Clips(FILES, frames=3, stride=4, clips=2, seed=5)
     expected = [clip for batch in whole.loader(**OPTIONS) for clip in zip(batch.source, batch.index, strict=True)]
     assert sorted(seen) == sorted(expected) and len(seen) == 8
+
+
+@pytest.mark.parametrize("start", WORKERS[1:])
+def test_a_worker_whose_files_all_fail_ends_nothing(tmp_path: Path, start: str) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(FILES[0].read_bytes()[:300])
+    clips = nvdec.Clips([FILES[0], broken], frames=2, shuffle=False)
+    (item,) = loader(nvdec.torch.ClipDataset(clips, **OPTIONS), start, batch_size=None)
+    assert list(item["source"]) == [str(FILES[0])]
+
+
+def test_files_that_no_batch_names_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    missing = tmp_path / "missing.mp4"
+    with caplog.at_level(logging.WARNING):
+        assert list(nvdec.torch.ClipDataset(nvdec.Clips([missing], frames=2), **OPTIONS)) == []
+    assert "missing.mp4" in caplog.text
 
 
 def test_epochs() -> None:

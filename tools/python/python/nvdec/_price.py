@@ -15,8 +15,8 @@ from ._video import Index, _engines, _one_of, _open_file, _spec
 
 @dataclass(frozen=True)
 class Price:
-    """Most GPU memory that it takes to decode a video and to convert its pictures, in bytes. It is that of one video and one reader; of the
-    channels of engines, some MiB for all of a process, nothing is in it."""
+    """Most GPU memory that it takes to decode a video and to convert its pictures, in bytes. It is that of one video and one
+    reader; of the channels of engines, some MiB for all of a process, nothing is in it."""
 
     decoder: int
     """What the decoder takes: surfaces, motion vectors, and what engines work in; of a video that changes its size, at the most
@@ -24,8 +24,8 @@ class Price:
     batch: int
     """What one batch takes. It is a multiple of 2 MiB."""
     batches: int
-    """How many there are at a time for a loop over ``video.batches(n)`` that keeps none behind its turn: the one that it has, and those
-    that are on their way."""
+    """How many there are at a time for a loop over ``video.batches(n)`` that keeps none behind its turn: the one that it has, and
+    those that are on their way."""
 
     @property
     def total(self) -> int:

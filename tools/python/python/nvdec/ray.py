@@ -37,8 +37,8 @@ _READERS = 8
 
 
 def device() -> str:
-    """The ``device`` of :func:`nvdec.open` for a task or actor of Ray: the first GPU that Ray gave it, else ``"auto"``. The environment
-    variable NVDEC_DEVICE overrules it."""
+    """The ``device`` of :func:`nvdec.open` for a task or actor of Ray: the first GPU that Ray gave it, else ``"auto"``. The
+    environment variable NVDEC_DEVICE overrules it."""
     if "NVDEC_DEVICE" not in os.environ and ray.is_initialized() and ray.get_runtime_context().get_accelerator_ids().get("GPU"):
         # Ray has set CUDA_VISIBLE_DEVICES, within which GPUs are counted. CUDA itself is not loaded for that.
         return "cuda:0"
@@ -59,8 +59,8 @@ def clips(paths: Sequence[str | os.PathLike[str]], frames: int = 16, stride: int
 class VideoDatasource(Datasource):
     """The pictures of many files, for :func:`ray.data.read_datasource`. :func:`read_videos` makes it, and says what it needs.
 
-    Each file is read by one task, block after block. A task has one file or several; what it gives depends on nothing but its arguments, so
-    that Ray can run it again in the midst.
+    Each file is read by one task, block after block. A task has one file or several; what it gives depends on nothing but its
+    arguments, so that Ray can run it again in the midst.
     """
 
     def __init__(
@@ -233,13 +233,13 @@ def read_videos(
     - ``path``, its file;
     - ``error``, what is wrong with it, null for a picture that is as its encoder made it. Only with ``on_error="mark"``.
 
-    Files are opened and decoded by tasks of Ray, which stream blocks: no task has a whole video in memory. A task whose worker is killed is run
-    again by another one; each picture comes once all the same.
+    Files are opened and decoded by tasks of Ray, which stream blocks: no task has a whole video in memory. A task whose worker is
+    killed is run again by another one; each picture comes once all the same.
 
     What concerns the device and no file ends the job, whatever ``on_error`` is: a GPU that is lost, or memory that is short.
 
-    One file is looked at before anything is read, by a task on the device, to know what a reader takes (:func:`nvdec.price`). Ray is told the
-    share of a GPU and the host memory that it comes to.
+    One file is looked at before anything is read, by a task on the device, to know what a reader takes (:func:`nvdec.price`). Ray
+    is told the share of a GPU and the host memory that it comes to.
 
     :param paths: files; a folder stands for the videos in it. Workers read them.
     :param frames_per_block: pictures that a reader decodes and gives on at a time. Ray joins blocks up to the size that it aims at.
@@ -252,14 +252,14 @@ def read_videos(
     :param stop: before which time to end, in seconds
     :param device: as in :func:`nvdec.open`. ``"auto"`` is the GPU that Ray gave the worker, where it gives any: :func:`device`.
     :param concurrency: readers at a time, at most; without it, as many as there is room for
-    :param gpus_per_reader: share of a GPU for each reader. Without it, the part of the memory of a GPU that decoding the first file takes, but an
-        eighth at least; 0 where the cluster has no GPU.
-    :param memory_per_reader: bytes of host memory that Ray reserves for each reader. Without it, three blocks and 256 MiB, and on the
-        emulated GPU, whose memory is the host's, what decoding takes.
+    :param gpus_per_reader: share of a GPU for each reader. Without it, the part of the memory of a GPU that decoding the first
+        file takes, but an eighth at least; 0 where the cluster has no GPU.
+    :param memory_per_reader: bytes of host memory that Ray reserves for each reader. Without it, three blocks and 256 MiB, and on
+        the emulated GPU, whose memory is the host's, what decoding takes.
     :param include_paths: whether there is a column ``path``
-    :param on_error: ``"mark"`` gives damaged pictures with a text in ``error``; and a file that cannot be opened, or not be read on, a row whose
-        ``index`` is -1 and whose ``frame`` is black. ``"skip"`` leaves both out and writes files that failed to the log of the worker.
-        ``"raise"`` ends the job.
+    :param on_error: ``"mark"`` gives damaged pictures with a text in ``error``; and a file that cannot be opened, or not be read
+        on, a row whose ``index`` is -1 and whose ``frame`` is black. ``"skip"`` leaves both out and writes files that failed to
+        the log of the worker. ``"raise"`` ends the job.
     :param filesystem: a file system of pyarrow or fsspec, to which ``paths`` belong
     :param override_num_blocks: number of tasks; without it one for each file, but 4096 at most
     :param options: what else becomes of the pictures, and ``engines`` and ``memory``, as in :func:`nvdec.open`
@@ -334,8 +334,8 @@ def _shares(reader: _Reader, files: list[str], gpus: float | None) -> tuple[floa
 
 
 def _measure(reader: _Reader, files: list[str]) -> tuple[int, int, int, bool]:
-    """What a reader takes for the first of the files that can be opened: GPU memory and a block, in bytes; what GPU memory there is; and
-    whether that is host memory."""
+    """What a reader takes for the first of the files that can be opened: GPU memory and a block, in bytes; what GPU memory there
+    is; and whether that is host memory."""
     options = {name: value for name, value in reader._options.items() if name != "memory"}
     options["device"] = device() if options["device"] == "auto" else options["device"]
     found = probe(options["device"])

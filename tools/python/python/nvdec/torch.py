@@ -1,4 +1,5 @@
-"""Datasets for PyTorch's ``DataLoader``: :class:`ClipDataset`, clips of many files, and :class:`FramesDataset`, some pictures of each file.
+"""Datasets for PyTorch's ``DataLoader``: :class:`ClipDataset`, clips of many files, and :class:`FramesDataset`, some pictures of
+each file.
 
 PyTorch is imported with this module. Nothing is opened before a dataset is asked, so that workers may be started by ``spawn``,
 ``forkserver`` or ``fork``: each opens the device for itself, in some milliseconds.
@@ -7,6 +8,7 @@ PyTorch is imported with this module. Nothing is opened before a dataset is aske
 from __future__ import annotations
 
 import copy
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from operator import index as _integer
@@ -17,10 +19,12 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from ._batch import Batch
 from ._clips import _OPTIONS, ClipBatch, Clips
-from ._errors import OF_A_FILE, OptionError
+from ._errors import OF_A_FILE, CorruptError, OptionError
 from ._video import Index, open
 
 __all__ = ["ClipDataset", "FramesDataset"]
+
+_log = logging.getLogger(__name__)
 
 
 def _tensor(pictures: Batch | ClipBatch) -> torch.Tensor:
@@ -32,16 +36,17 @@ def _tensor(pictures: Batch | ClipBatch) -> torch.Tensor:
 
 
 class ClipDataset(IterableDataset):
-    """The batches of a loader of :class:`nvdec.Clips`, for ``DataLoader(dataset, batch_size=None)``. Each worker of the ``DataLoader`` takes its
-    part of the clips of this process.
+    """The batches of a loader of :class:`nvdec.Clips`, for ``DataLoader(dataset, batch_size=None)``. Each worker of the
+    ``DataLoader`` takes its part of the clips of this process.
 
-    An item is a dictionary: ``frames``, the tensor ``[clips, pictures, ...]``; and of the batch ``source``, ``index``, ``pts_seconds``, ``errors`` and
-    ``failures``, as in :class:`nvdec.ClipBatch`. A file that fails does not end the epoch.
+    An item is a dictionary: ``frames``, the tensor ``[clips, pictures, ...]``; and of the batch ``source``, ``index``,
+    ``pts_seconds``, ``errors`` and ``failures``, as in :class:`nvdec.ClipBatch`. A file that fails does not end the epoch; where
+    no batch is left to name it, the log of the worker does.
 
     Without workers, tensors are in memory of the device where PyTorch can read it; with workers they are in host memory.
 
-    :param clips: which clips. Every one is taken if their number can be divided by ``clips.world`` times the number of workers; else the last
-        ones are left out, as many as it takes for all workers to have the same number.
+    :param clips: which clips. Every one is taken if their number can be divided by ``clips.world`` times the number of workers;
+        else the last ones are left out, as many as it takes for all workers to have the same number.
     :param batch: clips of a batch
     :param options: as of :meth:`nvdec.Clips.loader`
     """
@@ -62,7 +67,16 @@ class ClipDataset(IterableDataset):
         if worker is not None:
             clips.rank = clips.rank * worker.num_workers + worker.id
             clips.world = clips.world * worker.num_workers
-        for batch in clips.loader(self._batch, **self._options):
+        batches = clips.loader(self._batch, **self._options)
+        while True:
+            try:
+                batch = next(batches, None)
+            except CorruptError as error:
+                # All clips that were left are of files that failed: there is no batch to name them, and nothing behind it.
+                _log.warning("%s", error)
+                return
+            if batch is None:
+                return
             yield {
                 "frames": _tensor(batch),
                 "source": batch.source,
@@ -76,9 +90,9 @@ class ClipDataset(IterableDataset):
 class FramesDataset(Dataset):
     """So many pictures of each file, evenly spread; item ``i`` is that of file ``i``.
 
-    An item is a dictionary that ``DataLoader`` can make batches of: ``frames``, the tensor ``[pictures, ...]``; ``index``, the numbers of the pictures;
-    ``path``; and ``error``, what is wrong with the file or the first of its pictures that is damaged, ``""`` for nothing. A file that cannot be
-    opened or decoded has black pictures, and -1 as numbers.
+    An item is a dictionary that ``DataLoader`` can make batches of: ``frames``, the tensor ``[pictures, ...]``; ``index``, the
+    numbers of the pictures; ``path``; and ``error``, what is wrong with the file or the first of its pictures that is damaged,
+    ``""`` for nothing. A file that cannot be opened or decoded has black pictures, and -1 as numbers.
 
     :param paths: the files
     :param frames: pictures of each. Of a file that has fewer, some are there several times.
@@ -125,4 +139,5 @@ class FramesDataset(Dataset):
             channels = 1 if self._options["channels"] == "grey" else 3
             shape = (channels, height, width) if self._options["layout"] == "NCHW" else (height, width, channels)
             black = torch.zeros((self._frames, *shape), dtype=getattr(torch, self._options["dtype"]))
-            return {"frames": black, "index": torch.full((self._frames,), -1), "path": path, "error": str(error) or type(error).__name__}
+            text = str(error) or type(error).__name__
+            return {"frames": black, "index": torch.full((self._frames,), -1), "path": path, "error": text}

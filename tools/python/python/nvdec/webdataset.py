@@ -1,4 +1,6 @@
-"""Videos in the tar files of WebDataset: :func:`decoder`, and :class:`Failures` for those that are damaged. Neither WebDataset nor PyTorch is needed to import it.
+"""Videos in the tar files of WebDataset: :func:`decoder`, and :class:`Failures` for those that are damaged.
+
+Neither WebDataset nor PyTorch is needed to import it.
 
 >>> import nvdec.webdataset, webdataset
 >>> decode, failures = nvdec.webdataset.decoder(frames=8, size=(224, 224)), nvdec.webdataset.Failures()
@@ -51,8 +53,8 @@ def decoder(frames: int | None = None, *, extensions: Iterable[str] = _EXTENSION
     """A handler for ``WebDataset.decode`` that makes of each video an array of NumPy ``[pictures, ...]``, in host memory. The bytes
     of a member are decoded where they are, without a file.
 
-    A video that cannot be decoded is an error, which WebDataset gives to the ``handler`` of ``decode``: to :class:`Failures`, which goes on
-    with the next sample.
+    A video that cannot be decoded is an error, which WebDataset gives to the ``handler`` of ``decode``: to :class:`Failures`,
+    which goes on with the next sample.
 
     :param frames: pictures of each video, evenly spread; of one that has fewer, some are there several times. Without it, all.
     :param extensions: what the names of videos end with, after the last dot
@@ -65,8 +67,8 @@ def decoder(frames: int | None = None, *, extensions: Iterable[str] = _EXTENSION
 
 
 class Failures(list[tuple[str, str, str]]):
-    """A ``handler`` for ``WebDataset.decode``: passes over samples whose video cannot be decoded, and keeps which they are, as tar file, name
-    in it, and what is wrong. Each is also written to the log, since a worker has a list of its own.
+    """A ``handler`` for ``WebDataset.decode``: passes over samples whose video cannot be decoded, and keeps which they are, as
+    tar file, name in it, and what is wrong. Each is also written to the log, since a worker has a list of its own.
 
     Whatever is no fault of a video is raised: a device that fails, an argument that makes no sense.
     """
