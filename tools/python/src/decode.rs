@@ -352,6 +352,12 @@ impl Inner {
     }
 }
 
+/// How many batches of so many pictures and bytes are on their way behind the one that is given.
+pub(crate) fn batches_ahead(pictures: usize, bytes: u64) -> usize {
+    let fit = usize::try_from(AHEAD_BYTES / bytes.max(1)).unwrap_or(usize::MAX);
+    AHEAD.div_ceil(pictures.max(1)).min(fit).max(1)
+}
+
 pub(crate) fn engines(numbers: Option<Vec<u32>>) -> Result<Engines> {
     let Some(numbers) = numbers else { return Ok(Engines::All) };
     let engine = |&number: &u32| {
@@ -550,9 +556,7 @@ impl State {
 
     /// Batches that are on their way behind the one that is asked for.
     fn ahead(&self) -> usize {
-        let bytes = self.pending.front().map_or(u64::MAX, |batch| batch.place.buffer().size());
-        let fit = usize::try_from(AHEAD_BYTES / bytes.max(1)).unwrap_or(usize::MAX);
-        AHEAD.div_ceil(self.size).min(fit).max(1)
+        self.pending.front().map_or(1, |batch| batches_ahead(self.size, batch.place.buffer().size()))
     }
 }
 

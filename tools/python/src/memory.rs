@@ -12,7 +12,7 @@ use crate::gpu::Gpu;
 use crate::idle::Slab;
 
 /// Memory is a multiple of this, so that CUDA maps it as it maps its own.
-const UNIT: u64 = 2 << 20;
+pub(crate) const UNIT: u64 = 2 << 20;
 /// So much is cleared by one command.
 const CLEARED: u64 = 1 << 30;
 

@@ -5,17 +5,12 @@ use nvdec::tensor::{TensorShape, TensorSpec};
 use nvdec::{DecoderOptions, Engines};
 use pyo3::prelude::*;
 
-use crate::decode::engines;
+use crate::decode::{batches_ahead, engines};
 use crate::door::away;
 use crate::error::{Failure, Kind, Result};
 use crate::gpu::{Gpu, Wanted};
+use crate::memory::UNIT;
 use crate::source::File;
-
-/// As a [`Stream`](crate::decode::Stream) goes ahead: so many pictures, or as many as these bytes hold, but one batch always.
-const AHEAD: usize = 64;
-const AHEAD_BYTES: u64 = 512 << 20;
-/// The memory of a batch is a multiple of this.
-const UNIT: u64 = 2 << 20;
 
 /// Bytes of GPU memory of a decoder, of a batch of so many pictures, and how many batches there are at a time when they are read one
 /// after the other.
@@ -34,7 +29,7 @@ pub(crate) fn price(
     away(py, || {
         let spec: TensorSpec = spec.parse()?;
         let engines: Engines = engines(engine_numbers)?;
-        let gpu = Gpu::open(Wanted::parse(device)?)?;
+        let gpu = Gpu::open(&Wanted::parse(device)?)?;
         let present = gpu.context().engines();
         if let Engines::Set(set) = engines
             && let Some(missing) = set.iter().find(|engine| !present.contains(engine))
@@ -47,7 +42,7 @@ pub(crate) fn price(
         let each = TensorShape::for_picture(&spec, window.width, window.height)?.bytes();
         let (asked, batch) = batch_of(each, pictures)?;
         // The one that the caller has, the one that comes next, and those behind that.
-        let ahead = AHEAD.div_ceil(pictures.max(1)).min((AHEAD_BYTES / asked.max(1)) as usize).max(1);
+        let ahead = batches_ahead(pictures, asked);
         // A batch of which pictures are left out is copied.
         Ok((decoder, batch, ahead + 2 + usize::from(skips)))
     })
