@@ -74,10 +74,14 @@ pub(crate) use hevc::{ABSENT_TOOLS, refuses};
 
 /// A machine with one emulated H200 whose video engines decode.
 ///
+/// The machine maps all memory of the GPU. Where there is no room for that, as under valgrind or a limit of addresses, the
+/// environment variable `NVDEC_EMULATED_MEMORY` says how many MiB the GPU has, and the driver hands out no more of the
+/// host's.
+///
 /// # Errors
 ///
 /// As [`Builder::build`]; [`io::ErrorKind::InvalidInput`] if the environment has a variable whose name begins with
-/// `RH265_` and that could make pictures wrong.
+/// `RH265_` and that could make pictures wrong, or an amount of memory that is none.
 pub fn h200() -> io::Result<EmulatedKernel> {
     h200_with([])
 }
@@ -91,9 +95,16 @@ pub fn h200() -> io::Result<EmulatedKernel> {
 ///
 /// [`Context::open_with_kernels`]: crate::Context::open_with_kernels
 pub fn h200_with(kernels: impl IntoIterator<Item = KernelModel>) -> io::Result<EmulatedKernel> {
-    environment::check(std::env::vars_os())
-        .map_err(|refusal| io::Error::new(io::ErrorKind::InvalidInput, refusal))?;
-    attach(EmulatedKernel::builder().gpu(GpuModel::h200())).with_kernels(kernels).build()
+    let refused = |refusal| io::Error::new(io::ErrorKind::InvalidInput, refusal);
+    environment::check(std::env::vars_os()).map_err(refused)?;
+    let machine = match environment::memory(std::env::var_os(environment::MEMORY)).map_err(refused)? {
+        Some(mib) => {
+            let gpu = GpuModel { vidmem_mib: mib, ..GpuModel::h200() };
+            EmulatedKernel::builder().gpu(gpu).sysmem(mib << 20)
+        }
+        None => EmulatedKernel::builder().gpu(GpuModel::h200()),
+    };
+    attach(machine).with_kernels(kernels).build()
 }
 
 /// Gives the video engines of all GPUs of a machine a [`NvdecEngine`] each, and states their [`LIMITS`].

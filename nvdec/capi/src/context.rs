@@ -24,7 +24,7 @@ pub(crate) fn open(options: &nvdec_context_options, device: Option<&str>) -> Res
         2 => Fallback::IfUnusable,
         other => return Err(Failure::invalid(format!("fallback: {other} is no nvdec_fallback"))),
     };
-    let context = open_device(OpenOptions::new(device).fallback(fallback))?;
+    let context = Context::open(OpenOptions::new(device).fallback(fallback))?;
     match options.memory_limit {
         0 => {}
         NVDEC_UNLIMITED => context.set_memory_limit(None),
@@ -32,26 +32,6 @@ pub(crate) fn open(options: &nvdec_context_options, device: Option<&str>) -> Res
     }
     let downloader = Downloader::new(&context);
     Ok(Arc::new(Shared { context, downloader }))
-}
-
-#[cfg(not(feature = "small-gpu"))]
-fn open_device(options: OpenOptions) -> nvdec::Result<Arc<Context>> {
-    Context::open(options)
-}
-
-/// As without the feature, but that the emulated GPU has little memory where it is asked for.
-#[cfg(feature = "small-gpu")]
-fn open_device(options: OpenOptions) -> nvdec::Result<Arc<Context>> {
-    use nvdec::hcq::kernel::emulated::{EmulatedKernel, GpuModel};
-
-    if options.device != DeviceChoice::Emulated {
-        return Context::open(options);
-    }
-
-    let gpu = GpuModel { vidmem_mib: 1024, ..GpuModel::h200() };
-    let kernel = nvdec::emulated::attach(EmulatedKernel::builder().gpu(gpu).sysmem(512 << 20)).build();
-    let kernel = kernel.map_err(|source| nvdec::Error::Emulation { source })?;
-    Context::new(nvdec::Device::open(Arc::new(kernel), 0)?)
 }
 
 fn choice(text: &str) -> Result<DeviceChoice> {
