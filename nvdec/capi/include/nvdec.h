@@ -190,7 +190,8 @@ typedef enum nvdec_layout {
 typedef enum nvdec_stream_kind {
     // Nothing but the processor: the tensor is in host memory (`kDLCPU`), and complete.
     NVDEC_STREAM_NONE = 0,
-    // A stream of CUDA. This library hands out no tensors of CUDA yet, and says `NVDEC_UNSUPPORTED`.
+    // A stream of CUDA. This library hands out no tensors of CUDA, and says `NVDEC_UNSUPPORTED`: `nvdec_batch_signal` and
+    // `nvdec_batch_export_fd` are for those.
     NVDEC_STREAM_CUDA = 1,
 } nvdec_stream_kind;
 
@@ -210,6 +211,11 @@ typedef struct nvdec_decoder nvdec_decoder;
 // A decoded picture in GPU memory. Its decoder has a limited number of them: a frame that is not needed any more is released
 // soon.
 typedef struct nvdec_frame nvdec_frame;
+
+// Counts batches that are there, for streams of CUDA and other programs that wait without this library. What is exported of it
+// is a record of 16 bytes, as NVIDIA's engines write it: the value as 32 bits, 4 bytes of zeros, and in 64 bits the GPU's time
+// in nanoseconds.
+typedef struct nvdec_semaphore nvdec_semaphore;
 
 // A track of pictures in a file, any of which can be had.
 typedef struct nvdec_video nvdec_video;
@@ -499,13 +505,13 @@ typedef struct nvdec_batch_picture {
     uint32_t reserved;
 } nvdec_batch_picture;
 
-// Memory of a batch for other programs.
+// Memory of a batch or a semaphore for other programs.
 typedef struct nvdec_exported {
     // `sizeof` of the structure, set by the caller.
     size_t size;
-    // Where the elements begin in the allocation.
+    // Where the elements, or the record of the semaphore, begin in the allocation.
     uint64_t offset;
-    // Bytes of the elements.
+    // Bytes of them.
     uint64_t bytes;
     // Bytes of the whole allocation, which whoever imports the descriptor has to name (`cuImportExternalMemory`).
     uint64_t allocation;
@@ -705,9 +711,17 @@ enum nvdec_result nvdec_batch_download(const struct nvdec_batch *batch,
                                        size_t capacity,
                                        size_t *needed);
 
+// Has the GPU count a semaphore one on when the tensors are there, and gives the value that it has then: what a stream of CUDA
+// waits for before it reads the memory of `nvdec_batch_export_fd`. It waits for nothing. Values are written in the order of these
+// calls, 1 first; a batch that is ready early has its value written behind those before it. One that is lost has as well: call
+// `nvdec_batch_wait` before the results are trusted, or when a value does not come.
+enum nvdec_result nvdec_batch_signal(const struct nvdec_batch *batch,
+                                     const struct nvdec_semaphore *semaphore,
+                                     uint32_t *value);
+
 // A descriptor of the memory that the tensors are in, for other processes and for CUDA (`cuImportExternalMemory` with an opaque
-// descriptor). Who has it reads and writes all of the allocation, which is this batch's alone. Nobody there can wait for the GPU
-// here: call `nvdec_batch_wait` before the elements are read.
+// descriptor). Who has it reads and writes all of the allocation, which is this batch's alone. Before the elements are read, call
+// `nvdec_batch_wait`, or have a stream wait for what `nvdec_batch_signal` gives.
 enum nvdec_result nvdec_batch_export_fd(const struct nvdec_batch *batch,
                                         struct nvdec_exported *exported);
 
@@ -721,6 +735,24 @@ enum nvdec_result nvdec_batch_to_dlpack(const struct nvdec_batch *batch,
 
 // Releases a batch; NULL is nothing. Its memory goes when the GPU is done with it, and when all descriptors of it are closed.
 enum nvdec_result nvdec_batch_release(struct nvdec_batch *batch);
+
+// Makes a semaphore, with the value 0. One does for all batches of a context.
+enum nvdec_result nvdec_semaphore_create(const struct nvdec_context *context,
+                                         struct nvdec_semaphore **semaphore);
+
+// The value of a semaphore, as the host sees it. A `value` of `nvdec_batch_signal` is reached when `(int32_t)(this - value) >= 0`.
+enum nvdec_result nvdec_semaphore_value(const struct nvdec_semaphore *semaphore,
+                                        uint32_t *value);
+
+// A descriptor of the memory that the record of a semaphore is in; nothing else is. It is imported once (`cuImportExternalMemory`
+// with an opaque descriptor), and `cuStreamWaitValue32` with `CU_STREAM_WAIT_VALUE_GEQ` then waits for values at `offset`. Who has
+// it can write the record as well, and so let those go on who wait: the library itself waits for no semaphore.
+enum nvdec_result nvdec_semaphore_export_fd(const struct nvdec_semaphore *semaphore,
+                                            struct nvdec_exported *exported);
+
+// Releases a semaphore; NULL is nothing. It waits until what was signalled is written. The memory goes when all descriptors and
+// imports of it are gone, and stays as it is until then.
+enum nvdec_result nvdec_semaphore_release(struct nvdec_semaphore *semaphore);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -17,9 +17,12 @@ mod video;
 
 mod batch;
 
+mod semaphore;
+
 pub use batch::*;
 pub use context::*;
 pub use decoder::*;
 pub use library::*;
+pub use semaphore::*;
 pub use source::*;
 pub use video::*;

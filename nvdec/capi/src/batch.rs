@@ -4,7 +4,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nvdec::hcq::{CopyCommands, Patience, allocation_size};
+use nvdec::hcq::{self, CopyCommands, Exported, Patience, allocation_size};
 use nvdec::tensor::{Converter, Dtype, Layout, TensorPicture, TensorShape};
 use nvdec::{Decoder, DeviceBuffer, Integrity, PictureFault, Placement, SyncPoint, Video};
 
@@ -12,6 +12,7 @@ use crate::boundary::dlpack::{Element, host_tensor};
 use crate::context::Shared;
 use crate::decoder::integrity;
 use crate::result::{Failure, NVDEC_LOST, NVDEC_NO_PICTURE, NVDEC_UNSUPPORTED, Result};
+use crate::semaphore::{Semaphore, Signal};
 use crate::types::*;
 
 /// How long an engine may stand still before the batch.
@@ -28,6 +29,21 @@ pub(crate) struct Batch {
     ready: Vec<SyncPoint>,
     pictures: Vec<(usize, TensorPicture)>,
     decoded: usize,
+    /// Values of semaphores that are written when it is ready.
+    signals: Vec<Signal>,
+}
+
+/// What the header has of memory that was exported, and the descriptor.
+pub(crate) fn exported(exported: Exported) -> (nvdec_exported, OwnedFd) {
+    let told = nvdec_exported {
+        size: 0,
+        offset: exported.offset,
+        bytes: exported.length,
+        allocation: exported.size,
+        fd: exported.fd.as_raw_fd(),
+        reserved: 0,
+    };
+    (told, exported.fd)
 }
 
 impl Batch {
@@ -53,7 +69,7 @@ impl Batch {
         let shape = converted.shape.ok_or_else(|| Failure::invalid("a batch has a picture at least"))?;
         let pictures = numbers.iter().copied().zip(converted.pictures).collect();
         let (shared, ready, decoded) = (shared.clone(), converted.ready, converted.sent);
-        Ok(Batch { shared, memory, shape, ready, pictures, decoded })
+        Ok(Batch { shared, memory, shape, ready, pictures, decoded, signals: Vec::new() })
     }
 
     fn dims(&self) -> [usize; 4] {
@@ -112,9 +128,26 @@ impl Batch {
         Ok(integrity(self.at(place)?.1.integrity()?))
     }
 
+    /// Has `semaphore` count one on when the elements are there: the value that it has then.
+    pub(crate) fn signal(&mut self, semaphore: &Semaphore) -> Result<u32> {
+        let (value, signal) = semaphore.signal(&self.ready)?;
+        self.signals.push(signal);
+        Ok(value)
+    }
+
+    #[cfg(all(test, feature = "emulated"))]
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.iter().all(SyncPoint::is_reached)
+    }
+
     /// Waits for the elements, and for word whether they are those of the pictures.
     pub(crate) fn wait(&self) -> Result<()> {
-        self.ready.iter().try_for_each(|point| point.wait(TIMEOUT))?;
+        let ready = self.ready.iter().try_for_each(|point| point.wait(TIMEOUT));
+        // Elements that are lost are signalled as well.
+        if let Ok(()) | Err(hcq::Error::ChannelFault { .. }) = ready {
+            self.signals.iter().try_for_each(Signal::settle)?;
+        }
+        ready?;
         for (number, picture) in &self.pictures {
             let found = picture.integrity()?;
             let cause = match found {
@@ -147,16 +180,7 @@ impl Batch {
 
     /// What the header has of a descriptor of the memory, and the descriptor.
     pub(crate) fn export(&self) -> Result<(nvdec_exported, OwnedFd)> {
-        let exported = self.memory.export()?;
-        let told = nvdec_exported {
-            size: 0,
-            offset: exported.offset,
-            bytes: exported.length,
-            allocation: exported.size,
-            fd: exported.fd.as_raw_fd(),
-            reserved: 0,
-        };
-        Ok((told, exported.fd))
+        Ok(exported(self.memory.export()?))
     }
 
     /// As a tensor of DLPack.
@@ -168,7 +192,7 @@ impl Batch {
                 return Err(Failure::new(
                     NVDEC_UNSUPPORTED,
                     "this library hands out no tensors of CUDA: take NVDEC_STREAM_NONE for host memory, or have CUDA \
-                     import the descriptor of nvdec_batch_export_fd",
+                     import the descriptor of nvdec_batch_export_fd, and wait for nvdec_batch_signal",
                 ));
             }
             (other, _) => return Err(Failure::invalid(format!("kind: {other} is no nvdec_stream_kind"))),

@@ -12,5 +12,5 @@ mod objects;
 mod source;
 
 pub(crate) use memory::{bytes, elements, fill, give, measure, options, out, room, text};
-pub(crate) use objects::{call, construct, last_error, plain, release, share};
+pub(crate) use objects::{call, construct, last_error, plain, release, share, with};
 pub(crate) use source::CallerSource;

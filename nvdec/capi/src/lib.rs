@@ -21,5 +21,6 @@ mod context;
 mod decoder;
 mod probe;
 pub mod result;
+mod semaphore;
 pub mod types;
 mod video;

@@ -133,7 +133,8 @@ pub enum nvdec_layout {
 pub enum nvdec_stream_kind {
     /// Nothing but the processor: the tensor is in host memory (`kDLCPU`), and complete.
     NVDEC_STREAM_NONE = 0,
-    /// A stream of CUDA. This library hands out no tensors of CUDA yet, and says `NVDEC_UNSUPPORTED`.
+    /// A stream of CUDA. This library hands out no tensors of CUDA, and says `NVDEC_UNSUPPORTED`: `nvdec_batch_signal` and
+    /// `nvdec_batch_export_fd` are for those.
     NVDEC_STREAM_CUDA = 1,
 }
 
@@ -431,15 +432,15 @@ pub struct nvdec_batch_picture {
     pub reserved: u32,
 }
 
-/// Memory of a batch for other programs.
+/// Memory of a batch or a semaphore for other programs.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct nvdec_exported {
     /// `sizeof` of the structure, set by the caller.
     pub size: usize,
-    /// Where the elements begin in the allocation.
+    /// Where the elements, or the record of the semaphore, begin in the allocation.
     pub offset: u64,
-    /// Bytes of the elements.
+    /// Bytes of them.
     pub bytes: u64,
     /// Bytes of the whole allocation, which whoever imports the descriptor has to name (`cuImportExternalMemory`).
     pub allocation: u64,
@@ -473,6 +474,13 @@ pub struct nvdec_video {
 
 /// Pictures as tensors in GPU memory, side by side.
 pub struct nvdec_batch {
+    _private: [u8; 0],
+}
+
+/// Counts batches that are there, for streams of CUDA and other programs that wait without this library. What is exported of it
+/// is a record of 16 bytes, as NVIDIA's engines write it: the value as 32 bits, 4 bytes of zeros, and in 64 bits the GPU's time
+/// in nanoseconds.
+pub struct nvdec_semaphore {
     _private: [u8; 0],
 }
 

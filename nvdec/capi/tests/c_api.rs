@@ -46,7 +46,7 @@ fn compiled(source: &str, is_static: bool) -> PathBuf {
         command.arg(libraries().join("libnvdec_capi.a")).args(SYSTEM);
     } else {
         command.arg(libraries().join("libnvdec_capi.so"));
-        command.arg(format!("-Wl,-rpath,{}", libraries().display())).args(["-lpthread", "-lm"]);
+        command.arg(format!("-Wl,-rpath,{}", libraries().display())).args(["-lpthread", "-lm", "-ldl"]);
     }
     succeeded(&mut command);
     program
@@ -124,6 +124,19 @@ fn the_example_makes_a_contact_sheet() {
     let output = Command::new(&program).args(["/nowhere.mp4", "/nowhere.ppm", "emulated"]).output().unwrap();
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("No such file"));
+}
+
+/// Hardware alone shows more of it: `tools/capi_gpu.sh`.
+#[test]
+fn the_check_with_cuda_is_compiled_and_wants_a_gpu() {
+    for is_static in [false, true] {
+        let program = compiled("tests/c/gpu.c", is_static);
+        let output = Command::new(&program).arg(video()).args(["--device", "emulated"]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(69), "{said}");
+        assert!(said.starts_with("gpu: "), "{said}");
+        assert_eq!(Command::new(&program).output().unwrap().status.code(), Some(2));
+    }
 }
 
 /// C++ takes the header as well, without the library.

@@ -4,11 +4,11 @@ use std::ffi::c_void;
 use std::os::fd::IntoRawFd;
 use std::ptr;
 
-use crate::boundary::{call, give, out, release, room};
+use crate::boundary::{call, give, out, release, room, with};
 use crate::result::{NVDEC_OK, nvdec_result};
 use crate::types::{
     DLManagedTensorVersioned, nvdec_batch, nvdec_batch_info, nvdec_batch_picture, nvdec_exported,
-    nvdec_integrity,
+    nvdec_integrity, nvdec_semaphore,
 };
 
 /// What a batch is. It waits for nothing.
@@ -90,9 +90,29 @@ pub unsafe extern "C" fn nvdec_batch_download(
     }
 }
 
+/// Has the GPU count a semaphore one on when the tensors are there, and gives the value that it has then: what a stream of CUDA
+/// waits for before it reads the memory of `nvdec_batch_export_fd`. It waits for nothing. Values are written in the order of these
+/// calls, 1 first; a batch that is ready early has its value written behind those before it. One that is lost has as well: call
+/// `nvdec_batch_wait` before the results are trusted, or when a value does not come.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvdec_batch_signal(
+    batch: *const nvdec_batch,
+    semaphore: *const nvdec_semaphore,
+    value: *mut u32,
+) -> nvdec_result {
+    // SAFETY: the rules of the header.
+    unsafe {
+        call(batch, |batch| {
+            let value = out(value, "value")?;
+            value.write(with(semaphore, |semaphore| batch.signal(semaphore))?);
+            Ok(NVDEC_OK)
+        })
+    }
+}
+
 /// A descriptor of the memory that the tensors are in, for other processes and for CUDA (`cuImportExternalMemory` with an opaque
-/// descriptor). Who has it reads and writes all of the allocation, which is this batch's alone. Nobody there can wait for the GPU
-/// here: call `nvdec_batch_wait` before the elements are read.
+/// descriptor). Who has it reads and writes all of the allocation, which is this batch's alone. Before the elements are read, call
+/// `nvdec_batch_wait`, or have a stream wait for what `nvdec_batch_signal` gives.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvdec_batch_export_fd(
     batch: *const nvdec_batch,

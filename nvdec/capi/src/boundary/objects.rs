@@ -12,7 +12,8 @@ use crate::batch::Batch;
 use crate::context::Shared;
 use crate::decoder::{Decoding, HeldFrame};
 use crate::result::{Failure, NVDEC_INTERNAL, NVDEC_OK, NVDEC_WRONG_OBJECT, Result, nvdec_result};
-use crate::types::{nvdec_batch, nvdec_context, nvdec_decoder, nvdec_frame, nvdec_video};
+use crate::semaphore::Semaphore;
+use crate::types::{nvdec_batch, nvdec_context, nvdec_decoder, nvdec_frame, nvdec_semaphore, nvdec_video};
 use crate::video::Opened;
 
 /// What a pointer of C stands for. The pointee's type is for the header; behind the pointer is an [`Object`].
@@ -42,6 +43,7 @@ handles! {
     nvdec_frame is "frame" b"nvdecFrm" of HeldFrame;
     nvdec_video is "video" b"nvdecVid" of Opened;
     nvdec_batch is "batch" b"nvdecBat" of Batch;
+    nvdec_semaphore is "semaphore" b"nvdecSem" of Semaphore;
 }
 
 /// What all objects begin with.
@@ -146,6 +148,20 @@ pub(crate) unsafe fn call<H: Handle>(
         Err(failure) => return note(handle.addr(), failure),
     };
     object.settle(caught(|| work(&mut *entered(object.state.try_write())?)))
+}
+
+/// Uses the object behind `handle` during a call of another one, whose failure it is if that cannot be.
+///
+/// # Safety
+///
+/// As [`call`].
+pub(crate) unsafe fn with<H: Handle, T>(
+    handle: *const H,
+    work: impl FnOnce(&mut H::State) -> Result<T>,
+) -> Result<T> {
+    // SAFETY: the caller's promise.
+    let object = unsafe { object(handle) }?;
+    work(&mut *entered(object.state.try_write())?)
 }
 
 /// What a lock gives that is never waited for.

@@ -6,6 +6,7 @@
 static void nulls(nvdec_context *context, nvdec_video *video) {
     nvdec_decoder *decoder;
     nvdec_batch *batch;
+    nvdec_semaphore *semaphore = NULL;
     size_t number = 0;
     CHECK(nvdec_context_open(NULL, NULL), NVDEC_NULL_ARGUMENT);
     CHECK(nvdec_context_describe(NULL, NULL), NVDEC_NULL_ARGUMENT);
@@ -43,6 +44,11 @@ static void nulls(nvdec_context *context, nvdec_video *video) {
     CHECK(nvdec_batch_download(NULL, NULL, 0, NULL), NVDEC_NULL_ARGUMENT);
     CHECK(nvdec_batch_export_fd(NULL, NULL), NVDEC_NULL_ARGUMENT);
     CHECK(nvdec_batch_to_dlpack(NULL, 0, 0, NULL), NVDEC_NULL_ARGUMENT);
+    CHECK(nvdec_batch_signal(NULL, NULL, NULL), NVDEC_NULL_ARGUMENT);
+    CHECK(nvdec_semaphore_create(NULL, &semaphore), NVDEC_NULL_ARGUMENT);
+    CHECK(semaphore == NULL, 1);
+    CHECK(nvdec_semaphore_value(NULL, NULL), NVDEC_NULL_ARGUMENT);
+    CHECK(nvdec_semaphore_export_fd(NULL, NULL), NVDEC_NULL_ARGUMENT);
     CHECK(nvdec_probe_json(NULL), NVDEC_NULL_ARGUMENT);
     /* Nothing is released. */
     CHECK(nvdec_context_close(NULL), NVDEC_OK);
@@ -50,6 +56,7 @@ static void nulls(nvdec_context *context, nvdec_video *video) {
     CHECK(nvdec_frame_release(NULL), NVDEC_OK);
     CHECK(nvdec_video_release(NULL), NVDEC_OK);
     CHECK(nvdec_batch_release(NULL), NVDEC_OK);
+    CHECK(nvdec_semaphore_release(NULL), NVDEC_OK);
     nvdec_string_release(NULL);
     CHECK(strlen(nvdec_result_text(NVDEC_BUSY)) > 0, 1);
     CHECK(strcmp(nvdec_result_text(12345), "an unknown result"), 0);
@@ -148,7 +155,7 @@ static void decoding(nvdec_context *context, const char *path) {
     CHECK(nvdec_frame_release(frame), NVDEC_OK);
 }
 
-static void reading(nvdec_video *video) {
+static void reading(nvdec_context *context, nvdec_video *video) {
     nvdec_batch *batch;
     const size_t numbers[] = {0, 99};
     CHECK(nvdec_video_read(video, NULL, numbers, 0, &batch), NVDEC_INVALID_ARGUMENT);
@@ -184,6 +191,20 @@ static void reading(nvdec_video *video) {
     CHECK_SAYS(batch, "nvdec_batch_export_fd");
     CHECK(nvdec_batch_to_dlpack(batch, 1, NVDEC_STREAM_NONE, &tensor), NVDEC_INVALID_ARGUMENT);
     CHECK(nvdec_batch_to_dlpack(batch, 0, 7, &tensor), NVDEC_INVALID_ARGUMENT);
+    nvdec_semaphore *semaphore;
+    uint32_t value = 7;
+    CHECK(nvdec_semaphore_create(context, &semaphore), NVDEC_OK);
+    CHECK(nvdec_batch_signal(batch, NULL, &value), NVDEC_NULL_ARGUMENT);
+    CHECK(nvdec_batch_signal(batch, (nvdec_semaphore *)batch, &value), NVDEC_WRONG_OBJECT);
+    CHECK_SAYS(batch, "no semaphore");
+    CHECK(nvdec_batch_signal(batch, semaphore, NULL), NVDEC_NULL_ARGUMENT);
+    CHECK(value, 7);
+    CHECK(nvdec_semaphore_value(semaphore, &value), NVDEC_OK);
+    CHECK(value, 0);
+    CHECK(nvdec_semaphore_value((nvdec_semaphore *)batch, &value), NVDEC_WRONG_OBJECT);
+    exported.size = 4;
+    CHECK(nvdec_semaphore_export_fd(semaphore, &exported), NVDEC_INVALID_SIZE);
+    CHECK(nvdec_semaphore_release(semaphore), NVDEC_OK);
     CHECK(tensor == NULL, 1);
     CHECK(nvdec_batch_release(batch), NVDEC_OK);
 }
@@ -425,7 +446,7 @@ int main(int count, char **arguments) {
     nulls(context, video);
     options(context);
     decoding(context, arguments[2]);
-    reading(video);
+    reading(context, video);
     crowded(context, video);
     CHECK(nvdec_video_release(video), NVDEC_OK);
     busy(context, arguments[1]);

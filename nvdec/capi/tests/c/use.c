@@ -296,7 +296,7 @@ static void describe(nvdec_video *video) {
 }
 
 /* Pictures in any order, in host memory: the same number twice is the same picture. */
-static void batch(nvdec_video *video, const char *spec, unsigned element) {
+static void batch(nvdec_video *video, nvdec_semaphore *semaphore, const char *spec, unsigned element) {
     const size_t numbers[] = {17, 3, 17};
     nvdec_tensor_options options = {.size = sizeof options, .spec = spec};
     uint64_t shape[4], bytes;
@@ -319,6 +319,15 @@ static void batch(nvdec_video *video, const char *spec, unsigned element) {
     CHECK(exported.bytes, bytes);
     CHECK(exported.offset + exported.bytes <= exported.allocation, 1);
     CHECK(close(exported.fd), 0);
+
+    /* Counts one on for each batch. */
+    uint32_t before, value, after;
+    CHECK(nvdec_semaphore_value(semaphore, &before), NVDEC_OK);
+    CHECK(nvdec_batch_signal(batch, semaphore, &value), NVDEC_OK);
+    CHECK(value, before + 1);
+    CHECK(nvdec_batch_wait(batch), NVDEC_OK);
+    CHECK(nvdec_semaphore_value(semaphore, &after), NVDEC_OK);
+    CHECK(after, value);
 
     unsigned char *host = malloc(bytes);
     CHECK(nvdec_batch_download(batch, host, bytes, NULL), NVDEC_OK);
@@ -364,12 +373,21 @@ int main(int count, char **arguments) {
     lose_one(context, arguments[2], NVDEC_POLICY_SKIP);
     lose_one(context, arguments[2], NVDEC_POLICY_STOP);
 
+    nvdec_semaphore *semaphore;
+    nvdec_exported record = {.size = sizeof record};
+    CHECK(nvdec_semaphore_create(context, &semaphore), NVDEC_OK);
+    CHECK(nvdec_semaphore_export_fd(semaphore, &record), NVDEC_OK);
+    CHECK(record.bytes, 16);
+    CHECK(record.offset % 16, 0);
+    CHECK(record.offset + record.bytes <= record.allocation, 1);
+    CHECK(close(record.fd), 0);
+
     nvdec_video *video;
     CHECK(nvdec_video_open(context, arguments[1], NULL, &video), NVDEC_OK);
     describe(video);
-    batch(video, NULL, 1);
-    batch(video, "size=32x24,dtype=f16,layout=nhwc", 2);
-    batch(video, "orientation=90,dtype=f32,mean=0.5,std=0.25", 4);
+    batch(video, semaphore, NULL, 1);
+    batch(video, semaphore, "size=32x24,dtype=f16,layout=nhwc", 2);
+    batch(video, semaphore, "orientation=90,dtype=f32,mean=0.5,std=0.25", 4);
     size_t needed;
     CHECK(nvdec_video_store_index(video, NULL, 0, &needed), NVDEC_OK);
     unsigned char *index = malloc(needed);
@@ -397,7 +415,7 @@ int main(int count, char **arguments) {
     /* What was made of a context does not need it. */
     CHECK(nvdec_context_close(context), NVDEC_OK);
     describe(video);
-    batch(video, "size=16x16", 1);
+    batch(video, semaphore, "size=16x16", 1);
     CHECK(place.calls > 0, 1);
     place.is_broken = 1;
     const size_t first = 0;
@@ -407,9 +425,10 @@ int main(int count, char **arguments) {
     CHECK(none == NULL, 1);
     /* It goes on when the source does. */
     place.is_broken = 0;
-    batch(video, "size=16x16", 1);
+    batch(video, semaphore, "size=16x16", 1);
     CHECK(nvdec_video_release(video), NVDEC_OK);
     free(bytes);
+    CHECK(nvdec_semaphore_release(semaphore), NVDEC_OK);
     puts("used");
     return EXIT_SUCCESS;
 }
