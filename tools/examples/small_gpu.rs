@@ -16,7 +16,7 @@ use nvdec_tools::check::Totals;
 use nvdec_tools::check::corpus::corpus;
 use nvdec_tools::check::expected::Expected;
 use nvdec_tools::check::stream::check_stream;
-use nvdec_tools::decode::{Consumer, Picture, Settings, decode};
+use nvdec_tools::decode::{Consumer, Picture, Settings, Whole, decode};
 use nvdec_tools::input::{self, other::Reader};
 use nvdec_tools::{Exit, Failure};
 
@@ -63,7 +63,13 @@ fn run(paths: &[PathBuf]) -> Result<Exit, Box<dyn std::error::Error>> {
         };
         match &entry.sums {
             Ok(sums) => {
-                let result = check_stream(&context, &name, &mut file, settings(), &Expected::read(sums)?);
+                let result = check_stream(
+                    &context,
+                    &name,
+                    Whole::Stream(Box::new(file)),
+                    settings(),
+                    &Expected::read(sums)?,
+                );
                 println!("{result}");
                 results.push(result);
             }

@@ -25,7 +25,8 @@ use serde::Serialize;
 
 use crate::console;
 use crate::exit::{Exit, Failure};
-use crate::input::{self, other::Reader};
+use crate::film::Film;
+use crate::input::{self, Given, other::Reader};
 
 /// Stands before every result. Field names are those of the JSON output.
 #[derive(Clone, Debug, Serialize)]
@@ -96,13 +97,17 @@ pub fn print<T: Serialize + fmt::Display>(
     Ok(Exit::Success)
 }
 
-/// A whole stream in memory; `-` is standard input.
+/// A whole stream in memory; `-` is standard input. Of a container it is what a decoder is sent of the track that it prefers, with
+/// start codes.
 ///
 /// # Errors
 ///
-/// As [`input::open`].
+/// As [`input::open_any`], [`Film::open`] and [`Film::byte_stream`].
 pub fn read(path: &Path) -> Result<Arc<[u8]>, Failure> {
-    let mut input = input::open(path, Reader::File, false)?;
+    let mut input = match input::open_any(path, Reader::File, false)? {
+        Given::Stream(input) => input,
+        Given::Container(name, file) => return Ok(Film::open(&name, file, None)?.byte_stream()?.into()),
+    };
     let mut data = Vec::with_capacity(input.size().and_then(|size| size.try_into().ok()).unwrap_or(0));
     match input.read_to_end(&mut data) {
         Ok(_) => Ok(data.into()),

@@ -18,11 +18,11 @@ use nvdec::{Context, Mode, OpenOptions};
 use serde::Serialize;
 
 use crate::console;
-use crate::decode::Settings;
+use crate::decode::{Settings, Whole};
 use crate::device;
 use crate::engines::EngineChoice;
 use crate::exit::{Exit, Failure};
-use crate::input::{self, other::Reader};
+use crate::input::other::Reader;
 use crate::output::file::Sources;
 use corpus::{Entry, corpus};
 use expected::Expected;
@@ -227,8 +227,8 @@ fn check_entry(context: &Arc<Context>, entry: &Entry, options: &Options, index: 
         Ok(sums) => sums,
         Err(reason) => return bare(Verdict::Skipped { reason: (*reason).to_owned() }),
     };
-    let mut input = match input::open(&entry.stream, Reader::File, false) {
-        Ok(input) => input,
+    let source = match Whole::open(&entry.stream, Reader::File) {
+        Ok(source) => source,
         Err(Failure::NotAnnexB { found, .. }) => return bare(Verdict::Skipped { reason: found }),
         Err(failure) => return bare(Verdict::Error { reason: failure.to_string() }),
     };
@@ -243,7 +243,7 @@ fn check_entry(context: &Arc<Context>, entry: &Entry, options: &Options, index: 
         max_luma_samples: options.max_luma_samples,
         ..Settings::default()
     };
-    check_stream(context, &name, &mut input, settings, &expected)
+    check_stream(context, &name, source, settings, &expected)
 }
 
 #[cfg(test)]

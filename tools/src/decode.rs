@@ -7,6 +7,7 @@ mod material;
 mod out;
 pub mod run;
 mod supply;
+mod whole;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -28,6 +29,7 @@ pub use flight::{Batch, TENSORS};
 use flight::{Conversions, Flying};
 pub use info::StreamInfo;
 use supply::{Nals, Supply};
+pub use whole::Whole;
 
 /// Pictures on their way to host memory: enough to hide a copy behind the decoding of its successors.
 const IN_FLIGHT: usize = 8;

@@ -6,14 +6,17 @@ pub mod wanted;
 use std::fs::File;
 use std::io::{Read, Seek};
 
-use nvdec::Video;
 use nvdec::video::containers::{self, Codec, Container, Format, Track, TrackKind};
+use nvdec::{Source, Video};
 
 use crate::decode::info::StreamInfo;
 use crate::exit::{Exit, Failure, of_decoder};
 
 /// Files up to this size are read as a whole, which takes less time than to look for their parts.
 const WHOLE: u64 = 64 << 20;
+
+/// Stands in front of each NAL unit of a byte stream; with four bytes, which parameter sets have to have.
+const START_CODE: [u8; 4] = [0, 0, 0, 1];
 
 /// A file whose pictures are known, with one of its tracks.
 #[derive(Clone, Debug)]
@@ -164,6 +167,27 @@ impl Film {
         match self.video.container_format() {
             Format::MpegTs => self.video.index().time_range().map_or(0.0, |(start, _)| start),
             _ => 0.0,
+        }
+    }
+
+    /// What a decoder is sent of all its pictures that are shown, with start codes.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Input`] if it cannot be read, [`Failure::Container`] if it is damaged.
+    pub fn byte_stream(&self) -> Result<Vec<u8>, Failure> {
+        let mut source = self.video.select(0..self.video.len())?;
+        let mut stream = Vec::new();
+        loop {
+            let packet =
+                source.packet().map_err(|source| Failure::Input { path: self.name.clone(), source })?;
+            let Some(packet) = packet else { return Ok(stream) };
+            // A splice has no bytes.
+            if !packet.data().is_empty() {
+                stream.extend_from_slice(&START_CODE);
+                stream.extend_from_slice(packet.data());
+            }
+            source.advance();
         }
     }
 

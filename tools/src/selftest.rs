@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::check::expected::Expected;
 use crate::check::stream::{Verdict, check_stream};
-use crate::decode::Settings;
+use crate::decode::{Settings, Whole};
 use crate::engines::EngineChoice;
 use crate::exit::Failure;
 use crate::tensor::specs;
@@ -105,7 +105,7 @@ pub fn run(
         for clip in clips(&context) {
             let expected = Expected::parse(clip.sums).expect("tested below");
             let settings = Settings { engines: engine.into(), ..Settings::default() };
-            let result = check_stream(&context, clip.name, &mut &clip.stream[..], settings, &expected);
+            let result = check_stream(&context, clip.name, Whole::bytes(clip.stream), settings, &expected);
             let result = ClipResult {
                 engine: engine.to_string(),
                 clip: clip.name,
@@ -179,7 +179,7 @@ pub fn tensors(
         let of = stream::check_stream(
             &context,
             clip.name,
-            &mut &clip.stream[..],
+            Whole::bytes(clip.stream),
             settings,
             TENSOR_AMOUNT,
             specs::for_self_test(),

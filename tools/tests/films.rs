@@ -1,10 +1,11 @@
-//! Containers, and pictures of them: `nvdec-decode`, `nvdec-probe FILE` on the emulated GPU.
+//! Containers, and pictures of them: `nvdec-decode`, `nvdec-bench`, `nvdec-probe FILE` on the emulated GPU.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 const DECODE: &str = env!("CARGO_BIN_EXE_nvdec-decode");
+const BENCH: &str = env!("CARGO_BIN_EXE_nvdec-bench");
 const PROBE: &str = env!("CARGO_BIN_EXE_nvdec-probe");
 
 /// Files of the same 24 pictures, a second of them.
@@ -371,4 +372,77 @@ fn manual_pages_and_completions_are_written() {
     for name in ["nvdec-decode.bash", "nvdec-decode.fish", "_nvdec-decode"] {
         assert!(fs::read_to_string(folder.file(name)).unwrap().contains("thumbnails"), "{name}");
     }
+}
+
+/// As a whole, against sums: the container's pictures are those of the stream that the same encoder wrote.
+#[test]
+fn containers_are_checked() {
+    let folder = Folder::new("check");
+    let sums = good(DECODE, &[&data("stream.hevc")]);
+    let wrong: String = sums
+        .lines()
+        .map(|line| {
+            // The last picture's alone.
+            let (before, md5) = line.rsplit_once(' ').unwrap_or((line, ""));
+            if line.starts_with("0,         23,") {
+                format!("{before} {}\n", "0".repeat(md5.len()))
+            } else {
+                format!("{line}\n")
+            }
+        })
+        .collect();
+    assert_ne!(sums, wrong);
+    for (name, sums) in [
+        ("plain.mp4", &sums),
+        ("matroska.mkv", &sums),
+        ("transport.ts", &sums),
+        ("hev1.mp4", &wrong),
+        ("h264.mp4", &sums),
+    ] {
+        fs::copy(data(name), folder.file(name)).unwrap();
+        fs::write(folder.file(&format!("{name}.framemd5")), sums).unwrap();
+    }
+    let all = folder.0.to_str().unwrap();
+    let output = run(DECODE, &["--check", all, "--json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let verdicts: Vec<&str> = found["streams"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|stream| stream["verdict"].as_str().unwrap())
+        .collect();
+    assert_eq!(verdicts, ["skipped", "differs", "bit-exact", "bit-exact", "bit-exact"], "{found}");
+    assert_eq!(found["streams"][0]["reason"], "it is MP4 with H.264 in it; this program decodes HEVC only");
+    assert_eq!((&found["streams"][1]["picture"], &found["streams"][3]["pictures"]), (&23.into(), &24.into()));
+}
+
+/// Tensors, and pictures in benchmarks, are those of the same stream without a container.
+#[test]
+fn tensors_and_benchmarks_take_containers() {
+    let few = |name: &str| {
+        let path = data(name);
+        let text = good(DECODE, &["--check-tensors", &path, "--pictures", "2", "--pixels", "4", "--json"]);
+        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        lines
+            .filter_map(|line| {
+                Some((line["spec"].as_str()?.to_owned(), line["md5"].clone(), line["pictures"].clone()))
+            })
+            .collect::<Vec<_>>()
+    };
+    let plain = few("plain.mp4");
+    assert_eq!(plain.len(), 20);
+    assert_eq!(plain, few("stream.hevc"));
+
+    let sums = good(DECODE, &[&data("stream.hevc")]);
+    let folder = Folder::new("bench");
+    for name in ["plain.mp4", "matroska.mkv", "transport.m2ts"] {
+        let path = folder.file(name);
+        fs::copy(data(name), &path).unwrap();
+        fs::write(format!("{path}.framemd5"), &sums).unwrap();
+        let found = json(BENCH, &["many", &path, "--streams", "2", "--check"]);
+        assert_eq!(found["pictures"], 48, "{name}: {found}");
+    }
+    let refused = bad(BENCH, &["stream", &data("h264.mp4")], 65);
+    assert!(refused.contains("it is MP4 with H.264 in it"), "{refused}");
 }

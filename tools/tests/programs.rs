@@ -127,8 +127,8 @@ fn input_that_is_something_else_is_named() {
         (BENCH, &["stream"], &[], "> stream.hevc`"),
         (REPLAY, &["record"], &["-o", &capture], "| nvdec-replay record - -o stream.nvcap`"),
     ] {
-        // `nvdec-decode` reads containers that are files; in this one nothing is whole.
-        let reads_files = program == DECODE;
+        // These read containers that are files; in this one nothing is whole.
+        let reads_files = program != REPLAY;
         for (input, argument) in [(name, format!("'{name}'")), ("-", "-".to_owned())] {
             let mut command = Command::new(program);
             command.args([before, &[input], behind].concat()).env("NVDEC_DEVICE", "emulated");
@@ -141,7 +141,8 @@ fn input_that_is_something_else_is_named() {
             let text = stderr(&output);
             assert!(text.lines().count() == 1 && output.stdout.is_empty(), "{text}");
             if reads_files && input == name {
-                assert!(text.starts_with(&format!("nvdec-decode: {name}: ")), "{text}");
+                let program = Path::new(program).file_name().unwrap().to_str().unwrap();
+                assert!(text.starts_with(&format!("{program}: {name}: ")), "{text}");
                 continue;
             }
             assert!(text.contains("it is Matroska or WebM with HEVC (V_MPEGH/ISO/HEVC) in it"), "{text}");
@@ -150,13 +151,18 @@ fn input_that_is_something_else_is_named() {
             assert!(text.ends_with(&format!("{reader}\n")), "{text}");
         }
     }
-    std::fs::write(folder.join("a film.mkv.framemd5"), "").unwrap();
+    // What no program reads is skipped; what is damaged is not.
+    std::fs::write(folder.join("b.flv"), b"FLV\x01\x05\0\0\0\x09").unwrap();
+    for name in ["a film.mkv.framemd5", "b.flv.framemd5"] {
+        std::fs::write(folder.join(name), "").unwrap();
+    }
     let output = run_on("emulated", DECODE, &["--check", folder.to_str().unwrap(), "--json"]);
     let json: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
-    assert_eq!((code(&output), &json["totals"]["skipped"]), (0, &1.into()), "{json}");
-    let reason = json["streams"][0]["reason"].as_str().unwrap();
-    assert!(reason.starts_with("it is Matroska") && reason.ends_with("> stream.hevc`"), "{reason}");
-    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2, "nothing was written");
+    let totals = &json["totals"];
+    assert_eq!((code(&output), &totals["error"], &totals["skipped"]), (1, &1.into(), &1.into()), "{json}");
+    let reason = json["streams"][1]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("it is FLV") && reason.ends_with("> stream.hevc`"), "{reason}");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 4, "nothing was written");
     std::fs::remove_dir_all(folder).unwrap();
 }
 

@@ -90,7 +90,7 @@ impl From<MeansArgs> for Means {
 
 #[derive(Debug, Args)]
 struct StreamArgs {
-    /// The stream (Annex B); - is standard input
+    /// The file: a byte stream (Annex B), MP4, QuickTime, Matroska or MPEG-TS; - is a byte stream on standard input
     file: PathBuf,
     /// Timed repetitions of the stream in a round; one before them is not timed
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -116,7 +116,7 @@ struct StreamArgs {
 
 #[derive(Debug, Args)]
 struct ManyArgs {
-    /// The stream (Annex B); - is standard input
+    /// The file: a byte stream (Annex B), MP4, QuickTime, Matroska or MPEG-TS; - is a byte stream on standard input
     file: PathBuf,
     /// Streams at once
     #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..))]
@@ -148,7 +148,7 @@ struct ManyArgs {
 
 #[derive(Debug, Args)]
 struct StartArgs {
-    /// A stream (Annex B); by default a small one that is built in
+    /// A file, likewise; by default a small one that is built in
     file: Option<PathBuf>,
     /// Processes to start, one after the other
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
@@ -160,7 +160,7 @@ struct StartArgs {
 
 #[derive(Debug, Args)]
 struct ReconfigureArgs {
-    /// Two streams (Annex B) of different size; by default small ones that are built in
+    /// Two files, likewise, with pictures of different size; by default small ones that are built in
     #[arg(num_args = 2, value_names = ["FILE", "FILE"])]
     files: Vec<PathBuf>,
     /// Changes to and fro
@@ -197,7 +197,7 @@ enum ChromaChoice {
 
 #[derive(Debug, Args)]
 struct TensorArgs {
-    /// The stream (Annex B); - is standard input
+    /// The file: a byte stream (Annex B), MP4, QuickTime, Matroska or MPEG-TS; - is a byte stream on standard input
     file: PathBuf,
     /// What tensors to make, as `nvdec-decode --tensor` has it; each is a setting of its own. By default 224x224 and the
     /// picture's own size, as float16
@@ -230,7 +230,7 @@ struct TensorArgs {
 
 #[derive(Debug, Args)]
 struct BoundArgs {
-    /// The stream (Annex B); - is standard input
+    /// The file: a byte stream (Annex B), MP4, QuickTime, Matroska or MPEG-TS; - is a byte stream on standard input
     file: PathBuf,
     /// How often it is repeated without a pause
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -249,7 +249,7 @@ struct BoundArgs {
 
 #[derive(Debug, Args)]
 struct ScheduleArgs {
-    /// The stream (Annex B); - is standard input
+    /// The file: a byte stream (Annex B), MP4, QuickTime, Matroska or MPEG-TS; - is a byte stream on standard input
     file: PathBuf,
     /// How often it is repeated; once more before that is not timed
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]

@@ -154,11 +154,11 @@ struct Args {
     #[arg(long, value_name = "N", default_value_t = 1, requires = "tensor", value_parser = clap::value_parser!(u16).range(1..))]
     batch: u16,
 
-    /// Decode every stream that has a .framemd5 file beside it, in these folders or files, and compare each picture
+    /// Decode every stream or container that has a .framemd5 file beside it, in these folders or files, and compare each picture
     #[arg(long, value_name = "DIR|FILE", num_args = 1..)]
     check: Vec<PathBuf>,
 
-    /// Make tensors of some pictures of every stream in these folders or files, by twenty specs, and compare a part of
+    /// Make tensors of some pictures of every stream or container in these folders or files, by twenty specs, and compare a part of
     /// their elements with exact arithmetic. What is printed is the same on every GPU: diff the output of two
     #[arg(long, value_name = "DIR|FILE", num_args = 1.., conflicts_with = "boost")]
     check_tensors: Vec<PathBuf>,

@@ -48,26 +48,13 @@ const STREAMS: [&str; 6] = ["hevc", "h265", "265", "bit", "bin", "hvc"];
 const CONTAINERS: [&str; 12] =
     ["mp4", "m4v", "mov", "qt", "cmfv", "mkv", "webm", "ts", "mts", "m2ts", "m2t", "trp"];
 
-/// The streams of `paths`, whether there are sums beside them or not, each with its name: its path within the folder that was
-/// given, the name alone of a file. By name.
+/// The streams and containers of `paths`, whether there are sums beside them or not, each with its name: its path within the folder
+/// that was given, the name alone of a file. By name.
 ///
 /// # Errors
 ///
 /// [`Failure::Input`] for a path that cannot be read.
-pub fn streams(paths: &[PathBuf]) -> Result<Vec<(String, PathBuf)>, Failure> {
-    find(paths, &|extension| STREAMS.contains(&extension))
-}
-
-/// As [`streams`], with containers.
-///
-/// # Errors
-///
-/// As [`streams`].
 pub fn films(paths: &[PathBuf]) -> Result<Vec<(String, PathBuf)>, Failure> {
-    find(paths, &|extension| STREAMS.contains(&extension) || CONTAINERS.contains(&extension))
-}
-
-fn find(paths: &[PathBuf], has: &dyn Fn(&str) -> bool) -> Result<Vec<(String, PathBuf)>, Failure> {
     let mut streams = Vec::new();
     for path in paths {
         let meta = fs::metadata(path)
@@ -76,7 +63,10 @@ fn find(paths: &[PathBuf], has: &dyn Fn(&str) -> bool) -> Result<Vec<(String, Pa
         if meta.is_dir() {
             walk(path, &mut |path| {
                 let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("").to_ascii_lowercase();
-                if has(&extension) || entry(&path).is_some() {
+                if STREAMS.contains(&&*extension)
+                    || CONTAINERS.contains(&&*extension)
+                    || entry(&path).is_some()
+                {
                     found.push(path);
                 }
             })?;

@@ -9,9 +9,8 @@ use nvdec::Context;
 use serde::Serialize;
 
 use super::expected::{Comparison, Difference, Expected};
-use crate::decode::{Consumer, Picture, Settings, costs_pictures, decode};
+use crate::decode::{Consumer, Picture, Settings, Whole, costs_pictures};
 use crate::exit::{Exit, Failure};
-use crate::input::Feed;
 
 /// What became of one stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -83,11 +82,11 @@ impl fmt::Display for StreamResult {
     }
 }
 
-/// Decodes one stream and compares it.
+/// Decodes one stream, or the film in a container, and compares it.
 pub fn check_stream(
     context: &Arc<Context>,
     name: &str,
-    source: &mut dyn Feed,
+    source: Whole<'_>,
     settings: Settings,
     expected: &Expected,
 ) -> StreamResult {
@@ -100,7 +99,7 @@ pub fn check_stream(
         unsupported: None,
         comparable: None,
     };
-    let outcome = decode(context, name, source, settings, &mut job);
+    let outcome = source.decode(context, name, settings, &mut job);
     let (pictures, engines, stopped) = match outcome {
         Ok(summary) => (summary.pictures, summary.engines, summary.stopped.map(Failure::Decode)),
         Err(failure) => (job.comparison.compared(), BTreeMap::new(), Some(failure)),

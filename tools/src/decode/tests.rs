@@ -109,7 +109,7 @@ fn a_stream_longer_than_every_ring() {
 #[test]
 fn wrong_samples_do_not_pass() {
     let expected = Expected::parse(TILES_SUMS).unwrap();
-    let result = check_stream(&context(), "clip", &mut &TILES[..], Settings::default(), &expected);
+    let result = check_stream(&context(), "clip", Whole::bytes(TILES), Settings::default(), &expected);
     let Verdict::Differs { difference, error } = &result.verdict else { panic!("{result}") };
     assert!(difference.to_string().starts_with("from picture 0 (POC 0): MD5 "), "{difference}");
     assert!(error.as_ref().unwrap().contains("no status"), "{result}");

@@ -300,10 +300,10 @@ impl Signature {
             Advice::Container(command) => {
                 // This program would have read a file.
                 let how = match reader {
-                    Reader::Decode | Reader::Parse => {
+                    Reader::Decode | Reader::Parse | Reader::File => {
                         "it has to be a file, since parts of it are looked for; give its name, or take the stream out of it"
                     }
-                    Reader::File | Reader::Record => TAKE_OUT,
+                    Reader::Record => TAKE_OUT,
                 };
                 format!("{before}{how}: `{} {}`", fill(command), reader.behind())
             }

@@ -15,13 +15,13 @@ use serde_json::json;
 
 use super::specs::CASES;
 use super::stream::{Amount, StreamResult, Verdict, check_stream};
-use crate::check::corpus::streams;
+use crate::check::corpus::films;
 use crate::console;
-use crate::decode::Settings;
+use crate::decode::{Settings, Whole};
 use crate::device;
 use crate::engines::EngineChoice;
 use crate::exit::{Exit, Failure};
-use crate::input::{self, other::Reader};
+use crate::input::other::Reader;
 use crate::message;
 use crate::output::file::Sources;
 
@@ -99,7 +99,7 @@ impl Totals {
 /// Checks everything, prints to standard output, and says how the program ends. What is printed depends on the streams and
 /// the options alone, so that the output of two machines can be compared as text.
 pub fn run(options: &Options) -> Result<Exit, Failure> {
-    let streams = streams(&options.paths)?;
+    let streams = films(&options.paths)?;
     if streams.is_empty() {
         return Err(Failure::Usage("no stream was found".to_owned()));
     }
@@ -130,10 +130,8 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
                         max_luma_samples: options.max_luma_samples,
                         ..Settings::default()
                     };
-                    let result = match input::open(path, Reader::File, false) {
-                        Ok(mut input) => {
-                            check_stream(context, name, &mut input, settings, options.amount, &CASES)
-                        }
+                    let result = match Whole::open(path, Reader::File) {
+                        Ok(source) => check_stream(context, name, source, settings, options.amount, &CASES),
                         Err(failure) => StreamResult::error(name, failure.to_string()),
                     };
                     if sender.send((index, result)).is_err() {

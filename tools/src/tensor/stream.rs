@@ -11,9 +11,8 @@ use serde::Serialize;
 use super::compare::{Comparison, Outside};
 use super::reference::{Reference, ReferenceError};
 use super::specs::Case;
-use crate::decode::{self, Consumer, Picture, Settings};
+use crate::decode::{Consumer, Picture, Settings, Whole};
 use crate::exit::{Exit, Failure};
-use crate::input::Feed;
 use crate::output::framemd5::hex;
 
 /// Pictures of a stream that are decoded, of which some are looked at.
@@ -174,7 +173,7 @@ struct Kept {
 pub(crate) fn check_stream<'a>(
     context: &Arc<Context>,
     name: &str,
-    source: &mut dyn Feed,
+    source: Whole<'_>,
     settings: Settings,
     amount: Amount,
     cases: impl IntoIterator<Item = &'a Case>,
@@ -186,7 +185,7 @@ pub(crate) fn check_stream<'a>(
 fn check_twisted<'a>(
     context: &Arc<Context>,
     name: &str,
-    source: &mut dyn Feed,
+    source: Whole<'_>,
     settings: Settings,
     amount: Amount,
     cases: impl IntoIterator<Item = &'a Case>,
@@ -194,7 +193,7 @@ fn check_twisted<'a>(
 ) -> StreamResult {
     let settings = Settings { frames: Some(DECODED), discard: true, ..settings };
     let mut keeper = Keeper::new(amount.pictures);
-    let failure = match decode::decode(context, name, source, settings, &mut keeper) {
+    let failure = match source.decode(context, name, settings, &mut keeper) {
         Ok(summary) => summary.stopped.map(Failure::Decode),
         Err(failure) => Some(failure),
     };
