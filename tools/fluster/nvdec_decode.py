@@ -2,18 +2,15 @@
 
 import os
 import subprocess
+from typing import Any, Dict, Optional
 
 from fluster.codec import Codec, OutputFormat
-from fluster.decoder import Decoder, register_decoder
+from fluster.decoder import Decoder, NotSupportedError, register_decoder
 from fluster.utils import file_checksum
 
 # Exit codes of nvdec-decode.
 DATA = 65
 UNAVAILABLE = 69
-
-
-class NotSupported(Exception):
-    """The GPU, or the engine of the emulated one, does not decode this stream."""
 
 
 @register_decoder
@@ -34,6 +31,7 @@ class NvdecDecode(Decoder):
         timeout: int,
         verbose: bool,
         keep_files: bool,
+        optional_params: Optional[Dict[str, Any]] = None,
     ) -> str:
         """Decodes a stream and gives the MD5 of its pictures as planes"""
         command = [self.binary, input_filepath, "--format", "yuv", "--output", output_filepath]
@@ -46,7 +44,7 @@ class NvdecDecode(Decoder):
         if verbose and said:
             print(said)
         if done.returncode == UNAVAILABLE:
-            raise NotSupported("not supported: " + said)
+            raise NotSupportedError(said)
         # Some streams of the suites have errors on purpose. What could be decoded is there, and its sum decides.
         if done.returncode not in (0, DATA) or not os.path.exists(output_filepath):
             raise RuntimeError(f"exit code {done.returncode}: {said}")

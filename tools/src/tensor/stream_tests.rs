@@ -71,7 +71,7 @@ fn the_first_the_last_and_some_between() {
     for (most, expected) in [(1, &[0][..]), (2, &[0, 11]), (3, &[0, 8, 11]), (8, &[0, 2, 4, 6, 8, 10, 11])] {
         let mut keeper = Keeper::new(most);
         let settings = Settings { discard: true, ..Settings::default() };
-        Whole::bytes(&DEEP[..]).decode(&context, "clip", settings, &mut keeper).unwrap();
+        Whole::bytes(DEEP).decode(&context, "clip", settings, &mut keeper).unwrap();
         let indices: Vec<_> = keeper.frames().iter().map(|(index, _)| *index).collect();
         assert_eq!(indices, expected, "{most}");
     }
