@@ -299,6 +299,22 @@ typedef struct nvdec_packet {
     uint32_t reserved;
 } nvdec_packet;
 
+// Most bytes of GPU memory that a decoder takes.
+typedef struct nvdec_decoder_memory {
+    // `sizeof` of the structure, set by the caller.
+    size_t size;
+    // All of those below.
+    uint64_t total;
+    // Surfaces.
+    uint64_t surfaces;
+    // Motion vectors.
+    uint64_t motion;
+    // What the engines work in.
+    uint64_t scratch;
+    // Status of pictures.
+    uint64_t status;
+} nvdec_decoder_memory;
+
 // What a frame is.
 typedef struct nvdec_frame_info {
     // `sizeof` of the structure, set by the caller.
@@ -586,6 +602,11 @@ enum nvdec_result nvdec_decoder_receive(struct nvdec_decoder *decoder, struct nv
 // Ends the stream: all frames become due. `NVDEC_AGAIN` as in `nvdec_decoder_send`. Another stream may be sent afterwards.
 enum nvdec_result nvdec_decoder_flush(struct nvdec_decoder *decoder);
 
+// Most GPU memory that the decoder takes for the present sequence, which includes what it has: `NVDEC_AGAIN` before the first
+// picture of a stream told. It becomes less when further decoders share the GPU.
+enum nvdec_result nvdec_decoder_price(const struct nvdec_decoder *decoder,
+                                      struct nvdec_decoder_memory *memory);
+
 // Forgets everything that was sent and has not come out, as for a seek.
 enum nvdec_result nvdec_decoder_reset(struct nvdec_decoder *decoder);
 
@@ -668,8 +689,13 @@ enum nvdec_result nvdec_video_store_index(const struct nvdec_video *video,
                                           size_t capacity,
                                           size_t *needed);
 
+// Most GPU memory that the decoder of a video takes besides batches. It is made with the first batch, and stays: `NVDEC_AGAIN`
+// before that. See `nvdec_decoder_price`.
+enum nvdec_result nvdec_video_decoder_price(const struct nvdec_video *video,
+                                            struct nvdec_decoder_memory *memory);
+
 // What a batch of `count` pictures will be: its four sizes, and bytes of GPU memory for it. Both places may be NULL. What the
-// decoder takes comes to that, and is known only when its first picture is decoded. Nothing is decoded or allocated.
+// decoder takes comes to that: `nvdec_video_decoder_price`. Nothing is decoded or allocated.
 enum nvdec_result nvdec_video_price(const struct nvdec_video *video,
                                     const struct nvdec_tensor_options *options,
                                     size_t count,

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use nvdec::{
-    Codec, Decoder, DecoderOptions, Engines, Frame, Integrity, Mode, Packet, Policy, Sent, Start, Times,
+    Codec, Decoder, DecoderOptions, Engines, Frame, Integrity, Mode, Packet, Policy, Price, Sent, Start,
+    Times,
 };
 
 use crate::context::{Shared, engine_set, letters};
@@ -162,11 +163,22 @@ impl Decoding {
         self.decoder.take_error().map_or(Ok(NVDEC_OK), |error| Err(error.into()))
     }
 
+    /// What the present sequence takes at most, once its first picture told.
+    pub(crate) fn price(&self) -> Option<nvdec_decoder_memory> {
+        self.decoder.price().map(priced)
+    }
+
     pub(crate) fn reset(&mut self) {
         self.due.clear();
         self.has_ended = false;
         self.decoder.reset();
     }
+}
+
+/// What the header has of a price.
+pub(crate) fn priced(price: Price) -> nvdec_decoder_memory {
+    let Price { surfaces, motion, scratch, status, .. } = price;
+    nvdec_decoder_memory { size: 0, total: price.total(), surfaces, motion, scratch, status }
 }
 
 impl HeldFrame {

@@ -201,6 +201,24 @@ pub struct nvdec_decoder_options {
     pub max_luma_samples: u64,
 }
 
+/// Most bytes of GPU memory that a decoder takes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct nvdec_decoder_memory {
+    /// `sizeof` of the structure, set by the caller.
+    pub size: usize,
+    /// All of those below.
+    pub total: u64,
+    /// Surfaces.
+    pub surfaces: u64,
+    /// Motion vectors.
+    pub motion: u64,
+    /// What the engines work in.
+    pub scratch: u64,
+    /// Status of pictures.
+    pub status: u64,
+}
+
 /// A piece of a stream.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]

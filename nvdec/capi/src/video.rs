@@ -15,7 +15,7 @@ use nvdec::{Decoder, DecoderOptions, TensorSpec, Video};
 use crate::batch::Batch;
 use crate::boundary::CallerSource;
 use crate::context::{Shared, letters};
-use crate::decoder::decoder_options;
+use crate::decoder::{decoder_options, priced};
 use crate::result::{Failure, NVDEC_NO_PICTURE, NVDEC_OUT_OF_MEMORY, Result};
 use crate::types::*;
 
@@ -174,6 +174,11 @@ impl Opened {
                 Err(Failure::new(NVDEC_OUT_OF_MEMORY, format!("{count} pictures of {shape} fit into no GPU")))
             }
         }
+    }
+
+    /// What the decoder takes at most, once it has decoded a picture.
+    pub(crate) fn decoder_price(&self) -> Option<nvdec_decoder_memory> {
+        self.decoder.as_ref().and_then(Decoder::price).map(priced)
     }
 
     /// Decodes pictures and has them converted side by side.

@@ -4,10 +4,10 @@ use std::ptr;
 
 use crate::boundary::{bytes, call, construct, give, options, out, release, room, share};
 use crate::decoder::Decoding;
-use crate::result::{Failure, NVDEC_OK, nvdec_result};
+use crate::result::{Failure, NVDEC_AGAIN, NVDEC_OK, nvdec_result};
 use crate::types::{
-    nvdec_context, nvdec_decoder, nvdec_decoder_options, nvdec_frame, nvdec_frame_info, nvdec_integrity,
-    nvdec_packet,
+    nvdec_context, nvdec_decoder, nvdec_decoder_memory, nvdec_decoder_options, nvdec_frame, nvdec_frame_info,
+    nvdec_integrity, nvdec_packet,
 };
 
 /// Makes a decoder for a stream of `codec`, an `nvdec_codec`; `options` may be NULL. Memory for pictures is allocated when the
@@ -79,6 +79,22 @@ pub unsafe extern "C" fn nvdec_decoder_receive(
 pub unsafe extern "C" fn nvdec_decoder_flush(decoder: *mut nvdec_decoder) -> nvdec_result {
     // SAFETY: the rules of the header.
     unsafe { call(decoder, Decoding::flush) }
+}
+
+/// Most GPU memory that the decoder takes for the present sequence, which includes what it has: `NVDEC_AGAIN` before the first
+/// picture of a stream told. It becomes less when further decoders share the GPU.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvdec_decoder_price(
+    decoder: *const nvdec_decoder,
+    memory: *mut nvdec_decoder_memory,
+) -> nvdec_result {
+    // SAFETY: the rules of the header.
+    unsafe {
+        call(decoder, |decoder| match decoder.price() {
+            Some(price) => give(memory, &price).map(|()| NVDEC_OK),
+            None => Ok(NVDEC_AGAIN),
+        })
+    }
 }
 
 /// Forgets everything that was sent and has not come out, as for a seek.

@@ -8,10 +8,10 @@ use super::nvdec_source;
 use crate::boundary::{
     CallerSource, bytes, call, construct, elements, fill, give, measure, options, out, release, share, text,
 };
-use crate::result::{Failure, NVDEC_BUFFER_TOO_SMALL, NVDEC_OK, Result, nvdec_result};
+use crate::result::{Failure, NVDEC_AGAIN, NVDEC_BUFFER_TOO_SMALL, NVDEC_OK, Result, nvdec_result};
 use crate::types::{
-    nvdec_batch, nvdec_context, nvdec_picture_info, nvdec_tensor_options, nvdec_video, nvdec_video_info,
-    nvdec_video_options,
+    nvdec_batch, nvdec_context, nvdec_decoder_memory, nvdec_picture_info, nvdec_tensor_options, nvdec_video,
+    nvdec_video_info, nvdec_video_options,
 };
 use crate::video::{Opened, Place};
 
@@ -214,8 +214,24 @@ pub unsafe extern "C" fn nvdec_video_store_index(
     }
 }
 
+/// Most GPU memory that the decoder of a video takes besides batches. It is made with the first batch, and stays: `NVDEC_AGAIN`
+/// before that. See `nvdec_decoder_price`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvdec_video_decoder_price(
+    video: *const nvdec_video,
+    memory: *mut nvdec_decoder_memory,
+) -> nvdec_result {
+    // SAFETY: the rules of the header.
+    unsafe {
+        call(video, |video| match video.decoder_price() {
+            Some(price) => give(memory, &price).map(|()| NVDEC_OK),
+            None => Ok(NVDEC_AGAIN),
+        })
+    }
+}
+
 /// What a batch of `count` pictures will be: its four sizes, and bytes of GPU memory for it. Both places may be NULL. What the
-/// decoder takes comes to that, and is known only when its first picture is decoded. Nothing is decoded or allocated.
+/// decoder takes comes to that: `nvdec_video_decoder_price`. Nothing is decoded or allocated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvdec_video_price(
     video: *const nvdec_video,

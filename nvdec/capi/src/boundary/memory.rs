@@ -38,7 +38,7 @@ macro_rules! plain {
 }
 
 plain! {
-    nvdec_context_options, nvdec_context_info, nvdec_decoder_options, nvdec_packet, nvdec_frame_info, nvdec_integrity,
+    nvdec_context_options, nvdec_context_info, nvdec_decoder_options, nvdec_decoder_memory, nvdec_packet, nvdec_frame_info, nvdec_integrity,
     nvdec_video_options, nvdec_source, nvdec_video_info, nvdec_picture_info, nvdec_tensor_options, nvdec_batch_info,
     nvdec_batch_picture, nvdec_exported,
 }

@@ -44,6 +44,8 @@ static void nulls(nvdec_context *context, nvdec_video *video) {
     CHECK(nvdec_batch_download(NULL, NULL, 0, NULL), NVDEC_NULL_ARGUMENT);
     CHECK(nvdec_batch_export_fd(NULL, NULL), NVDEC_NULL_ARGUMENT);
     CHECK(nvdec_batch_to_dlpack(NULL, 0, 0, NULL), NVDEC_NULL_ARGUMENT);
+    CHECK(nvdec_decoder_price(NULL, NULL), NVDEC_NULL_ARGUMENT);
+    CHECK(nvdec_video_decoder_price(NULL, NULL), NVDEC_NULL_ARGUMENT);
     CHECK(nvdec_batch_signal(NULL, NULL, NULL), NVDEC_NULL_ARGUMENT);
     CHECK(nvdec_semaphore_create(NULL, &semaphore), NVDEC_NULL_ARGUMENT);
     CHECK(semaphore == NULL, 1);

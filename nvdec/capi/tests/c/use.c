@@ -77,6 +77,10 @@ static void stream(nvdec_context *context, const char *path, const char *planes)
     nvdec_decoder *decoder;
     CHECK(nvdec_decoder_open(context, NVDEC_CODEC_HEVC, &options, &decoder), NVDEC_OK);
 
+    nvdec_decoder_memory unknown = {.size = sizeof unknown, .total = 7};
+    CHECK(nvdec_decoder_price(decoder, &unknown), NVDEC_AGAIN);
+    CHECK(unknown.total, 7);
+
     /* In pieces that end anywhere. */
     planes_file = fopen(planes, "wb");
     CHECK(planes_file != NULL, 1);
@@ -101,6 +105,12 @@ static void stream(nvdec_context *context, const char *path, const char *planes)
     CHECK(count > 1, 1);
     CHECK(fclose(planes_file), 0);
     planes_file = NULL;
+
+    nvdec_decoder_memory memory = {.size = sizeof memory};
+    CHECK(nvdec_decoder_price(decoder, &memory), NVDEC_OK);
+    CHECK(memory.total, memory.surfaces + memory.motion + memory.scratch + memory.status);
+    /* Two surfaces of 208x152 at least. */
+    CHECK(memory.surfaces >= 2 * 208 * 152 * 3 / 2, 1);
 
     /* The same again, as access units with times, and with a seek in the midst. */
     CHECK(nvdec_decoder_reset(decoder), NVDEC_OK);
@@ -385,7 +395,11 @@ int main(int count, char **arguments) {
     nvdec_video *video;
     CHECK(nvdec_video_open(context, arguments[1], NULL, &video), NVDEC_OK);
     describe(video);
+    nvdec_decoder_memory memory = {.size = sizeof memory};
+    CHECK(nvdec_video_decoder_price(video, &memory), NVDEC_AGAIN);
     batch(video, semaphore, NULL, 1);
+    CHECK(nvdec_video_decoder_price(video, &memory), NVDEC_OK);
+    CHECK(memory.surfaces >= 2 * 128 * 96 * 3 / 2, 1);
     batch(video, semaphore, "size=32x24,dtype=f16,layout=nhwc", 2);
     batch(video, semaphore, "orientation=90,dtype=f32,mean=0.5,std=0.25", 4);
     size_t needed;

@@ -125,6 +125,7 @@ fn structures_have_their_sizes() {
         (size_of::<nvdec_context_options>(), 8 + 8 + 8 + 4 + 4),
         (size_of::<nvdec_context_info>(), 8 + 2 * 8 + 2 * 4 + 96 + 3 * 32),
         (size_of::<nvdec_decoder_options>(), 8 + 6 * 4 + 8),
+        (size_of::<nvdec_decoder_memory>(), 8 + 5 * 8),
         (size_of::<nvdec_packet>(), 8 + 6 * 8 + 2 * 4),
         (size_of::<nvdec_frame_info>(), 8 + 16 * 4 + 5 * 8),
         (size_of::<nvdec_integrity>(), 8 + 2 * 4 + 240),
