@@ -139,7 +139,9 @@ struct run {
     nvdec_semaphore *semaphore;
     struct imported word;
     void *stream;
-    size_t pictures;
+    /* What CUDA copied, and what is right. */
+    unsigned char *copied, *right;
+    size_t pictures, bytes;
 };
 
 static double now(void) {
@@ -154,6 +156,8 @@ static void one_round(struct run *run, enum way way, unsigned number, struct sum
     nvdec_exported exported = {.size = sizeof exported};
     uint32_t value, reached;
 
+    /* Nothing that takes long comes between the batch and the copy. */
+    memset(run->copied, 0x5a, run->bytes);
     /* Engines that are busy with others come late to the batch. */
     for (size_t at = 0; at < PICTURES; at++)
         numbers[at] = (number * PICTURES + at) % run->pictures;
@@ -162,35 +166,28 @@ static void one_round(struct run *run, enum way way, unsigned number, struct sum
     CHECK(nvdec_video_read(run->video, &run->options, numbers, PICTURES, &batch), NVDEC_OK);
     CHECK(nvdec_batch_signal(batch, run->semaphore, &value), NVDEC_OK);
     CHECK(nvdec_batch_export_fd(batch, &exported), NVDEC_OK);
-    size_t bytes = (size_t)exported.bytes;
+    CHECK(exported.bytes, run->bytes);
     struct imported imported = import(&exported);
-    void *copied;
-    CUDA(cuda.host_allocate(&copied, bytes, 0));
-    memset(copied, 0x5a, bytes);
 
     double start = now();
     if (way == HOST)
         CHECK(nvdec_batch_wait(batch), NVDEC_OK);
     if (way == GPU)
         CUDA(cuda.stream_wait(run->stream, run->word.address, value, WAIT_GEQ));
-    CUDA(cuda.copy_to_host(copied, imported.address, bytes, run->stream));
+    CUDA(cuda.copy_to_host(run->copied, imported.address, run->bytes, run->stream));
     CHECK(nvdec_semaphore_value(run->semaphore, &reached), NVDEC_OK);
     CUDA(cuda.stream_synchronize(run->stream));
     sum->seconds += now() - start;
 
-    unsigned char *right = malloc(bytes);
-    CHECK(right != NULL, 1);
-    CHECK(nvdec_batch_download(batch, right, bytes, NULL), NVDEC_OK);
+    CHECK(nvdec_batch_download(batch, run->right, run->bytes, NULL), NVDEC_OK);
     uint64_t wrong = 0;
-    for (size_t at = 0; at < bytes; at++)
-        wrong += ((unsigned char *)copied)[at] != right[at];
+    for (size_t at = 0; at < run->bytes; at++)
+        wrong += run->copied[at] != run->right[at];
     sum->rounds++;
     sum->right += wrong == 0;
     sum->wrong_bytes += wrong;
     sum->pending += (int32_t)(reached - value) < 0;
 
-    free(right);
-    CUDA(cuda.host_free(copied));
     for (int at = 0; at < BUSY; at++) {
         CHECK(nvdec_batch_wait(busy[at]), NVDEC_OK);
         CHECK(nvdec_batch_release(busy[at]), NVDEC_OK);
@@ -263,6 +260,14 @@ int main(int count, char **arguments) {
     CHECK(nvdec_semaphore_create(context, &run.semaphore), NVDEC_OK);
     CHECK(nvdec_semaphore_export_fd(run.semaphore, &exported), NVDEC_OK);
     run.word = import(&exported);
+    uint64_t bytes;
+    void *copied;
+    CHECK(nvdec_video_price(run.video, &run.options, PICTURES, NULL, &bytes), NVDEC_OK);
+    run.bytes = (size_t)bytes;
+    CUDA(cuda.host_allocate(&copied, run.bytes, 0));
+    run.copied = copied;
+    run.right = malloc(run.bytes);
+    CHECK(run.right != NULL, 1);
 
     printf("{\"gpu\":\"%s\",\"driver\":\"%s\",\"cuda\":%d,\"clip\":\"%ux%u\",\"pictures\":%" PRIu64 ",\"of_each\":%d}\n",
            machine.name, machine.driver, version, info.width, info.height, info.pictures, PICTURES);
@@ -281,6 +286,8 @@ int main(int count, char **arguments) {
     CHECK(nvdec_semaphore_release(run.semaphore), NVDEC_OK);
     CHECK(nvdec_context_close(context), NVDEC_OK);
     forget(&run.word);
+    CUDA(cuda.host_free(copied));
+    free(run.right);
     int is_right = sums[HOST].right == sums[HOST].rounds && sums[GPU].right == sums[GPU].rounds;
     int is_shown = sums[GPU].pending > 0 && sums[NONE].right < sums[NONE].rounds;
     const char *verdict = !is_right  ? "CUDA read something else"
