@@ -275,6 +275,30 @@ fn without_a_gpu_decoding_says_so() {
     }
 }
 
+/// The emulated GPU maps all of its memory, for which there is no room everywhere.
+#[test]
+fn the_emulated_gpu_has_as_much_memory_as_it_is_told() {
+    let clip = clip("x_wpp.hevc");
+    let limited = |mib: &str| {
+        let script =
+            format!("ulimit -v 4000000; exec '{DECODE}' --device emulated -f null '{}'", clip.display());
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).env("NVDEC_EMULATED_MEMORY", mib).stdin(Stdio::null()).output().unwrap()
+    };
+    let all = limited("");
+    assert_eq!(code(&all), 1, "{}", stderr(&all));
+    assert!(
+        stderr(&all).contains("cannot set up the emulated GPU: Cannot allocate memory"),
+        "{}",
+        stderr(&all)
+    );
+    let some = limited("512");
+    assert_eq!(code(&some), 0, "{}", stderr(&some));
+    let wrong = limited("1G");
+    assert_eq!(code(&wrong), 1, "{}", stderr(&wrong));
+    assert!(stderr(&wrong).contains("NVDEC_EMULATED_MEMORY=1G: it has to be MiB"), "{}", stderr(&wrong));
+}
+
 #[test]
 fn the_emulated_gpu_decodes() {
     let clips = ["x_size_202x150.hevc", "k_10b_tiles.hevc", "x_wpp.hevc"].map(clip);
