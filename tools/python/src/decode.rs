@@ -18,9 +18,10 @@ use crate::source::File;
 use crate::tensor::Tensor;
 
 /// So many pictures are on their way behind the batch that is given, and in so many bytes, but one batch always: engines that
-/// have nothing to do until somebody asks run dry.
-const AHEAD: usize = 64;
-const AHEAD_BYTES: u64 = 512 << 20;
+/// have nothing to do until somebody asks run dry. On an H200 64 pictures of 224x224 were 6 % slower and 256 no faster; 512 MiB of
+/// 1080p in float16 were a third slower, 2 GiB no faster.
+const AHEAD: usize = 128;
+const AHEAD_BYTES: u64 = 1 << 30;
 /// After so many pictures it is asked whether the user wants to stop.
 const SIGNALS: usize = 16;
 
@@ -464,6 +465,7 @@ impl Decoding {
             size: size.max(1),
             running: None,
             pending: VecDeque::new(),
+            most: usize::MAX,
             failed: None,
         };
         let state = Owned::new(Mutex::new(state));
@@ -498,6 +500,8 @@ struct State {
     size: usize,
     running: Option<Running>,
     pending: VecDeque<Converted>,
+    /// As many batches behind the one that is asked for as there was memory for.
+    most: usize,
     /// What went wrong behind the last batch that is pending.
     failed: Option<Failure>,
 }
@@ -523,11 +527,16 @@ impl State {
             }
             converted.map(Some)
         };
-        match attempt() {
+        let outcome = match attempt() {
             // What is kept for batches to come may be what is missing. It goes on at the last key picture.
             Err(failure) if failure.is_out_of_memory() && inner.gpu.idle().clear() => attempt(),
             outcome => outcome,
+        };
+        if outcome.is_err() {
+            // They are still to come.
+            numbers.iter().rev().for_each(|&number| self.numbers.push_front(number));
         }
+        outcome
     }
 
     fn next(&mut self, inner: &Inner) -> Result<Option<Tensor>> {
@@ -538,6 +547,10 @@ impl State {
                 match self.submit(inner) {
                     Ok(Some(next)) => self.pending.push_back(next),
                     Ok(None) => break,
+                    // It goes on when those before it are gone.
+                    Err(failure) if failure.is_out_of_memory() && !self.pending.is_empty() => {
+                        self.most = self.pending.len() - 1;
+                    }
                     Err(failure) => self.failed = Some(failure),
                 }
             }
@@ -556,7 +569,9 @@ impl State {
 
     /// Batches that are on their way behind the one that is asked for.
     fn ahead(&self) -> usize {
-        self.pending.front().map_or(1, |batch| batches_ahead(self.size, batch.place.buffer().size()))
+        let ahead =
+            self.pending.front().map_or(1, |batch| batches_ahead(self.size, batch.place.buffer().size()));
+        ahead.min(self.most)
     }
 }
 

@@ -41,10 +41,11 @@ pub(crate) fn price(
         let window = video.index().window();
         let each = TensorShape::for_picture(&spec, window.width, window.height)?.bytes();
         let (asked, batch) = batch_of(each, pictures)?;
+        let all = video.len().div_ceil(pictures.max(1));
         // The one that the caller has, the one that comes next, and those behind that.
         let ahead = batches_ahead(pictures, asked);
         // A batch of which pictures are left out is copied.
-        Ok((decoder, batch, ahead + 2 + usize::from(skips)))
+        Ok((decoder, batch, (ahead + 2).min(all) + usize::from(skips)))
     })
 }
 

@@ -393,6 +393,26 @@ def numbers_of_devices_are_those_of_cuda(options: Any) -> dict[str, Any]:
 
 
 @check("cuda")
+def pictures_are_written_into_tensors(options: Any) -> dict[str, Any]:
+    """At any strides, in the order of a stream that has other work before it."""
+    torch = options.torch
+    video = nvdec.open(SMALL, device=options.device, dtype="float16", size=(40, 64))
+    target = torch.full((24, 5, 40, 64), 7, dtype=torch.float16, device=options.device)
+    stream = torch.cuda.Stream(options.device)
+    with torch.cuda.stream(stream):
+        torch.cuda._sleep(50_000_000)
+        expect(video.into(target[:, 1:4], range(24)) is not None, "nothing is given back")
+        video.into(target[3, 1:4], 5)
+    stream.synchronize()
+    found = target.cpu().numpy()
+    expected = video[:].numpy()
+    expected[3] = expected[5]
+    equal(found[:, 1:4], expected, "into")
+    expect(bool((found[:, [0, 4]] == 7).all()), "it wrote beside the pictures")
+    return {}
+
+
+@check("cuda")
 def torchcodecs_interface(options: Any) -> dict[str, Any]:
     from nvdec.compat.torchcodec import VideoDecoder
 

@@ -1,5 +1,7 @@
 """Pictures by number and by time."""
 
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -160,6 +162,39 @@ def test_into(plain: Path) -> None:
     ]:
         with pytest.raises(ValueError, match=why):
             video.into(wrong, range(24))
+
+
+class Elsewhere:
+    """An array in memory of another device."""
+
+    def __init__(self, kind: int) -> None:
+        self._kind = kind
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (self._kind, 0)
+
+
+def test_into_memory_that_the_device_cannot_write(plain: Path) -> None:
+    video = nvdec.open(plain)
+    with pytest.raises(nvdec.OptionError, match="cuda:N"):
+        video.into(Elsewhere(2), [0])
+    with pytest.raises(nvdec.UnsupportedError, match="device"):
+        video.into(Elsewhere(7), [0])
+
+
+def test_ahead_as_far_as_there_is_memory(plain: Path) -> None:
+    price = nvdec.price(plain, batch=2, size=(512, 512), dtype="float32")
+    # Of 24 pictures all are on their way where there is memory for them.
+    limit = price.decoder + 4 * price.batch
+    assert price.batches == 12
+    script = f"""
+import nvdec
+video = nvdec.open({str(plain)!r}, device="emulated:9", size=(512, 512), dtype="float32", memory={limit})
+numbers = [number for batch in video.batches(2) for number in batch.index]
+assert numbers == list(range(24)), numbers
+assert nvdec.probe("emulated:9")["memory_allocated"] <= {limit}
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_an_index_that_is_kept(plain: Path, tmp_path: Path) -> None:

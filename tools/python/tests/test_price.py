@@ -55,12 +55,14 @@ print(json.dumps([begin, most, price.total, price.decoder, len(taken), first]))
 
 def test_parts() -> None:
     price = nvdec.price(DATA / "plain.mp4", batch=16, size=(1000, 1000))
-    assert price.batch == 46 * MIB and price.batches == 4 + 2
-    assert price.total == price.decoder + 6 * price.batch and price.single == price.decoder + price.batch
-    assert nvdec.price(DATA / "plain.mp4", batch=16, size=(1000, 1000), on_error="skip").batches == 7
+    assert price.batch == 46 * MIB and price.batches == 2
+    assert price.total == price.decoder + 2 * price.batch and price.single == price.decoder + price.batch
+    assert nvdec.price(DATA / "plain.mp4", batch=16, size=(1000, 1000), on_error="skip").batches == 3
     assert nvdec.price(DATA / "plain.mp4", batch=16, size=(1000, 1000), dtype="float32").batch == 184 * MIB
-    # 512 MiB are on their way, however small a batch is.
+    # Of a file that has more, 128 pictures are on their way, or 1 GiB, and one batch however large it is.
+    assert nvdec.price(CLIPS / "x_wpp.hevc", batch=1, size=(3000, 3000), dtype="float32").batches == 9 + 2
     assert nvdec.price(DATA / "plain.mp4", batch=1, size=(8000, 8000), dtype="float32").batches == 1 + 2
+    assert nvdec.price(DATA / "plain.mp4", batch=8, size=(4000, 4000), dtype="float16").batches == 1 + 2
     one = nvdec.price(DATA / "plain.mp4", engines=1)
     assert one.decoder < nvdec.price(DATA / "plain.mp4").decoder
     with pytest.raises(AttributeError, match="decoder"):

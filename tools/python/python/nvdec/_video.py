@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -24,6 +25,8 @@ _UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "KB": 1
 # Code points of ITU-T H.273.
 _MATRICES = {0: "identity", 1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 8: "ycgco", 9: "bt2020"}
 _CHROMA = {0: "4:0:0", 1: "4:2:0", 2: "4:2:2", 3: "4:4:4"}
+# Kinds of devices, of DLPack.
+_HOST, _CUDA = 1, 2
 # What into() decodes at a time.
 _CHUNK = 16
 # What a range of time is at most, so that a rate that is out of all proportion is told.
@@ -435,8 +438,8 @@ class Video:
             yield self._made(Frame, tensor)
 
     def batches(self, n: int, drop_last: bool = False, indices: Iterable[int] | None = None) -> Iterator[Batch]:
-        """Batches of ``n`` pictures each, one after the other. Those that follow are on their way when one is given: 64 pictures, or as
-        many as 512 MiB hold, but one batch always. That much more memory it takes.
+        """Batches of ``n`` pictures each, one after the other. Those that follow are on their way when one is given: 128 pictures, or
+        as many as 1 GiB holds, but one batch always. That much more memory it takes, where there is so much.
 
         :param drop_last: leaves out a last one that has fewer
         :param indices: numbers of the pictures, without them all; quickest if they grow
@@ -459,8 +462,11 @@ class Video:
             yield self._batch(numbers[at : at + n])
 
     def into(self, array: _Array, indices: int | slice | Iterable[int]) -> _Array:
-        """Writes pictures into an array of host memory: anything with the buffer protocol, or DLPack, whose elements lie side by side.
-        It has the dtype of the video, and a place for each picture.
+        """Writes pictures into an array of yours. It has the dtype of the video, and a place for each picture.
+
+        In host memory that is anything with the buffer protocol, or DLPack, whose elements lie side by side. In memory of a GPU it is a
+        tensor of PyTorch or of another package with ``from_dlpack``, ``shape`` and assignment to slices, at any strides; the video is
+        one of ``device="cuda:N"`` then, and the copy is made on the GPU, in the order of that package's current stream.
 
         :return: the array
         """
@@ -470,6 +476,9 @@ class Video:
             numbers = list(range(*indices.indices(len(self))))
         else:
             numbers = self._numbers(indices if isinstance(indices, Iterable) else [indices])
+        if _is_on_gpu(array):
+            self._into_gpu(array, numbers)
+            return array
         target = _writable(array, self.batch_bytes(len(numbers)), self._options["dtype"])
         at = 0
         for start in range(0, len(numbers), _CHUNK):
@@ -479,6 +488,24 @@ class Video:
             target[at : at + len(host)] = host
             at += len(host)
         return array
+
+    def _into_gpu(self, array: Any, numbers: list[int]) -> None:
+        if not self._device.startswith("cuda"):
+            raise OptionError(f"array: it is in memory of CUDA, and the video on {self._device}; open it with device=\"cuda:N\"")
+        if len(numbers) == 1 and tuple(array.shape) == self.shape:
+            self._into_gpu(array[None], numbers)
+            return
+        dtype, shape = str(array.dtype).rsplit(".", 1)[-1], tuple(array.shape)
+        if dtype != self._options["dtype"]:
+            raise OptionError(f"array: it has {dtype}, and the video {self._options['dtype']}")
+        if shape != (len(numbers), *self.shape):
+            raise OptionError(f"array: its shape is {shape}, and that of the pictures {(len(numbers), *self.shape)}")
+        package: Any = sys.modules[type(array).__module__.split(".", 1)[0]]
+        for start in range(0, len(numbers), _CHUNK):
+            batch = self._batch(numbers[start : start + _CHUNK])
+            if batch.shape[1:] != shape[1:]:
+                raise UnsupportedError("pictures are larger than the first one: open the video with size=(height, width)")
+            array[start : start + len(batch)] = package.from_dlpack(batch)
 
     def index(self) -> Index:
         """The index, for ``open(index=)``."""
@@ -554,11 +581,16 @@ class Video:
 _Kind = TypeVar("_Kind", Batch, Frame)
 
 
+def _is_on_gpu(array: Any) -> bool:
+    """Whether an array is in memory of CUDA, and not of the host."""
+    kind, number = map(int, getattr(array, "__dlpack_device__", lambda: (_HOST, 0))())
+    if kind not in (_HOST, _CUDA):
+        raise UnsupportedError(f"into() writes to memory of the host and of CUDA, not to that of the device {(kind, number)}")
+    return kind == _CUDA
+
+
 def _writable(array: Any, size: int, dtype: str) -> memoryview:
     """The bytes of an array of the caller's."""
-    device = getattr(array, "__dlpack_device__", lambda: (1, 0))()
-    if device[0] != 1:
-        raise UnsupportedError(f"into() writes to host memory alone, not to memory of the device {tuple(map(int, device))}")
     try:
         view = memoryview(array)
     except TypeError:
