@@ -101,6 +101,7 @@ impl<P: Point> Parts<P> {
         now: impl FnOnce() -> Instant,
     ) -> (EngineSet, usize) {
         let Some(at) = self.position(number) else {
+            self.sweep(number);
             let count = self.len() + 1;
             let sessions = self.lately(now).max(count);
             let mut parts: Vec<EngineSet> = self.sessions.iter().map(|busy| busy.part).collect();
@@ -139,6 +140,7 @@ impl<P: Point> Parts<P> {
             None => {
                 let now = now();
                 self.lately.note(self.len(), now);
+                self.sweep(number);
                 let part = EngineSet::default();
                 self.sessions.push(Busy { number, allowed, part, last: last.clone() });
                 self.lately.note(self.len(), now);
@@ -156,11 +158,18 @@ impl<P: Point> Parts<P> {
         }
     }
 
+    /// Session `number` is gone. What it has in flight goes on, on the engines that it has until then.
+    pub(super) fn left(&mut self, number: u64, now: impl FnOnce() -> Instant) {
+        if self.position(number).is_some_and(|at| self.sessions[at].last.is_reached()) {
+            self.ended(number, now);
+        }
+    }
+
     fn position(&self, number: u64) -> Option<usize> {
         self.sessions.iter().position(|busy| busy.number == number)
     }
 
-    /// Forgets sessions that have nothing in flight. One that nobody asks for anything does not say when it is done.
+    /// Forgets sessions that have nothing in flight. One that nobody asks for anything, or that is gone, does not say when it is done.
     fn sweep(&mut self, but: u64) {
         self.sessions.retain(|busy| busy.number == but || !busy.last.is_reached());
     }

@@ -77,7 +77,7 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.ended();
+        self.share.change_parts(|parts| parts.left(self.number, Instant::now));
         self.share.change_alive(|count| count - 1);
     }
 }

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 
 use crate::door::{Owned, away, enter, lock};
 use crate::error::{Failure, Kind, Result};
-use crate::gpu::{Gpu, User, Wanted};
+use crate::gpu::{Gpu, Reader, User, Wanted};
 use crate::memory::Place;
 use crate::source::File;
 use crate::tensor::Tensor;
@@ -353,10 +353,10 @@ impl Inner {
     }
 }
 
-/// How many batches of so many pictures and bytes are on their way behind the one that is given.
-pub(crate) fn batches_ahead(pictures: usize, bytes: u64) -> usize {
+/// How many batches of so many pictures and bytes are on their way behind the one that is given, where so many read at a time.
+pub(crate) fn batches_ahead(pictures: usize, bytes: u64, readers: usize) -> usize {
     let fit = usize::try_from(AHEAD_BYTES / bytes.max(1)).unwrap_or(usize::MAX);
-    AHEAD.div_ceil(pictures.max(1)).min(fit).max(1)
+    (AHEAD.div_ceil(pictures.max(1)).min(fit) / readers).max(1)
 }
 
 pub(crate) fn engines(numbers: Option<Vec<u32>>) -> Result<Engines> {
@@ -465,6 +465,7 @@ impl Decoding {
             size: size.max(1),
             running: None,
             pending: VecDeque::new(),
+            reader: None,
             most: usize::MAX,
             failed: None,
         };
@@ -500,6 +501,8 @@ struct State {
     size: usize,
     running: Option<Running>,
     pending: VecDeque<Converted>,
+    /// As long as pictures are on their way.
+    reader: Option<Reader>,
     /// As many batches behind the one that is asked for as there was memory for.
     most: usize,
     /// What went wrong behind the last batch that is pending.
@@ -512,8 +515,10 @@ impl State {
         if self.numbers.is_empty() {
             // The decoder is free for others.
             self.running = None;
+            self.reader = None;
             return Ok(None);
         }
+        self.reader.get_or_insert_with(|| inner.gpu.read());
         let size = self.size.min(self.numbers.len());
         let numbers: Vec<usize> = self.numbers.drain(..size).collect();
         let mut attempt = || {
@@ -557,6 +562,7 @@ impl State {
             let Some(now) = self.pending.pop_front() else {
                 self.numbers.clear();
                 self.running = None;
+                self.reader = None;
                 return self.failed.take().map_or(Ok(None), Err);
             };
             match inner.finish(now) {
@@ -569,9 +575,9 @@ impl State {
 
     /// Batches that are on their way behind the one that is asked for.
     fn ahead(&self) -> usize {
-        let ahead =
-            self.pending.front().map_or(1, |batch| batches_ahead(self.size, batch.place.buffer().size()));
-        ahead.min(self.most)
+        let Some(first) = self.pending.front() else { return 1 };
+        let gpu = first.place.gpu();
+        batches_ahead(self.size, first.place.buffer().size(), gpu.readers()).min(self.most)
     }
 }
 

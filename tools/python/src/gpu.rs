@@ -24,8 +24,9 @@ pub(crate) struct Gpu {
     ordinal: OnceLock<i32>,
     /// `nv:N`, or `emulated`, or `emulated:N`.
     name: String,
-    /// How many decode on it.
+    /// How many decode on it, and how many of them go ahead of whom they decode for.
     users: AtomicUsize,
+    readers: AtomicUsize,
     context: Arc<Context>,
 }
 
@@ -149,6 +150,16 @@ impl Drop for User {
     }
 }
 
+/// Somebody who decodes ahead on a device.
+#[derive(Debug)]
+pub(crate) struct Reader(Arc<Gpu>);
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.0.readers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 fn refused(text: &str) -> Failure {
     Failure::new(
         Kind::Option,
@@ -251,6 +262,17 @@ impl Gpu {
         User(self.clone())
     }
 
+    /// Counts as one who decodes ahead, as long as the value lives.
+    pub(crate) fn read(self: &Arc<Gpu>) -> Reader {
+        self.readers.fetch_add(1, Ordering::Relaxed);
+        Reader(self.clone())
+    }
+
+    /// By how many the memory for what is decoded ahead is divided.
+    pub(crate) fn readers(&self) -> usize {
+        self.readers.load(Ordering::Relaxed).max(1)
+    }
+
     fn known(name: &str) -> Option<Arc<Gpu>> {
         let process = std::process::id();
         let open = lock(&OPEN);
@@ -268,6 +290,7 @@ impl Gpu {
             ordinal: OnceLock::new(),
             name: name.to_owned(),
             users: AtomicUsize::new(0),
+            readers: AtomicUsize::new(0),
             context,
         });
         let mut open = lock(&OPEN);

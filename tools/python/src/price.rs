@@ -43,7 +43,7 @@ pub(crate) fn price(
         let (asked, batch) = batch_of(each, pictures)?;
         let all = video.len().div_ceil(pictures.max(1));
         // The one that the caller has, the one that comes next, and those behind that.
-        let ahead = batches_ahead(pictures, asked);
+        let ahead = batches_ahead(pictures, asked, 1);
         // A batch of which pictures are left out is copied.
         Ok((decoder, batch, (ahead + 2).min(all) + usize::from(skips)))
     })

@@ -218,7 +218,8 @@ def no_memory_is_written_while_a_stream_reads_it(options: Any) -> dict[str, Any]
     for mode in ("named", "recorded", "control"):
         found = []
         for round_ in range(12):
-            batch = next(iter(video.batches(size)))
+            # Alone: what is decoded ahead would leave so much memory that this one is not needed.
+            batch = next(iter(video.batches(size, indices=range(size))))
             if mode == "named":
                 with torch.cuda.stream(slow):
                     tensor = torch.from_dlpack(batch)

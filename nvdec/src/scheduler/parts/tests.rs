@@ -143,6 +143,24 @@ fn a_session_that_does_not_say_that_it_is_done_is_found_out() {
 }
 
 #[test]
+fn a_session_that_is_gone_has_engines_until_its_pictures_are_done() {
+    let mut bench = Bench::new();
+    let last = bench.begin(0);
+    let now = bench.now;
+    bench.parts.left(0, || now);
+    assert_eq!((bench.part(1).len(), bench.parts.len()), (3, 1));
+    bench.begin(1);
+    assert_eq!(bench.part(1).len(), 3);
+    last.set(true);
+    bench.begin(2);
+    assert_eq!(bench.parts.len(), 2);
+    let last = bench.begin(3);
+    last.set(true);
+    bench.parts.left(3, || now);
+    assert_eq!(bench.parts.len(), 2);
+}
+
+#[test]
 fn engines_that_a_session_may_not_use_are_not_its() {
     let mut bench = Bench::new();
     bench.begin(0);

@@ -439,7 +439,8 @@ class Video:
 
     def batches(self, n: int, drop_last: bool = False, indices: Iterable[int] | None = None) -> Iterator[Batch]:
         """Batches of ``n`` pictures each, one after the other. Those that follow are on their way when one is given: 128 pictures, or
-        as many as 1 GiB holds, but one batch always. That much more memory it takes, where there is so much.
+        as many as 1 GiB holds, but one batch always; where several videos are read at a time, they share that. So much more memory it
+        takes, where there is so much.
 
         :param drop_last: leaves out a last one that has fewer
         :param indices: numbers of the pictures, without them all; quickest if they grow
