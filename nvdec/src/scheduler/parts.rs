@@ -1,5 +1,7 @@
 //! [`Parts`]: which engines each session has that has pictures in flight.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hcq::SyncPoint;
@@ -11,9 +13,6 @@ use crate::uses::Point;
 /// between two of them; if its engines were given away for that time, pictures of others would stand in its way, which wait for
 /// engines that they came from.
 const LATELY: Duration = Duration::from_millis(50);
-/// After so many questions it is looked which sessions have nothing in flight any more and did not say so.
-const SWEEP: u32 = 32;
-
 /// How many there were at a time, lately.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Lately {
@@ -47,21 +46,46 @@ impl Lately {
 /// has engines of its own as long as there are enough. It keeps them when others come and go, but for those that newcomers are due:
 /// whenever a session moves, its pictures wait on engines that others use as well. With parts that moved, eight threads that each
 /// decoded short clips were slower than two.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Parts<P = SyncPoint> {
     sessions: Vec<Busy<P>>,
     lately: Lately,
-    questions: u32,
+    /// How often something of it changed.
+    changes: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Busy<P> {
     number: u64,
     /// What it may use, and what it has.
     allowed: EngineSet,
     part: EngineSet,
+    standing: Arc<Standing<P>>,
+}
+
+/// What a session says of itself without asking for the lock of all.
+#[derive(Debug)]
+pub(super) struct Standing<P = SyncPoint> {
     /// When its last picture is done.
-    last: P,
+    last: Mutex<Option<P>>,
+    /// Whether it is among those that have pictures in flight.
+    is_in: AtomicBool,
+}
+
+impl<P: Point> Standing<P> {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Standing { last: Mutex::new(None), is_in: AtomicBool::new(false) })
+    }
+
+    /// A picture is in flight until `last`. Whether the session is known to have some.
+    pub(super) fn submitted(&self, last: &P) -> bool {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last.clone());
+        self.is_in.load(Ordering::Relaxed)
+    }
+
+    fn is_done(&self) -> bool {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_none_or(P::is_reached)
+    }
 }
 
 /// How many of `allowed` a session may have where that many sessions share the engines: as many as each, and one more if there are
@@ -79,7 +103,17 @@ fn is_richer(part: EngineSet, to: EngineSet) -> bool {
 
 impl<P: Point> Parts<P> {
     pub(super) fn new() -> Self {
-        Parts { sessions: Vec::new(), lately: Lately::default(), questions: 0 }
+        Parts { sessions: Vec::new(), lately: Lately::default(), changes: 0 }
+    }
+
+    /// A number that is another one whenever some part is, or may be.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Whether time alone changes nothing.
+    pub(super) fn is_settled(&self) -> bool {
+        self.lately.most == self.sessions.len()
     }
 
     /// How many sessions there are.
@@ -107,14 +141,6 @@ impl<P: Point> Parts<P> {
             let mut parts: Vec<EngineSet> = self.sessions.iter().map(|busy| busy.part).collect();
             return (Self::chosen(&mut parts, EngineSet::default(), allowed, sessions), count);
         };
-        if self.len() > 1 {
-            self.questions += 1;
-            if self.questions >= SWEEP {
-                self.questions = 0;
-                self.sweep(number);
-                return self.part(number, allowed, now);
-            }
-        }
         let (count, sessions) = (self.len(), self.lately(now));
         let mine = self.sessions[at].part;
         let others = || self.sessions.iter().filter(|busy| busy.number != number).map(|busy| busy.part);
@@ -127,41 +153,41 @@ impl<P: Point> Parts<P> {
         (self.sessions[at].part, count)
     }
 
-    /// A picture of session `number` is in flight until `last`.
-    pub(super) fn submitted(
+    /// Session `number` has pictures in flight.
+    pub(super) fn begin(
         &mut self,
         number: u64,
         allowed: EngineSet,
-        last: &P,
+        standing: &Arc<Standing<P>>,
         now: impl FnOnce() -> Instant,
     ) {
-        match self.position(number) {
-            Some(at) => self.sessions[at].last = last.clone(),
-            None => {
-                let now = now();
-                self.lately.note(self.len(), now);
-                self.sweep(number);
-                let part = EngineSet::default();
-                self.sessions.push(Busy { number, allowed, part, last: last.clone() });
-                self.lately.note(self.len(), now);
-                let sessions = self.lately(|| now);
-                self.take(self.len() - 1, sessions);
-            }
+        if self.position(number).is_some() {
+            return;
         }
+        let now = now();
+        self.lately.note(self.len(), now);
+        self.sweep(number);
+        standing.is_in.store(true, Ordering::Relaxed);
+        let part = EngineSet::default();
+        self.sessions.push(Busy { number, allowed, part, standing: standing.clone() });
+        self.lately.note(self.len(), now);
+        let sessions = self.lately(|| now);
+        self.take(self.len() - 1, sessions);
     }
 
     /// Session `number` has nothing in flight.
-    pub(super) fn ended(&mut self, number: u64, now: impl FnOnce() -> Instant) {
+    pub(super) fn end(&mut self, number: u64, now: impl FnOnce() -> Instant) {
         if let Some(at) = self.position(number) {
             self.lately.note(self.len(), now());
-            self.sessions.remove(at);
+            self.sessions.remove(at).standing.is_in.store(false, Ordering::Relaxed);
+            self.changes += 1;
         }
     }
 
     /// Session `number` is gone. What it has in flight goes on, on the engines that it has until then.
-    pub(super) fn left(&mut self, number: u64, now: impl FnOnce() -> Instant) {
-        if self.position(number).is_some_and(|at| self.sessions[at].last.is_reached()) {
-            self.ended(number, now);
+    pub(super) fn leave(&mut self, number: u64, now: impl FnOnce() -> Instant) {
+        if self.position(number).is_some_and(|at| self.sessions[at].standing.is_done()) {
+            self.end(number, now);
         }
     }
 
@@ -170,8 +196,16 @@ impl<P: Point> Parts<P> {
     }
 
     /// Forgets sessions that have nothing in flight. One that nobody asks for anything, or that is gone, does not say when it is done.
-    fn sweep(&mut self, but: u64) {
-        self.sessions.retain(|busy| busy.number == but || !busy.last.is_reached());
+    pub(super) fn sweep(&mut self, but: u64) {
+        let before = self.len();
+        self.sessions.retain(|busy| {
+            let stays = busy.number == but || !busy.standing.is_done();
+            if !stays {
+                busy.standing.is_in.store(false, Ordering::Relaxed);
+            }
+            stays
+        });
+        self.changes += u64::from(self.len() != before);
     }
 
     /// Gives the session at `at` what it is due, of as many sessions as that.
@@ -183,6 +217,7 @@ impl<P: Point> Parts<P> {
         let chosen = Self::chosen(&mut parts, part, allowed, sessions);
         parts[at] = chosen;
         self.sessions.iter_mut().zip(parts).for_each(|(busy, part)| busy.part = part);
+        self.changes += 1;
     }
 
     /// What a session is due that has `part` of `allowed`, where `parts` are those of all sessions; what others have to do without

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use hcq::{EngineType, SyncPoint};
 
-use super::parts::{Lately, Parts};
+use super::parts::{Lately, Parts, Standing};
 use crate::engines::EngineSet;
 use crate::scheduler::EngineLoad;
 
@@ -25,6 +25,9 @@ pub(crate) struct Share {
     parts: Mutex<Parts>,
     /// How many these are, for those who ask for each picture.
     busy: AtomicUsize,
+    /// What [`Parts::changes`] says, likewise, and whether time alone changes no part.
+    changes: AtomicU64,
+    is_settled: AtomicBool,
     /// By how many the memory is divided, likewise, and whether that is to be looked at again: there are fewer than lately.
     divisor: AtomicUsize,
     is_fading: AtomicBool,
@@ -51,33 +54,70 @@ impl Drop for EngineStay {
     }
 }
 
+/// After so many questions for its part a session looks who has nothing in flight any more and did not say so.
+const SWEEP: u32 = 32;
+
 /// A session's part in it.
 #[derive(Debug)]
 pub(crate) struct Member {
     share: Arc<Share>,
     number: u64,
+    standing: Arc<Standing>,
+    /// What it was told last.
+    told: Mutex<Told>,
+}
+
+/// What a session was told of its part.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    engines: EngineSet,
+    part: EngineSet,
+    sessions: usize,
+    /// The number of [`Parts::changes`] then, from 1.
+    changes: u64,
+    questions: u32,
 }
 
 impl Member {
     /// A picture on one of `engines` is in flight until `last`.
     pub(crate) fn submitted(&self, engines: EngineSet, last: &SyncPoint) {
-        self.share.change_parts(|parts| parts.submitted(self.number, engines, last, Instant::now));
+        if !self.standing.submitted(last) {
+            self.share.change_parts(|parts| parts.begin(self.number, engines, &self.standing, Instant::now));
+        }
     }
 
     /// Nothing of the session is in flight any more.
     pub(crate) fn ended(&self) {
-        self.share.change_parts(|parts| parts.ended(self.number, Instant::now));
+        self.share.change_parts(|parts| parts.end(self.number, Instant::now));
     }
 
     /// Those of `engines` that the session uses, and by how many sessions all are shared.
     pub(crate) fn part(&self, engines: EngineSet) -> (EngineSet, usize) {
-        self.share.change_parts(|parts| parts.part(self.number, engines, Instant::now))
+        // It is asked several times for each picture, by all sessions at the same time.
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.questions += 1;
+        let is_known = self.share.is_settled.load(Ordering::Relaxed)
+            && told.changes == self.share.changes.load(Ordering::Relaxed) + 1
+            && told.engines == engines
+            && told.questions < SWEEP;
+        if !is_known {
+            let sweeps = told.questions >= SWEEP;
+            *told = self.share.change_parts(|parts| {
+                if sweeps && parts.len() > 1 {
+                    parts.sweep(self.number);
+                }
+                let (part, sessions) = parts.part(self.number, engines, Instant::now);
+                let questions = if sweeps { 0 } else { told.questions };
+                Told { engines, part, sessions, changes: parts.changes() + 1, questions }
+            });
+        }
+        (told.part, told.sessions)
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.share.change_parts(|parts| parts.left(self.number, Instant::now));
+        self.share.change_parts(|parts| parts.leave(self.number, Instant::now));
         self.share.change_alive(|count| count - 1);
     }
 }
@@ -92,6 +132,8 @@ impl Share {
             alive: Mutex::default(),
             parts: Mutex::new(Parts::new()),
             busy: AtomicUsize::new(0),
+            changes: AtomicU64::new(0),
+            is_settled: AtomicBool::new(false),
             divisor: AtomicUsize::new(1),
             is_fading: AtomicBool::new(false),
         })
@@ -117,7 +159,8 @@ impl Share {
     /// Has a session take part for as long as the value lives.
     pub(crate) fn join(self: &Arc<Self>) -> Member {
         self.change_alive(|count| count + 1);
-        Member { share: self.clone(), number: self.sessions.fetch_add(1, Ordering::Relaxed) }
+        let number = self.sessions.fetch_add(1, Ordering::Relaxed);
+        Member { share: self.clone(), number, standing: Standing::new(), told: Mutex::default() }
     }
 
     fn change_alive(&self, change: impl FnOnce(usize) -> usize) {
@@ -136,6 +179,8 @@ impl Share {
         let before = parts.len();
         let outcome = change(&mut parts);
         let after = parts.len();
+        self.changes.store(parts.changes(), Ordering::Relaxed);
+        self.is_settled.store(parts.is_settled(), Ordering::Relaxed);
         drop(parts);
         if before != after {
             self.busy.store(after, Ordering::Relaxed);

@@ -1,4 +1,5 @@
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use hcq::{EngineKind, EngineType};
@@ -31,13 +32,14 @@ fn set(numbers: impl IntoIterator<Item = usize>) -> EngineSet {
 /// Seven engines, and a clock.
 struct Bench {
     parts: Parts<Fake>,
+    standings: BTreeMap<u64, Arc<Standing<Fake>>>,
     now: Instant,
     all: EngineSet,
 }
 
 impl Bench {
     fn new() -> Self {
-        Bench { parts: Parts::new(), now: Instant::now(), all: set(1..8) }
+        Bench { parts: Parts::new(), standings: BTreeMap::new(), now: Instant::now(), all: set(1..8) }
     }
 
     fn wait(&mut self, ms: u64) {
@@ -50,14 +52,17 @@ impl Bench {
 
     fn begin_on(&mut self, number: u64, allowed: EngineSet) -> Rc<Cell<bool>> {
         let last = Rc::new(Cell::new(false));
-        let now = self.now;
-        self.parts.submitted(number, allowed, &Fake(last.clone()), || now);
+        let standing = self.standings.entry(number).or_insert_with(Standing::new);
+        if !standing.submitted(&Fake(last.clone())) {
+            let now = self.now;
+            self.parts.begin(number, allowed, standing, || now);
+        }
         last
     }
 
     fn end(&mut self, number: u64) {
         let now = self.now;
-        self.parts.ended(number, || now);
+        self.parts.end(number, || now);
     }
 
     fn part(&mut self, number: u64) -> EngineSet {
@@ -135,9 +140,8 @@ fn a_session_that_does_not_say_that_it_is_done_is_found_out() {
     bench.begin(1);
     last.set(true);
     bench.wait(100);
-    for _ in 0..=SWEEP {
-        bench.part(1);
-    }
+    bench.parts.sweep(1);
+    assert!(!bench.standings[&0].submitted(&Fake(last.clone())), "it is to begin anew");
     bench.wait(100);
     assert_eq!(bench.part(1), bench.all);
 }
@@ -147,7 +151,7 @@ fn a_session_that_is_gone_has_engines_until_its_pictures_are_done() {
     let mut bench = Bench::new();
     let last = bench.begin(0);
     let now = bench.now;
-    bench.parts.left(0, || now);
+    bench.parts.leave(0, || now);
     assert_eq!((bench.part(1).len(), bench.parts.len()), (3, 1));
     bench.begin(1);
     assert_eq!(bench.part(1).len(), 3);
@@ -156,7 +160,7 @@ fn a_session_that_is_gone_has_engines_until_its_pictures_are_done() {
     assert_eq!(bench.parts.len(), 2);
     let last = bench.begin(3);
     last.set(true);
-    bench.parts.left(3, || now);
+    bench.parts.leave(3, || now);
     assert_eq!(bench.parts.len(), 2);
 }
 
@@ -198,7 +202,7 @@ proptest! {
             true => set(1..8),
             false => set((0..size).map(|at| 1 + (number as usize + at) % 7)),
         };
-        let mut present: std::collections::BTreeMap<u64, EngineSet> = Default::default();
+        let mut present: BTreeMap<u64, EngineSet> = Default::default();
         for step in steps {
             match step {
                 Step::Begin(number, size) => {
