@@ -32,13 +32,19 @@ pub(crate) struct Semaphore {
 struct Line {
     queue: CopyQueue,
     /// The largest value, and the point at which it is written.
-    last: Option<(WordPoint, SyncPoint)>,
+    value: u32,
+    last: Option<SyncPoint>,
+    /// Behind which points it is written: those of its batch, and of the batches before it that were not there yet.
+    ready: Vec<SyncPoint>,
 }
 
 /// A value that the GPU was told to write.
 #[derive(Debug)]
 pub(crate) struct Signal {
+    value: WordPoint,
     point: SyncPoint,
+    /// Behind which points it is written. A value stands for all smaller ones, so that these are not those of its batch alone.
+    ready: Vec<SyncPoint>,
     line: Arc<Mutex<Line>>,
 }
 
@@ -54,7 +60,8 @@ impl Semaphore {
         memory.view()?.fill(0, memory.size() as usize, 0);
         let word = SharedWord::new(&memory, 0)?;
         word.store(0)?;
-        let line = Line { queue: CopyQueue::new(context.device(), None)?, last: None };
+        let queue = CopyQueue::new(context.device(), None)?;
+        let line = Line { queue, value: 0, last: None, ready: Vec::new() };
         Ok(Semaphore { context, word, line: Arc::new(Mutex::new(line)) })
     }
 
@@ -71,12 +78,22 @@ impl Semaphore {
     /// Has the GPU write the next value when all of `ready` are reached, and all values before it are written.
     pub(crate) fn signal(&self, ready: &[SyncPoint]) -> Result<(u32, Signal)> {
         let mut line = lock(&self.line);
-        let value = line.last.as_ref().map_or(0, |(signal, _)| signal.value()).wrapping_add(1);
+        let value = line.value.wrapping_add(1);
         let signal = self.word.at(value);
+        // A queue that takes the place of a dead one has nothing in front of it that waits for the batches before this one.
+        let mut behind: Vec<SyncPoint> =
+            line.ready.iter().filter(|point| !point.is_reached()).cloned().collect();
+        for point in ready {
+            match behind.iter_mut().find(|known| Arc::ptr_eq(known.timeline(), point.timeline())) {
+                Some(known) if known.value() >= point.value() => {}
+                Some(known) => *known = point.clone(),
+                None => behind.push(point.clone()),
+            }
+        }
         let mut is_new = false;
         let point = loop {
             let signals = std::slice::from_ref(&signal);
-            match line.queue.queue().mark_with(ready, Outside { waits: &[], signals }) {
+            match line.queue.queue().mark_with(&behind, Outside { waits: &[], signals }) {
                 Err(hcq::Error::QueueFull { .. }) => line.queue.queue().wait_for_room()?,
                 // What the dead one did not write, the value of this one stands for.
                 Err(hcq::Error::ChannelFault { .. }) if !is_new => {
@@ -86,26 +103,33 @@ impl Semaphore {
                 submitted => break submitted?,
             }
         };
-        line.last = Some((signal, point.clone()));
-        Ok((value, Signal { point, line: self.line.clone() }))
+        line.value = value;
+        line.last = Some(point.clone());
+        line.ready.clone_from(&behind);
+        Ok((value, Signal { value: signal, point, ready: behind, line: self.line.clone() }))
     }
 }
 
 impl Signal {
-    /// Waits until the value is written. A queue that died writes none: then the host does, so that nobody waits for ever.
+    /// Waits until the value is written. A queue that died writes none: then the host does, so that nobody waits for ever; no larger
+    /// one, whose batch may not be there, and not before the batches of the smaller ones.
     pub(crate) fn settle(&self) -> Result<()> {
         let is_lost = |outcome: hcq::Result<()>| match outcome {
             Err(hcq::Error::ChannelFault { .. }) => Ok(true),
             outcome => outcome.map(|()| false),
         };
-        if is_lost(self.point.wait(TIMEOUT))? {
-            let line = lock(&self.line);
-            // A larger value that is still to come stands for this one as well, and must not be overwritten.
-            if let Some((signal, point)) = line.last.as_ref().filter(|(_, point)| point.is_reached())
-                && is_lost(point.wait(TIMEOUT))?
-            {
-                signal.word().store(signal.value())?;
-            }
+        if !is_lost(self.point.wait(TIMEOUT))? {
+            return Ok(());
+        }
+        for point in &self.ready {
+            is_lost(point.wait(TIMEOUT))?;
+        }
+        let line = lock(&self.line);
+        // Whether the queue is dead comes to light when somebody asks, and what it was to write counts as written from then on.
+        line.queue.queue().fault();
+        // A larger value that is still to come stands for this one as well, and must not be overwritten.
+        if line.last.as_ref().is_none_or(SyncPoint::is_reached) && !self.value.is_reached()? {
+            self.value.word().store(self.value.value())?;
         }
         Ok(())
     }

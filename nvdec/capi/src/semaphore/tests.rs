@@ -98,7 +98,7 @@ fn who_waits_for_a_batch_that_was_lost_goes_on() {
     lock(&semaphore.line).queue.submit(&[], &commands).unwrap();
     assert_eq!(batch.signal(&semaphore).unwrap(), 1);
     kernel.faults().resume(0, engine);
-    let point = lock(&semaphore.line).last.as_ref().unwrap().1.clone();
+    let point = lock(&semaphore.line).last.clone().unwrap();
     assert!(matches!(point.wait(LONG), Err(hcq::Error::ChannelFault { .. })));
     assert_eq!(word.load().unwrap(), 0);
     batch.wait().unwrap();
@@ -112,6 +112,43 @@ fn who_waits_for_a_batch_that_was_lost_goes_on() {
     // And is not written over by who asks late.
     batch.wait().unwrap();
     assert_eq!(word.load().unwrap(), 2);
+}
+
+#[test]
+fn no_value_comes_before_a_batch_that_is_late() {
+    let (kernel, shared) = machine();
+    let semaphore = Semaphore::new(&shared).unwrap();
+    let word = imported(&shared, &semaphore);
+    let mut video = video(&shared);
+    let engine = lock(&semaphore.line).queue.queue().engine();
+    let decoding = shared.context.engines();
+
+    let mut first = read(&mut video, 0);
+    first.wait().unwrap();
+    decoding.iter().for_each(|&engine| kernel.faults().stall(0, engine));
+    let mut late = read(&mut video, 1);
+    // The queue of the semaphore dies with two values that it was to write.
+    kernel.faults().stall(0, engine);
+    let mut commands = hcq::CopyCommands::new();
+    let memory = shared.context.allocate(4096, Placement::Vidmem).unwrap();
+    commands.fill(&memory, 1).unwrap();
+    kernel.faults().fault_next_launch(0, engine, LaunchFault::Engine);
+    lock(&semaphore.line).queue.submit(&[], &commands).unwrap();
+    assert_eq!((first.signal(&semaphore).unwrap(), late.signal(&semaphore).unwrap()), (1, 2));
+    kernel.faults().resume(0, engine);
+    first.wait().unwrap();
+    assert_eq!(word.load().unwrap(), 1, "the second batch is not there");
+
+    // On a queue of its own, a larger value stands for those of the dead one.
+    assert_eq!(first.signal(&semaphore).unwrap(), 3);
+    let point = lock(&semaphore.line).last.clone().unwrap();
+    assert!(matches!(point.wait(Duration::from_millis(100)), Err(hcq::Error::Timeout { .. })));
+    assert_eq!(word.load().unwrap(), 1);
+
+    decoding.iter().for_each(|&engine| kernel.faults().resume(0, engine));
+    late.wait().unwrap();
+    first.wait().unwrap();
+    assert_eq!(word.load().unwrap(), 3);
 }
 
 #[test]
