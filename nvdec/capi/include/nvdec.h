@@ -740,7 +740,8 @@ enum nvdec_result nvdec_batch_download(const struct nvdec_batch *batch,
 // Has the GPU count a semaphore one on when the tensors are there, and gives the value that it has then: what a stream of CUDA
 // waits for before it reads the memory of `nvdec_batch_export_fd`. It waits for nothing. Values are written in the order of these
 // calls, 1 first; a batch that is ready early has its value written behind those before it. One that is lost has as well: call
-// `nvdec_batch_wait` before the results are trusted, or when a value does not come.
+// `nvdec_batch_wait` before the results are trusted, or when a value does not come. A value that the GPU lost is written by that
+// call alone: a batch that was released before may never have one, until a later one comes.
 enum nvdec_result nvdec_batch_signal(const struct nvdec_batch *batch,
                                      const struct nvdec_semaphore *semaphore,
                                      uint32_t *value);
@@ -776,8 +777,8 @@ enum nvdec_result nvdec_semaphore_value(const struct nvdec_semaphore *semaphore,
 enum nvdec_result nvdec_semaphore_export_fd(const struct nvdec_semaphore *semaphore,
                                             struct nvdec_exported *exported);
 
-// Releases a semaphore; NULL is nothing. It waits until what was signalled is written. The memory goes when all descriptors and
-// imports of it are gone, and stays as it is until then.
+// Releases a semaphore; NULL is nothing. What was signalled is written all the same, and waited for here if the batches are
+// released already. The memory goes when all descriptors and imports of it are gone.
 enum nvdec_result nvdec_semaphore_release(struct nvdec_semaphore *semaphore);
 
 #ifdef __cplusplus

@@ -93,7 +93,8 @@ pub unsafe extern "C" fn nvdec_batch_download(
 /// Has the GPU count a semaphore one on when the tensors are there, and gives the value that it has then: what a stream of CUDA
 /// waits for before it reads the memory of `nvdec_batch_export_fd`. It waits for nothing. Values are written in the order of these
 /// calls, 1 first; a batch that is ready early has its value written behind those before it. One that is lost has as well: call
-/// `nvdec_batch_wait` before the results are trusted, or when a value does not come.
+/// `nvdec_batch_wait` before the results are trusted, or when a value does not come. A value that the GPU lost is written by that
+/// call alone: a batch that was released before may never have one, until a later one comes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvdec_batch_signal(
     batch: *const nvdec_batch,

@@ -52,8 +52,8 @@ pub unsafe extern "C" fn nvdec_semaphore_export_fd(
     }
 }
 
-/// Releases a semaphore; NULL is nothing. It waits until what was signalled is written. The memory goes when all descriptors and
-/// imports of it are gone, and stays as it is until then.
+/// Releases a semaphore; NULL is nothing. What was signalled is written all the same, and waited for here if the batches are
+/// released already. The memory goes when all descriptors and imports of it are gone.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvdec_semaphore_release(semaphore: *mut nvdec_semaphore) -> nvdec_result {
     // SAFETY: the rules of the header.
