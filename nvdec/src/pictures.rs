@@ -165,15 +165,16 @@ impl Pictures {
         format_memory::price(format, &self.options, self.affordable(format))
     }
 
-    /// What pictures of `format` cost at most: when no other session takes a part of the engines.
+    /// What pictures of `format` cost at most, by however many sessions the engines are shared.
     pub(crate) fn highest_price_of(&self, format: &Format) -> Price {
         let price = |engines| format_memory::price(format, &self.options, engines);
-        let highest = price(self.engines().len());
-        match self.context.memory_limit() {
-            // As for `affordable`.
-            Some(limit) if highest.total() > limit => price(1),
-            _ => highest,
-        }
+        let all = self.engines().len();
+        let limit = self.context.memory_limit();
+        // As for `affordable`, with whatever part of the engines. Parts that are too expensive make way for one engine alone, so that
+        // of those that are shared by more sessions the memory may be more.
+        let parts = (1..=all).map(|sessions| price(all.div_ceil(sessions)));
+        let affordable = parts.filter(|price| limit.is_none_or(|limit| price.total() <= limit));
+        affordable.max_by_key(Price::total).unwrap_or_else(|| price(1))
     }
 
     /// What those of the present format cost.

@@ -22,12 +22,15 @@ fn one_engine() -> DecoderOptions {
     DecoderOptions::default().with_engines(Engines::Set(EngineSet::from_iter([engine])))
 }
 
-/// What the decoder says once it decodes.
-fn decoded(video: &Video, options: DecoderOptions) -> u64 {
-    let context = context();
-    let mut decoder = Decoder::new(&context, Codec::Hevc, options).unwrap();
+/// What a decoder says once it decodes.
+fn decoded_with(context: &Arc<Context>, video: &Video, options: DecoderOptions) -> u64 {
+    let mut decoder = Decoder::new(context, Codec::Hevc, options).unwrap();
     decoder.frames(video.select([0]).unwrap()).for_each(|frame| drop(frame.unwrap()));
     decoder.price().unwrap().total()
+}
+
+fn decoded(video: &Video, options: DecoderOptions) -> u64 {
+    decoded_with(&context(), video, options)
 }
 
 #[test]
@@ -57,12 +60,18 @@ fn other_decoders_do_not_change_it() {
 }
 
 #[test]
-fn where_memory_is_scarce_it_is_that_of_one_engine() {
+fn where_memory_is_scarce_it_is_the_most_that_fits() {
     let (context, video) = (context(), video("containers/tests/data/plain.mp4"));
     let all = DecoderOptions::default().with_engines(Engines::All);
     let (one, many) = (video.price(&context, one_engine()).unwrap(), video.price(&context, all).unwrap());
-    assert!(one.total() < many.total());
     context.set_memory_limit(Some(many.total() - 1));
+    let price = video.price(&context, all).unwrap();
+    // Alone it has memory for one engine, beside others for its part of them.
+    assert_eq!(decoded_with(&context, &video, all), one.total());
+    let _other = Decoder::new(&context, Codec::Hevc, all).unwrap();
+    assert_eq!(decoded_with(&context, &video, all), price.total());
+    assert!(one.total() < price.total() && price.total() < many.total());
+    context.set_memory_limit(Some(one.total()));
     assert_eq!(video.price(&context, all).unwrap(), one);
 }
 
