@@ -9,7 +9,7 @@ from typing import Any
 
 from . import _core
 from ._batch import _Pictures
-from ._errors import OptionError
+from ._errors import CorruptError, OptionError
 from ._video import _bytes, _engines, _spec
 
 # What a loader takes besides, as nvdec.open() does.
@@ -138,7 +138,7 @@ class Clips:
         return {"epoch": self.epoch, "seed": self.seed, "position": self._position}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Goes on where another one was: the next :meth:`loader` begins there."""
+        """Goes on where another one was that was made with the same arguments: the next :meth:`loader` begins there."""
         self.epoch, self.seed, self._position = int(state["epoch"]), int(state["seed"]), int(state["position"])
 
     def set_epoch(self, epoch: int) -> None:
@@ -157,7 +157,8 @@ class Clips:
         **options: Any,
     ) -> Iterator[ClipBatch]:
         """The clips in batches, decoded ahead on all engines by the thread that asks. Files that fail are named in
-        :attr:`ClipBatch.failures`, and damaged pictures in :attr:`ClipBatch.errors`; neither ends the epoch.
+        :attr:`ClipBatch.failures`, and damaged pictures in :attr:`ClipBatch.errors`; neither ends the epoch. Where all clips that are left
+        are of files that fail, there is no batch to name them: then the epoch ends with a :class:`CorruptError` that names one.
 
         :param batch: clips of a batch
         :param prefetch: batches that are on their way behind the one that is given, on each GPU
@@ -183,14 +184,23 @@ class Clips:
         loader = _core.ClipLoader(
             self.paths, devices, spec, orientation, _engines(engines), _bytes(memory), sampling, batch, prefetch, self._position, drop_last
         )
-        # What CUDA can read has CUDA's name, all else the one that it turned out to have.
+        # What CUDA can read has CUDA's name, all else the one that it turned out to have. "auto" may be several, and of those that are
+        # named twice there is one.
         names = loader.devices
-        if len(names) == len(devices):
+        if "auto" not in devices and len(names) == len(devices):
             names = [f"cuda:{given[5:] or 0}" if given.startswith("cuda") else name for given, name in zip(devices, names)]
         return self._batches(loader, options["dtype"], options["layout"], names)
 
     def _batches(self, loader: _core.ClipLoader, dtype: str, layout: str, devices: list[str]) -> Iterator[ClipBatch]:
-        while (given := loader.next()) is not None:
+        while True:
+            try:
+                given = loader.next()
+            except CorruptError:
+                # All that is left fails: who goes on has to come to the next epoch, and not to the same files for ever.
+                self._position, self.epoch = 0, self.epoch + 1
+                raise
+            if given is None:
+                break
             tensor, taken, failures, which = given
             self._position = loader.position()
             named = [(self.paths[file], number, numbers, seconds) for file, number, numbers, seconds in taken]
