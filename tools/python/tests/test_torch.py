@@ -83,6 +83,16 @@ def test_epochs() -> None:
     assert order() == first
 
 
+def test_the_midst_of_an_epoch() -> None:
+    clips = nvdec.Clips(FILES, frames=2, clips=3, seed=1)
+    dataset = nvdec.torch.ClipDataset(clips, **OPTIONS)
+    whole = [item["index"] for item in loader(dataset, None, batch_size=None)]
+    clips.load_state_dict({"epoch": 0, "seed": 1, "position": 5})
+    assert [item["index"] for item in loader(dataset, None, batch_size=None)] == whole[5:]
+    with pytest.raises(nvdec.OptionError, match="midst"):
+        list(loader(dataset, "fork", batch_size=None))
+
+
 @pytest.mark.parametrize("start", WORKERS)
 def test_a_file_of_clips_that_fails_is_named(tmp_path: Path, start: str | None) -> None:
     broken = tmp_path / "broken.mp4"

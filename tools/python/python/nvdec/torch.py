@@ -45,6 +45,9 @@ class ClipDataset(IterableDataset):
 
     Without workers, tensors are in memory of the device where PyTorch can read it; with workers they are in host memory.
 
+    The dataset works with a copy of ``clips``, whose state does not move. Without workers it begins where that is in its epoch; with
+    workers that has to be at the beginning.
+
     :param clips: which clips. Every one is taken if their number can be divided by ``clips.world`` times the number of workers;
         else the last ones are left out, as many as it takes for all workers to have the same number.
     :param batch: clips of a batch
@@ -65,6 +68,9 @@ class ClipDataset(IterableDataset):
         worker = get_worker_info()
         clips = copy.copy(self._clips)
         if worker is not None:
+            if clips.state_dict()["position"]:
+                # It counts clips of another division than that among the workers.
+                raise OptionError("clips: they are in the midst of an epoch, which workers cannot go on with; set_epoch() begins one")
             clips.rank = clips.rank * worker.num_workers + worker.id
             clips.world = clips.world * worker.num_workers
         batches = clips.loader(self._batch, **self._options)
