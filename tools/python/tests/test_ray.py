@@ -262,6 +262,9 @@ def test_the_share_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         assert nvdec.ray._shares(reader, ["a.mp4"], None) == (share, (256 << 20) + 30)  # type: ignore[arg-type]
         assert taken["num_gpus"] > 0
+    # The emulated one takes nothing of those that there are.
+    found = (1 << 30, 10, 4 << 30, True)
+    assert nvdec.ray._shares(reader, ["a.mp4"], None) == (0, (256 << 20) + 30 + (1 << 30))  # type: ignore[arg-type]
 
 
 def test_clips_in_workers_of_ray_train(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ _VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".ts", ".m2ts", ".mts", ".heic", ".he
 _READER = 256 << 20
 # No more readers share a GPU.
 _READERS = 8
+# So many files are tried until one can be opened.
+_TRIED = 8
 
 
 def device() -> str:
@@ -253,7 +255,7 @@ def read_videos(
     :param device: as in :func:`nvdec.open`. ``"auto"`` is the GPU that Ray gave the worker, where it gives any: :func:`device`.
     :param concurrency: readers at a time, at most; without it, as many as there is room for
     :param gpus_per_reader: share of a GPU for each reader. Without it, the part of the memory of a GPU that decoding the first
-        file takes, but an eighth at least; 0 where the cluster has no GPU.
+        file takes, but an eighth at least; 0 where the cluster has no GPU, and for the emulated one.
     :param memory_per_reader: bytes of host memory that Ray reserves for each reader. Without it, three blocks and 256 MiB, and on
         the emulated GPU, whose memory is the host's, what decoding takes.
     :param include_paths: whether there is a column ``path``
@@ -324,9 +326,9 @@ def _shares(reader: _Reader, files: list[str], gpus: float | None) -> tuple[floa
         ray.init()
     has_gpus = ray.cluster_resources().get("GPU", 0) > 0 and gpus != 0
     measure = ray.remote(_measure).options(num_cpus=1, num_gpus=0.01 if has_gpus else 0)
-    taken, block, limit, is_emulated = ray.get(measure.remote(reader, files[:_READERS]))
+    taken, block, limit, is_emulated = ray.get(measure.remote(reader, files[:_TRIED]))
     memory = _READER + 3 * block + (taken if is_emulated else 0)
-    if not has_gpus:
+    if not has_gpus or is_emulated:
         return 0.0, memory
     share = taken / limit if limit else 0.0
     # Ray counts in ten-thousandths.
