@@ -91,6 +91,8 @@ pub unsafe extern "C" fn nvdec_decoder_price(
     // SAFETY: the rules of the header.
     unsafe {
         call(decoder, |decoder| match decoder.price() {
+            // Also where there is nothing to write yet.
+            _ if memory.is_null() => Err(Failure::null("memory")),
             Some(price) => give(memory, &price).map(|()| NVDEC_OK),
             None => Ok(NVDEC_AGAIN),
         })

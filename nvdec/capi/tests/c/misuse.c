@@ -123,6 +123,7 @@ static void decoding(nvdec_context *context, const char *path) {
     CHECK_SAYS(decoder, "framing: 0");
     CHECK(nvdec_decoder_receive(decoder, NULL), NVDEC_NULL_ARGUMENT);
     CHECK(nvdec_decoder_receive(decoder, &frame), NVDEC_AGAIN);
+    CHECK(nvdec_decoder_price(decoder, NULL), NVDEC_NULL_ARGUMENT);
     CHECK(frame == NULL, 1);
 
     /* A unit that is no HEVC is told, and the stream goes on. */
