@@ -1,8 +1,9 @@
 //! [`Cuda`]: the side of CUDA of a GPU, made when the first tensor goes there.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use hcq::{CopyQueue, Device, Placement, SharedWord, SyncPoint};
+use hcq::{CopyQueue, Device, Patience, Placement, SharedWord, SyncPoint};
 use nvdec_cuda::{Event, Imported, PrimaryContext, Promised, Stream};
 
 use crate::capsule;
@@ -23,8 +24,12 @@ struct Signals {
     word: SharedWord,
     imported: Arc<Imported>,
     last: u32,
+    /// Of tensors that are not there yet: one point for each queue that works on them.
+    pending: Vec<SyncPoint>,
 }
 
+/// How long an engine may stand still before tensors that streams wait for.
+const PATIENCE: Patience = Patience::WithoutProgress(Duration::from_secs(60));
 /// Far ahead on a circle, and less than half of it.
 const FAR: u32 = 1 << 30;
 
@@ -35,7 +40,7 @@ impl Signals {
         let word = SharedWord::new(&words, 0)?;
         word.store(0)?;
         let imported = Arc::new(Imported::new(context, &words)?);
-        Ok(Signals { queue: CopyQueue::new(device, None)?, word, imported, last: 0 })
+        Ok(Signals { queue: CopyQueue::new(device, None)?, word, imported, last: 0, pending: Vec::new() })
     }
 
     /// Has `stream` wait for `ready`. What it waits for was submitted before: `Promised` sees to that.
@@ -49,8 +54,29 @@ impl Signals {
             }
         };
         self.last = value;
+        self.pending.retain(|known| !known.is_reached());
+        for point in ready {
+            match self.pending.iter_mut().find(|known| Arc::ptr_eq(known.timeline(), point.timeline())) {
+                Some(known) if known.value() >= point.value() => {}
+                Some(known) => known.clone_from(point),
+                None => self.pending.push(point.clone()),
+            }
+        }
         self.imported.wait(stream, &promised)?;
         Ok(())
+    }
+
+    /// Has the streams go on that wait for a queue that died. It is the queue of the signals alone: tensors may still be on their way,
+    /// and streams that went on before would read what lies there.
+    fn release(&self) -> Result<()> {
+        for point in &self.pending {
+            match point.wait(PATIENCE) {
+                // Whoever asks for the pictures is told.
+                Ok(()) | Err(hcq::Error::ChannelFault { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(self.word.store(self.last.wrapping_add(FAR))?)
     }
 }
 
@@ -87,8 +113,7 @@ impl Cuda {
         let stream = capsule::stream(&self.context, stream);
         let mut signals = lock(&self.signals);
         if signals.queue.queue().fault().is_some() {
-            // Streams that wait for signals of the dead queue go on: its points count as reached as well.
-            let _ = signals.word.store(signals.last.wrapping_add(FAR));
+            signals.release()?;
             *signals = Signals::new(device, &self.context)?;
         }
         signals.wait(&stream, &waits)
