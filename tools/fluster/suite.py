@@ -33,7 +33,9 @@ def said(*command):
 def vector(stream):
     """What fluster is told of a stream."""
     show = ["-v", "error", "-select_streams", "v:0", "-of", "csv=p=0"]
-    pixels = said("ffprobe", *show, "-show_entries", "stream=pix_fmt", str(stream)).splitlines()[0]
+    pixels, *_ = said("ffprobe", *show, "-show_entries", "stream=pix_fmt", str(stream)).splitlines() or [""]
+    if not pixels:
+        raise ValueError("FFmpeg finds no video in it")
     # The pictures as they are, one behind the other, each in its own size.
     whole = ["-flags", "unaligned", "-i", str(stream), "-map", "0:v:0", "-autoscale", "0", "-vsync", "passthrough"]
     result = said("ffmpeg", "-v", "error", *whole, "-c:v", "rawvideo", "-f", "md5", "-")
