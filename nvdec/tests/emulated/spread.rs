@@ -185,6 +185,8 @@ fn streams_share_the_engines() {
     }
     let mut last = decoders.pop().unwrap();
     drop(decoders);
+    // For 50 ms their part of the memory is kept for them; longer does no harm.
+    std::thread::sleep(Duration::from_millis(200));
     for number in 1..=7 {
         kernel.faults().stall(0, nvdec(number));
     }
