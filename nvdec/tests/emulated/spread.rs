@@ -92,6 +92,11 @@ fn decoder(context: &Arc<Context>, options: DecoderOptions) -> Decoder {
     Decoder::new(context, Codec::Hevc, options).unwrap()
 }
 
+/// Waits until memory is not divided by sessions that are gone any more: 50 ms; longer does no harm.
+fn until_forgotten() {
+    std::thread::sleep(Duration::from_millis(200));
+}
+
 /// Sends units one by one; the frames that are due by then.
 fn send_all<'a>(decoder: &mut Decoder, nals: impl Iterator<Item = &'a [u8]>) -> Vec<Frame> {
     let mut frames = Vec::new();
@@ -185,8 +190,7 @@ fn streams_share_the_engines() {
     }
     let mut last = decoders.pop().unwrap();
     drop(decoders);
-    // For 50 ms their part of the memory is kept for them; longer does no harm.
-    std::thread::sleep(Duration::from_millis(200));
+    until_forgotten();
     for number in 1..=7 {
         kernel.faults().stall(0, nvdec(number));
     }
@@ -233,6 +237,7 @@ fn a_limit_holds_sequences_back() {
     assert_eq!(feed(&mut second), Sent::Accepted);
     assert_eq!(second.flush().unwrap(), Sent::Accepted);
     drop(second);
+    until_forgotten();
     // What does not get memory for all engines goes to one.
     context.set_memory_limit(Some(price - 1));
     let mut third = decoder(&context, options);
