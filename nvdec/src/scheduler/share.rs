@@ -179,11 +179,12 @@ impl Share {
         let before = parts.len();
         let outcome = change(&mut parts);
         let after = parts.len();
+        // With the lock, as all that is stored below: else the older of two numbers could be the one that stays.
+        self.busy.store(after, Ordering::Relaxed);
         self.changes.store(parts.changes(), Ordering::Relaxed);
         self.is_settled.store(parts.is_settled(), Ordering::Relaxed);
         drop(parts);
         if before != after {
-            self.busy.store(after, Ordering::Relaxed);
             self.divide();
         }
         outcome
@@ -195,10 +196,8 @@ impl Share {
         let mut alive = self.alive();
         let count = alive.count;
         let most = alive.lately.most(count, || now);
-        drop(alive);
         let mut parts = self.parts();
         let (busy, most_busy) = (parts.len(), parts.lately(|| now));
-        drop(parts);
         let divisor = most.max(most_busy).max(1);
         self.is_fading.store(divisor > count.max(busy), Ordering::Relaxed);
         self.divisor.store(divisor, Ordering::Relaxed);

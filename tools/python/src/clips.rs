@@ -20,6 +20,10 @@ use crate::tensor::Tensor;
 /// So many files are opened at a time, by so many threads: that takes the processor longer than to have a clip decoded.
 const OPENED: usize = 8;
 const OPENERS: usize = 4;
+/// Smaller files are in memory as long as they are open: no more are opened behind so many bytes.
+const OPENED_BYTES: u64 = 128 << 20;
+/// Most pictures of a batch.
+const MOST_PICTURES: usize = 1 << 24;
 
 /// Which file, which of its clips, the numbers of its pictures, and when they are shown, in seconds.
 type Taken = (usize, usize, Vec<usize>, Option<Vec<f64>>);
@@ -108,9 +112,15 @@ impl State {
     fn open(&mut self) -> Result<Video> {
         let begun = self.begun;
         if self.opened.front().is_none_or(|(at, _)| *at != begun) {
-            let next: Vec<(usize, Clip)> =
-                self.clips.iter().copied().enumerate().skip(begun).take(OPENED).collect();
             let paths = &self.paths;
+            let mut bytes = 0u64;
+            let next =
+                self.clips.iter().copied().enumerate().skip(begun).take(OPENED).take_while(|(at, clip)| {
+                    let is_within = bytes < OPENED_BYTES;
+                    bytes += std::fs::metadata(&paths[clip.video]).map_or(0, |file| file.len());
+                    is_within || *at == begun
+                });
+            let next: Vec<(usize, Clip)> = next.collect();
             let open = |&(at, clip): &(usize, Clip)| {
                 let path = &paths[clip.video];
                 let failed = |error| Failure::Io { path: Some(path.display().to_string()), error };
@@ -118,11 +128,20 @@ impl State {
                 let opened = std::fs::metadata(path).map_err(failed).and_then(|_| Ok(Video::open(path)?));
                 (at, opened)
             };
+            let open_all = |part: &[(usize, Clip)]| part.iter().map(open).collect::<Vec<_>>();
             self.opened = std::thread::scope(|scope| {
-                let parts = next.chunks(OPENED / OPENERS);
-                let open_all = |part: &[(usize, Clip)]| part.iter().map(open).collect::<Vec<_>>();
-                let workers: Vec<_> = parts.map(|part| scope.spawn(move || open_all(part))).collect();
-                workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
+                let parts = next.chunks(next.len().div_ceil(OPENERS).max(1));
+                let workers = parts.map(|part| {
+                    let worker = std::thread::Builder::new().spawn_scoped(scope, move || open_all(part));
+                    // Where there can be no more threads, this one does it.
+                    worker.map_err(|_| open_all(part))
+                });
+                let workers: Vec<_> = workers.collect();
+                let results = workers.into_iter().map(|worker| match worker {
+                    Ok(worker) => worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                    Err(opened) => opened,
+                });
+                results.flatten().collect()
             });
         }
         match self.opened.pop_front() {
@@ -134,14 +153,17 @@ impl State {
     /// Begins the next batch. `None` if no clips are left for one.
     fn submit(&mut self) -> Result<Option<Begun>> {
         let mut filled: Option<(Begun, Vec<SyncPoint>)> = None;
-        let mut failures = Vec::new();
+        let (first, mut failures) = (self.begun, Vec::new());
         while let Some(&clip) = self.clips.get(self.begun)
             && filled.as_ref().is_none_or(|(begun, _)| begun.taken.len() < self.batch)
         {
             match self.take(clip, &mut filled) {
                 Ok(()) => {}
-                // What concerns all of them.
-                Err(failure) if !failure.is_of_a_file() => return Err(failure),
+                // What concerns all of them. Those of this batch are still to come.
+                Err(failure) if !failure.is_of_a_file() => {
+                    self.begun = first;
+                    return Err(failure);
+                }
                 Err(failure) => failures.push((clip.video, failure.to_string())),
             }
             self.begun += 1;
@@ -152,9 +174,16 @@ impl State {
                 Ok(is_wanted.then(|| Begun { failures, position: self.begun, ..begun }))
             }
             // Without a batch to say it.
-            _ => failures.into_iter().next().map_or(Ok(None), |(video, text)| {
-                Err(Failure::new(Kind::Corrupt, format!("{}: {text}", self.paths[video].display())))
-            }),
+            _ => match &failures[..] {
+                [] => Ok(None),
+                [(video, text), others @ ..] => {
+                    let mut text = format!("{}: {text}", self.paths[*video].display());
+                    if !others.is_empty() {
+                        text += &format!("; and {} more clips, up to the end of the epoch", others.len());
+                    }
+                    Err(Failure::new(Kind::Corrupt, text))
+                }
+            },
         }
     }
 
@@ -169,6 +198,10 @@ impl State {
             let text = format!("its pictures become {made}, those before them {wanted}; give a size");
             Failure::new(Kind::Unsupported, text)
         };
+        // Of those for which it was made, none came out.
+        if filled.as_ref().is_some_and(|(begun, _)| begun.taken.is_empty() && begun.shape != shape) {
+            *filled = None;
+        }
         let (begun, waits) = match filled {
             Some((begun, _)) if begun.shape != shape => return Err(other(&shape, &begun.shape)),
             Some(filled) => filled,
@@ -196,7 +229,13 @@ impl State {
         let bytes = begun.shape.bytes() * self.sampling.frames as u64;
         let target = begun.place.buffer().slice(begun.taken.len() as u64 * bytes, bytes);
         let mut decoder = Decoder::new(self.lanes[self.turn].gpu.context(), video.codec(), self.options)?;
-        let converted = video.convert(&mut decoder, &converter, &numbers, &target, waits)?;
+        let converted = video.convert(&mut decoder, &converter, &numbers, &target, waits);
+        let converted = converted.map_err(|error| match error {
+            nvdec::Error::Gpu(hcq::Error::TooLarge { .. }) => {
+                Failure::new(Kind::Unsupported, "its pictures become larger than its first one; give a size")
+            }
+            error => error.into(),
+        })?;
         if let Some(made) = converted.shape.filter(|made| *made != begun.shape) {
             // What comes to the place next is written behind it, be that of this batch or of another.
             converted.ready.iter().for_each(|point| begun.place.use_until(point));
@@ -223,6 +262,8 @@ impl State {
                     self.turn = (self.turn + 1) % self.lanes.len();
                 }
                 Ok(None) => break,
+                // It goes on when those before it are gone.
+                Err(failure) if failure.is_out_of_memory() && !self.ahead.is_empty() => break,
                 // What is there comes first.
                 Err(failure) => self.failed = Some(failure),
             }
@@ -274,6 +315,10 @@ impl ClipLoader {
                     return Err(Failure::new(Kind::Option, text));
                 }
             };
+            if batch.saturating_mul(frames) > MOST_PICTURES {
+                let text = format!("batch: {batch} clips of {frames} pictures are more than {MOST_PICTURES}");
+                return Err(Failure::new(Kind::Option, text));
+            }
             let sampling =
                 Sampling { frames, stride, per_video, past_end, shuffle, seed, epoch, rank, world };
             let wanted = devices.iter().map(|device| Wanted::parse(device)).collect::<Result<Vec<_>>>()?;
@@ -298,7 +343,7 @@ impl ClipLoader {
                 begun: position,
                 position,
                 batch: batch.max(1),
-                prefetch,
+                prefetch: prefetch.min(MOST_PICTURES),
                 drop_last,
                 spec: (spec, orientation),
                 lanes: gpus.into_iter().map(lane).collect(),

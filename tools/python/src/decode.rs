@@ -556,6 +556,7 @@ impl State {
                     Err(failure) if failure.is_out_of_memory() && !self.pending.is_empty() => {
                         self.most = self.pending.len() - 1;
                     }
+                    Err(failure) if failure.is_interrupt() => return Err(failure),
                     Err(failure) => self.failed = Some(failure),
                 }
             }

@@ -3,7 +3,7 @@
 use std::{fmt, io};
 
 use nvdec::video::containers;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
 
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
@@ -74,6 +74,14 @@ impl Failure {
     /// Whether it concerns one file, and not the device.
     pub(crate) fn is_of_a_file(&self) -> bool {
         matches!(self.kind(), Kind::Open | Kind::Unsupported | Kind::Corrupt | Kind::Index)
+    }
+
+    /// Whether the user wants to stop: Ctrl-C, or the end of the program.
+    pub(crate) fn is_interrupt(&self) -> bool {
+        match self {
+            Failure::Python(error) => Python::attach(|py| !error.is_instance_of::<PyException>(py)),
+            _ => false,
+        }
     }
 
     pub(crate) fn is_out_of_memory(&self) -> bool {

@@ -197,6 +197,14 @@ impl Gpu {
         }
     }
 
+    /// As [`open`](Self::open), but of several rather one that is open: to say something of it.
+    pub(crate) fn look(wanted: &Wanted) -> Result<Arc<Gpu>> {
+        let choice = wanted.choice();
+        let known = choice.iter().filter_map(|one| Gpu::known(&one.resolved().ok()?.name()));
+        let most_used = known.max_by_key(|gpu| gpu.users.load(Ordering::Relaxed));
+        most_used.map_or_else(|| Gpu::open(wanted), Ok)
+    }
+
     /// All devices among which it is a choice.
     pub(crate) fn open_all(wanted: &[Wanted]) -> Result<Vec<Arc<Gpu>>> {
         let mut opened: Vec<Arc<Gpu>> = Vec::new();
@@ -214,6 +222,10 @@ impl Gpu {
     }
 
     fn set_unusable(wanted: &Wanted, failure: &Failure) {
+        // That may be otherwise the next time.
+        if failure.is_out_of_memory() {
+            return;
+        }
         if let Wanted::Nv(index) = wanted {
             log::warn!("nv:{index} is left out: {failure}");
             lock(&FOUND).1.retain(|found| found != index);
@@ -375,7 +387,7 @@ fn index_of(ordinal: i32) -> Result<usize> {
 #[pyfunction]
 pub(crate) fn probe<'py>(py: Python<'py>, device: &str) -> PyResult<Bound<'py, PyDict>> {
     let (gpu, name, engines) = away(py, || {
-        let gpu = Gpu::open(&Wanted::parse(device)?)?;
+        let gpu = Gpu::look(&Wanted::parse(device)?)?;
         let device = gpu.context().device();
         let (name, engines) = (device.name()?, device.engines_of(EngineKind::Nvdec)?);
         Ok((gpu.clone(), name, engines))

@@ -29,7 +29,7 @@ pub(crate) fn price(
     away(py, || {
         let spec: TensorSpec = spec.parse()?;
         let engines: Engines = engines(engine_numbers)?;
-        let gpu = Gpu::open(&Wanted::parse(device)?)?;
+        let gpu = Gpu::look(&Wanted::parse(device)?)?;
         let present = gpu.context().engines();
         if let Engines::Set(set) = engines
             && let Some(missing) = set.iter().find(|engine| !present.contains(engine))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import DATA
+from conftest import DATA, ROOT
 
 import nvdec
 
@@ -181,3 +183,32 @@ def test_batches_come_before_the_file_behind_them_that_fails(tmp_path: Path) -> 
     # The epoch is over, and the next one has all files.
     assert dataset.state_dict() == {"epoch": 1, "seed": 0, "position": 0}
     assert next(dataset.loader(**OPTIONS)).source == (str(FILES[0]),)
+
+
+def test_a_loader_goes_ahead_as_far_as_there_is_memory() -> None:
+    price = nvdec.price(FILES[0], batch=2, size=(512, 512), dtype="float32")
+    program = f"""
+import nvdec
+dataset = nvdec.Clips({[str(path) for path in FILES]!r}, frames=2, clips=3, shuffle=False)
+options = dict(size=(512, 512), dtype="float32", device="emulated:9")
+limit = {price.decoder + 4 * price.batch}
+sources = [batch.source for batch in dataset.loader(prefetch=8, memory=limit, **options)]
+assert len(sources) == 12, sources
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_files_of_other_sizes_need_a_size() -> None:
+    other = ROOT / "tools" / "clips" / "x_wpp.hevc"
+    with nvdec.open(other, device="emulated") as video:
+        assert video.shape != nvdec.open(FILES[0]).shape
+    loader = nvdec.Clips([FILES[0], other], frames=2, shuffle=False).loader(batch=2, device="emulated")
+    batch = next(loader)
+    assert batch.source == (str(FILES[0]),) and len(batch.failures) == 1 and "size" in batch.failures[0][1]
+
+
+def test_a_batch_that_is_too_large_is_refused() -> None:
+    with pytest.raises(nvdec.OptionError, match="pictures"):
+        nvdec.Clips(FILES, frames=2**40).loader(batch=2**30, **OPTIONS)
+    loader = nvdec.Clips(FILES, frames=1, shuffle=False).loader(prefetch=2**62, **OPTIONS)
+    assert len(list(loader)) == len(FILES)

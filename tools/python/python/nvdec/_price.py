@@ -34,7 +34,8 @@ class Price:
 
     @property
     def single(self) -> int:
-        """What one batch of pictures by number takes, with the decoder: ``video[a:b]``."""
+        """What one batch of pictures by number takes, with the decoder: ``video[a:b]``. With ``on_error="skip"``, one from which pictures
+        are left out is copied, and takes a :attr:`batch` more."""
         return self.decoder + self.batch
 
 

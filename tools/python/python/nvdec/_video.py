@@ -460,7 +460,9 @@ class Video:
                 yield self._made(Batch, tensor)
             return
         for at in range(0, len(numbers), n):
-            yield self._batch(numbers[at : at + n])
+            # All of it may be left out.
+            if (taken := self._decoding.take(numbers[at : at + n])) is not None:
+                yield self._made(Batch, taken)
 
     def into(self, array: _Array, indices: int | slice | Iterable[int]) -> _Array:
         """Writes pictures into an array of yours. It has the dtype of the video, and a place for each picture.
