@@ -300,7 +300,7 @@ impl Session {
         if let Some(observer) = &mut self.observer {
             observer.submitted(&Submitted { job, waits: self.waits.as_slice(), record: &record });
         }
-        self.member.submitted(self.engines, record.point());
+        self.member.submitted(self.engines, plan.engine, record.point());
         self.inflight.push_back(InFlight { slot, record: record.clone(), bytes });
         self.finished.bitstream_bytes += bytes;
         Ok(record)

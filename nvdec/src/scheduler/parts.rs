@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hcq::SyncPoint;
+use hcq::{EngineType, SyncPoint};
 
 use crate::engines::EngineSet;
 use crate::uses::Point;
@@ -60,6 +60,8 @@ struct Busy<P> {
     /// What it may use, and what it has.
     allowed: EngineSet,
     part: EngineSet,
+    /// Whether it will submit nothing more.
+    is_gone: bool,
     standing: Arc<Standing<P>>,
 }
 
@@ -127,7 +129,7 @@ impl<P: Point> Parts<P> {
     }
 
     /// The engines of session `number`, which may use `allowed`; and by how many sessions all are shared. Of one that has nothing in
-    /// flight, those that it would have.
+    /// flight, those that it would have; where there are none left for it alone, those that it may choose one of.
     pub(super) fn part(
         &mut self,
         number: u64,
@@ -139,7 +141,8 @@ impl<P: Point> Parts<P> {
             let count = self.len() + 1;
             let sessions = self.lately(now).max(count);
             let mut parts: Vec<EngineSet> = self.sessions.iter().map(|busy| busy.part).collect();
-            return (Self::chosen(&mut parts, EngineSet::default(), allowed, sessions), count);
+            let part = self.chosen(&mut parts, EngineSet::default(), allowed, sessions);
+            return (part, count);
         };
         let (count, sessions) = (self.len(), self.lately(now));
         let mine = self.sessions[at].part;
@@ -153,11 +156,12 @@ impl<P: Point> Parts<P> {
         (self.sessions[at].part, count)
     }
 
-    /// Session `number` has pictures in flight.
+    /// Session `number` has pictures in flight, the first one on `engine`.
     pub(super) fn begin(
         &mut self,
         number: u64,
         allowed: EngineSet,
+        engine: EngineType,
         standing: &Arc<Standing<P>>,
         now: impl FnOnce() -> Instant,
     ) {
@@ -168,11 +172,18 @@ impl<P: Point> Parts<P> {
         self.lately.note(self.len(), now);
         self.sweep(number);
         standing.is_in.store(true, Ordering::Relaxed);
-        let part = EngineSet::default();
-        self.sessions.push(Busy { number, allowed, part, standing: standing.clone() });
+        let (part, standing) = (EngineSet::default(), standing.clone());
+        self.sessions.push(Busy { number, allowed, part, is_gone: false, standing });
         self.lately.note(self.len(), now);
         let sessions = self.lately(|| now);
-        self.take(self.len() - 1, sessions);
+        let at = self.len() - 1;
+        self.take(at, sessions);
+        let part = &mut self.sessions[at].part;
+        // Of those that it may choose from, the one that it chose; another one may have begun since.
+        if sessions > allowed.len() {
+            let chosen = EngineSet::default().with(engine);
+            *part = if part.meets(chosen) { chosen } else { part.first(1) };
+        }
     }
 
     /// Session `number` has nothing in flight.
@@ -186,8 +197,12 @@ impl<P: Point> Parts<P> {
 
     /// Session `number` is gone. What it has in flight goes on, on the engines that it has until then.
     pub(super) fn leave(&mut self, number: u64, now: impl FnOnce() -> Instant) {
-        if self.position(number).is_some_and(|at| self.sessions[at].standing.is_done()) {
+        let Some(at) = self.position(number) else { return };
+        if self.sessions[at].standing.is_done() {
             self.end(number, now);
+        } else {
+            self.sessions[at].is_gone = true;
+            self.changes += 1;
         }
     }
 
@@ -214,7 +229,7 @@ impl<P: Point> Parts<P> {
         let mut parts: Vec<EngineSet> = self.sessions.iter().map(|busy| busy.part).collect();
         // Its own engines are nobody else's.
         parts[at] = EngineSet::default();
-        let chosen = Self::chosen(&mut parts, part, allowed, sessions);
+        let chosen = self.chosen(&mut parts, part, allowed, sessions);
         parts[at] = chosen;
         self.sessions.iter_mut().zip(parts).for_each(|(busy, part)| busy.part = part);
         self.changes += 1;
@@ -223,6 +238,7 @@ impl<P: Point> Parts<P> {
     /// What a session is due that has `part` of `allowed`, where `parts` are those of all sessions; what others have to do without
     /// is taken out of these.
     fn chosen(
+        &self,
         parts: &mut [EngineSet],
         mut part: EngineSet,
         allowed: EngineSet,
@@ -245,9 +261,13 @@ impl<P: Point> Parts<P> {
             *other = other.minus(engine);
             part = part.union(engine);
         }
+        // Where it is one of the fewest: those that are gone will be in nobody's way for long.
         if part.is_empty() {
-            let users = |engine| parts.iter().filter(|part| part.contains(engine)).count();
-            part = allowed.iter().min_by_key(|&engine| users(engine)).into_iter().collect();
+            let live =
+                || parts.iter().zip(&self.sessions).filter(|(_, busy)| !busy.is_gone).map(|(part, _)| part);
+            let users = |engine| live().filter(|part| part.contains(engine)).count();
+            let fewest = allowed.iter().map(users).min();
+            part = allowed.iter().filter(|&engine| Some(users(engine)) == fewest).collect();
         }
         part
     }

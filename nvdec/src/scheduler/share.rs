@@ -79,10 +79,12 @@ struct Told {
 }
 
 impl Member {
-    /// A picture on one of `engines` is in flight until `last`.
-    pub(crate) fn submitted(&self, engines: EngineSet, last: &SyncPoint) {
+    /// A picture on `engine`, one of `engines`, is in flight until `last`.
+    pub(crate) fn submitted(&self, engines: EngineSet, engine: EngineType, last: &SyncPoint) {
         if !self.standing.submitted(last) {
-            self.share.change_parts(|parts| parts.begin(self.number, engines, &self.standing, Instant::now));
+            let begin =
+                |parts: &mut Parts| parts.begin(self.number, engines, engine, &self.standing, Instant::now);
+            self.share.change_parts(begin);
         }
     }
 

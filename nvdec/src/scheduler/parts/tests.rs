@@ -55,7 +55,9 @@ impl Bench {
         let standing = self.standings.entry(number).or_insert_with(Standing::new);
         if !standing.submitted(&Fake(last.clone())) {
             let now = self.now;
-            self.parts.begin(number, allowed, standing, || now);
+            let (part, _) = self.parts.part(number, allowed, || now);
+            let engine = part.iter().last().expect("it has some");
+            self.parts.begin(number, allowed, engine, standing, || now);
         }
         last
     }
@@ -162,6 +164,19 @@ fn a_session_that_is_gone_has_engines_until_its_pictures_are_done() {
     last.set(true);
     bench.parts.leave(3, || now);
     assert_eq!(bench.parts.len(), 2);
+}
+
+#[test]
+fn of_those_who_are_gone_a_newcomer_may_choose_any_engine() {
+    let mut bench = Bench::new();
+    (0..10).for_each(|number| drop(bench.begin(number)));
+    let (now, all) = (bench.now, bench.all);
+    (0..10).for_each(|number| bench.parts.leave(number, || now));
+    assert_eq!(bench.parts.part(10, all, || now).0, all);
+    bench.begin(10);
+    assert_eq!(bench.part(10), set([7]), "that of its first picture");
+    // The next one keeps away from it.
+    assert_eq!(bench.parts.part(11, all, || now).0, set(1..7));
 }
 
 #[test]
