@@ -22,6 +22,8 @@ const START_CODE: [u8; 4] = [0, 0, 0, 1];
 #[derive(Clone, Debug)]
 pub struct Film {
     name: String,
+    /// Size of the file.
+    bytes: u64,
     video: Video,
 }
 
@@ -139,8 +141,9 @@ impl Film {
     ///
     /// As [`open`](Self::open).
     pub fn of(name: &str, container: Container, track: usize) -> Result<Film, Failure> {
+        let bytes = container.size();
         match Video::from_container(container, Some(track)) {
-            Ok(video) => Ok(Film { name: name.to_owned(), video }),
+            Ok(video) => Ok(Film { name: name.to_owned(), bytes, video }),
             Err(nvdec::Error::Container(error)) => Err(of_container(name, error)),
             Err(error @ nvdec::Error::NoPictures { source: Some(_) })
                 if of_decoder(&error) == Exit::Unavailable =>
@@ -182,6 +185,13 @@ impl Film {
             let packet =
                 source.packet().map_err(|source| Failure::Input { path: self.name.clone(), source })?;
             let Some(packet) = packet else { return Ok(stream) };
+            // Samples may lie anywhere, all of them in the same place.
+            let most = self.bytes.saturating_mul(2).saturating_add(1 << 20);
+            if (stream.len() + packet.data().len()) as u64 > most {
+                let what =
+                    "it is damaged: its samples overlap, and have more bytes than twice the file".to_owned();
+                return Err(Failure::Container { path: self.name.clone(), what });
+            }
             // A splice has no bytes.
             if !packet.data().is_empty() {
                 stream.extend_from_slice(&START_CODE);

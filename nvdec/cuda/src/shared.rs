@@ -88,6 +88,8 @@ impl Imported {
 #[derive(Clone, Debug)]
 pub struct Promised {
     point: SyncPoint,
+    /// What it comes behind.
+    waits: Vec<SyncPoint>,
     signal: WordPoint,
 }
 
@@ -101,7 +103,7 @@ impl Promised {
     pub fn mark(queue: &Queue, waits: &[SyncPoint], signal: WordPoint) -> Result<Promised> {
         let signals = std::slice::from_ref(&signal);
         let point = queue.mark_with(waits, Outside { waits: &[], signals })?;
-        Ok(Promised { point, signal })
+        Ok(Promised { point, waits: waits.to_vec(), signal })
     }
 
     /// Submits copies behind `waits` and words that others write, with `signal` at their end.
@@ -118,7 +120,7 @@ impl Promised {
     ) -> Result<Promised> {
         let signals = std::slice::from_ref(&signal);
         let point = queue.submit_with(waits, Outside { waits: words, signals }, commands)?;
-        Ok(Promised { point, signal })
+        Ok(Promised { point, waits: waits.to_vec(), signal })
     }
 
     /// Our own point of the work.
@@ -132,15 +134,24 @@ impl Promised {
     }
 
     /// Waits on the host for the work; should it be lost with its queue, writes the word in its place, so that streams
-    /// that wait for it go on, and says so: what they read then is not what was promised.
+    /// that wait for it go on, and says so: what they read then is not what was promised. What the work was to come behind is waited
+    /// for first, since it may be what the streams read. Of several promises of one word, settle them in their order.
     ///
     /// # Errors
     ///
     /// Those of [`hcq::SyncPoint::wait`]. After [`hcq::Error::Stalled`] nothing was written: the work may still come to
     /// its end, or the queue has to be [reset](hcq::Queue::reset) first.
     pub fn settle(&self, patience: impl Into<Patience>) -> Result<()> {
+        let patience = patience.into();
         let outcome = self.point.wait(patience);
         if let Err(hcq::Error::ChannelFault { .. }) = &outcome {
+            for point in &self.waits {
+                match point.wait(patience) {
+                    // It comes to nothing more.
+                    Ok(()) | Err(hcq::Error::ChannelFault { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
             self.signal.word().store(self.signal.value())?;
         }
         Ok(outcome?)
@@ -177,5 +188,36 @@ mod tests {
         let lost = Promised::copy(&queue, &[], &[word.at(1)], commands, word.at(2)).unwrap();
         assert!(matches!(lost.settle(LONG), Err(Error::Hcq(hcq::Error::ChannelFault { .. }))));
         assert_eq!(word.load().unwrap(), 2, "who waits for it goes on");
+    }
+
+    /// A queue that dies says nothing of what others do, which may be what is read.
+    #[test]
+    fn what_comes_before_a_lost_promise_is_waited_for() {
+        let kernel = EmulatedKernel::new(GpuModel::h200()).unwrap();
+        let device = Device::open(Arc::new(kernel.clone()), 0).unwrap();
+        let engines = device.engines_of(hcq::EngineKind::Copy).unwrap();
+        let (works, signals) =
+            (CopyQueue::new(&device, Some(engines[0])), CopyQueue::new(&device, Some(engines[1])));
+        let (works, signals) = (works.unwrap(), signals.unwrap());
+        let buffer = device.allocate(4096, Placement::Sysmem).unwrap();
+        let word = SharedWord::new(&buffer, 0).unwrap();
+        word.store(0).unwrap();
+        kernel.faults().stall(0, engines[0]);
+        let work = works.submit(&[], CopyCommands::new()).unwrap();
+        kernel.faults().fault_next_launch(0, engines[1], LaunchFault::Engine);
+        let mut commands = CopyCommands::new();
+        commands.fill(&buffer.slice(64, 64), 7).unwrap();
+        let dead = signals.submit(&[], commands).unwrap();
+        assert!(matches!(dead.wait(LONG), Err(hcq::Error::ChannelFault { .. })));
+        let point = dead.clone();
+        let lost = Promised { point, waits: vec![work.clone()], signal: word.at(1) };
+        std::thread::scope(|scope| {
+            let settled = scope.spawn(|| lost.settle(LONG));
+            std::thread::sleep(Duration::from_millis(50));
+            assert_eq!(word.load().unwrap(), 0, "what it comes behind is not there");
+            kernel.faults().resume(0, engines[0]);
+            assert!(matches!(settled.join().unwrap(), Err(Error::Hcq(hcq::Error::ChannelFault { .. }))));
+        });
+        assert!(work.is_reached() && word.load().unwrap() == 1);
     }
 }

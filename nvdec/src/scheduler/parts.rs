@@ -13,6 +13,7 @@ use crate::uses::Point;
 /// between two of them; if its engines were given away for that time, pictures of others would stand in its way, which wait for
 /// engines that they came from.
 const LATELY: Duration = Duration::from_millis(50);
+
 /// How many there were at a time, lately.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Lately {

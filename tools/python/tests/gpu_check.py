@@ -209,9 +209,12 @@ def no_tensor_is_read_before_it_is_there(options: Any) -> dict[str, Any]:
 
 @check("cuda")
 def no_memory_is_written_while_a_stream_reads_it(options: Any) -> dict[str, Any]:
-    """A stream that is slow reads tensors which the program has let go of. The control reads on a stream that was not named."""
+    """A stream that is slow reads tensors which the program has let go of. The control reads on a stream that was not named. It takes a
+    clip of so many pictures that memory is used again."""
     torch, size = options.torch, 4
     video = ordered(options, "uint8")
+    if len(video) < 200:
+        return {"left_out": f"the clip has no more than {len(video)} pictures"}
     expected = sums_of(video, size)
     sums, slow = Sums(options, video, size), torch.cuda.Stream()
     report: dict[str, Any] = {}
