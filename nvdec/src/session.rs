@@ -178,7 +178,7 @@ impl Session {
 
     /// How many engines the session takes memory for: fewer, the more sessions there are.
     pub(crate) fn part_size(&self) -> usize {
-        self.context.share().part_size(self.engines)
+        self.member.part_size(self.engines)
     }
 
     /// Which of the queues is that of `engine`, opened if need be.

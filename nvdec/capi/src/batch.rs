@@ -1,15 +1,15 @@
 //! A batch of tensors, as C has it.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nvdec::hcq::{self, CopyCommands, Exported, Patience, allocation_size};
+use nvdec::hcq::{self, CopyCommands, Patience, allocation_size};
 use nvdec::tensor::{Converter, Dtype, Layout, TensorPicture, TensorShape};
 use nvdec::{Decoder, DeviceBuffer, Integrity, PictureFault, Placement, SyncPoint, Video};
 
 use crate::boundary::dlpack::{Element, host_tensor};
-use crate::context::Shared;
+use crate::context::{Shared, export};
 use crate::decoder::integrity;
 use crate::result::{Failure, NVDEC_LOST, NVDEC_NO_PICTURE, NVDEC_UNSUPPORTED, Result};
 use crate::semaphore::{Semaphore, Signal};
@@ -31,19 +31,6 @@ pub(crate) struct Batch {
     decoded: usize,
     /// Values of semaphores that are written when it is ready.
     signals: Vec<Signal>,
-}
-
-/// What the header has of memory that was exported, and the descriptor.
-pub(crate) fn exported(exported: Exported) -> (nvdec_exported, OwnedFd) {
-    let told = nvdec_exported {
-        size: 0,
-        offset: exported.offset,
-        bytes: exported.length,
-        allocation: exported.size,
-        fd: exported.fd.as_raw_fd(),
-        reserved: 0,
-    };
-    (told, exported.fd)
 }
 
 impl Batch {
@@ -180,7 +167,7 @@ impl Batch {
 
     /// What the header has of a descriptor of the memory, and the descriptor.
     pub(crate) fn export(&self) -> Result<(nvdec_exported, OwnedFd)> {
-        Ok(exported(self.memory.export()?))
+        export(&self.memory)
     }
 
     /// As a tensor of DLPack.

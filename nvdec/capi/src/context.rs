@@ -1,12 +1,16 @@
 //! A GPU, as C opens it.
 
 use std::ffi::c_char;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
-use nvdec::{Context, DeviceChoice, Downloader, EngineKind, EngineSet, EngineType, Fallback, OpenOptions};
+use nvdec::hcq::Exported;
+use nvdec::{
+    Context, DeviceBuffer, DeviceChoice, Downloader, EngineKind, EngineSet, EngineType, Fallback, OpenOptions,
+};
 
 use crate::result::{Failure, NVDEC_UNSUPPORTED, Result};
-use crate::types::{NVDEC_UNLIMITED, nvdec_context_info, nvdec_context_options};
+use crate::types::{NVDEC_UNLIMITED, nvdec_context_info, nvdec_context_options, nvdec_exported};
 
 /// What a context and all that was made of it share.
 #[derive(Debug)]
@@ -32,6 +36,14 @@ pub(crate) fn open(options: &nvdec_context_options, device: Option<&str>) -> Res
     }
     let downloader = Downloader::new(&context);
     Ok(Arc::new(Shared { context, downloader }))
+}
+
+/// What the header has of memory that is exported, and the descriptor.
+pub(crate) fn export(memory: &DeviceBuffer) -> Result<(nvdec_exported, OwnedFd)> {
+    let Exported { fd, offset, length, size, .. } = memory.export()?;
+    let told =
+        nvdec_exported { size: 0, offset, bytes: length, allocation: size, fd: fd.as_raw_fd(), reserved: 0 };
+    Ok((told, fd))
 }
 
 fn choice(text: &str) -> Result<DeviceChoice> {

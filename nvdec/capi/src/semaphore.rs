@@ -7,8 +7,7 @@ use std::time::Duration;
 use nvdec::hcq::{self, CopyQueue, Outside, Patience, SharedWord, WordPoint};
 use nvdec::{Context, Placement, SyncPoint};
 
-use crate::batch::exported;
-use crate::context::Shared;
+use crate::context::{Shared, export};
 use crate::result::Result;
 use crate::types::nvdec_exported;
 
@@ -72,7 +71,7 @@ impl Semaphore {
 
     /// What the header has of a descriptor of the memory, and the descriptor.
     pub(crate) fn export(&self) -> Result<(nvdec_exported, OwnedFd)> {
-        Ok(exported(self.word.buffer().export()?))
+        export(self.word.buffer())
     }
 
     /// Has the GPU write the next value when all of `ready` are reached, and all values before it are written.

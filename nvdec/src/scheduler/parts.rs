@@ -119,6 +119,11 @@ impl<P: Point> Parts<P> {
         self.lately.most == self.sessions.len()
     }
 
+    /// Whether there are some that are gone.
+    pub(super) fn has_gone(&self) -> bool {
+        self.sessions.iter().any(|busy| busy.is_gone)
+    }
+
     /// How many sessions there are.
     pub(super) fn len(&self) -> usize {
         self.sessions.len()
@@ -138,7 +143,7 @@ impl<P: Point> Parts<P> {
         now: impl FnOnce() -> Instant,
     ) -> (EngineSet, usize) {
         let Some(at) = self.position(number) else {
-            self.sweep(number);
+            self.sweep(Some(number));
             let count = self.len() + 1;
             let sessions = self.lately(now).max(count);
             let mut parts: Vec<EngineSet> = self.sessions.iter().map(|busy| busy.part).collect();
@@ -171,7 +176,7 @@ impl<P: Point> Parts<P> {
         }
         let now = now();
         self.lately.note(self.len(), now);
-        self.sweep(number);
+        self.sweep(Some(number));
         standing.is_in.store(true, Ordering::Relaxed);
         let (part, standing) = (EngineSet::default(), standing.clone());
         self.sessions.push(Busy { number, allowed, part, is_gone: false, standing });
@@ -211,11 +216,12 @@ impl<P: Point> Parts<P> {
         self.sessions.iter().position(|busy| busy.number == number)
     }
 
-    /// Forgets sessions that have nothing in flight. One that nobody asks for anything, or that is gone, does not say when it is done.
-    pub(super) fn sweep(&mut self, but: u64) {
+    /// Forgets sessions that have nothing in flight, but for one. One that nobody asks for anything, or that is gone, does not say when
+    /// it is done.
+    pub(super) fn sweep(&mut self, but: Option<u64>) {
         let before = self.len();
         self.sessions.retain(|busy| {
-            let stays = busy.number == but || !busy.standing.is_done();
+            let stays = but == Some(busy.number) || !busy.standing.is_done();
             if !stays {
                 busy.standing.is_in.store(false, Ordering::Relaxed);
             }

@@ -1,7 +1,7 @@
 //! [`Share`]: how the sessions of a context divide the engines.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -56,6 +56,8 @@ impl Drop for EngineStay {
 
 /// After so many questions for its part a session looks who has nothing in flight any more and did not say so.
 const SWEEP: u32 = 32;
+/// After so many for the size of its part it looks whether that is another one, where time may have changed it.
+const LOOK: u32 = 16;
 
 /// A session's part in it.
 #[derive(Debug)]
@@ -65,6 +67,8 @@ pub(crate) struct Member {
     standing: Arc<Standing>,
     /// What it was told last.
     told: Mutex<Told>,
+    /// How often it asked how large its part is.
+    sizes: AtomicU32,
 }
 
 /// What a session was told of its part.
@@ -93,6 +97,18 @@ impl Member {
         self.share.change_parts(|parts| parts.end(self.number, Instant::now));
     }
 
+    /// How many of `engines` a session has when all sessions that are there have pictures in flight, and those that are gone and
+    /// still have some; at most, if the parts are not equal. What a session takes memory for, so that many of them take no more
+    /// than they use.
+    pub(crate) fn part_size(&self, engines: EngineSet) -> usize {
+        let looks = self.sizes.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK);
+        let divisor = match looks && self.share.is_fading.load(Ordering::Relaxed) {
+            true => self.share.divide(),
+            false => self.share.divisor.load(Ordering::Relaxed),
+        };
+        engines.len().div_ceil(divisor).max(1)
+    }
+
     /// Those of `engines` that the session uses, and by how many sessions all are shared.
     pub(crate) fn part(&self, engines: EngineSet) -> (EngineSet, usize) {
         // It is asked several times for each picture, by all sessions at the same time.
@@ -106,7 +122,7 @@ impl Member {
             let sweeps = told.questions >= SWEEP;
             *told = self.share.change_parts(|parts| {
                 if sweeps && parts.len() > 1 {
-                    parts.sweep(self.number);
+                    parts.sweep(Some(self.number));
                 }
                 let (part, sessions) = parts.part(self.number, engines, Instant::now);
                 let questions = if sweeps { 0 } else { told.questions };
@@ -162,7 +178,13 @@ impl Share {
     pub(crate) fn join(self: &Arc<Self>) -> Member {
         self.change_alive(|count| count + 1);
         let number = self.sessions.fetch_add(1, Ordering::Relaxed);
-        Member { share: self.clone(), number, standing: Standing::new(), told: Mutex::default() }
+        Member {
+            share: self.clone(),
+            number,
+            standing: Standing::new(),
+            told: Mutex::default(),
+            sizes: AtomicU32::new(0),
+        }
     }
 
     fn change_alive(&self, change: impl FnOnce(usize) -> usize) {
@@ -181,15 +203,20 @@ impl Share {
         let before = parts.len();
         let outcome = change(&mut parts);
         let after = parts.len();
-        // With the lock, as all that is stored below: else the older of two numbers could be the one that stays.
-        self.busy.store(after, Ordering::Relaxed);
-        self.changes.store(parts.changes(), Ordering::Relaxed);
-        self.is_settled.store(parts.is_settled(), Ordering::Relaxed);
+        self.tell(&parts);
         drop(parts);
         if before != after {
             self.divide();
         }
         outcome
+    }
+
+    /// Stores what is asked for without the lock. With the lock, as all that is stored below: else the older of two numbers could be
+    /// the one that stays.
+    fn tell(&self, parts: &Parts) {
+        self.busy.store(parts.len(), Ordering::Relaxed);
+        self.changes.store(parts.changes(), Ordering::Relaxed);
+        self.is_settled.store(parts.is_settled(), Ordering::Relaxed);
     }
 
     /// Finds out by how many the memory is divided.
@@ -199,22 +226,13 @@ impl Share {
         let count = alive.count;
         let most = alive.lately.most(count, || now);
         let mut parts = self.parts();
+        parts.sweep(None);
         let (busy, most_busy) = (parts.len(), parts.lately(|| now));
+        self.tell(&parts);
         let divisor = most.max(most_busy).max(1);
-        self.is_fading.store(divisor > count.max(busy), Ordering::Relaxed);
+        self.is_fading.store(divisor > count.max(busy) || parts.has_gone(), Ordering::Relaxed);
         self.divisor.store(divisor, Ordering::Relaxed);
         divisor
-    }
-
-    /// How many of `engines` a session has when all sessions that are there have pictures in flight, and those that are gone and
-    /// still have some; at most, if the parts are not equal. What a session takes memory for, so that many of them take no more
-    /// than they use.
-    pub(crate) fn part_size(&self, engines: EngineSet) -> usize {
-        let divisor = match self.is_fading.load(Ordering::Relaxed) {
-            true => self.divide(),
-            false => self.divisor.load(Ordering::Relaxed),
-        };
-        engines.len().div_ceil(divisor).max(1)
     }
 
     /// Whether more sessions have pictures in flight than there are engines.

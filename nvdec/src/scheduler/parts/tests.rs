@@ -142,7 +142,7 @@ fn a_session_that_does_not_say_that_it_is_done_is_found_out() {
     bench.begin(1);
     last.set(true);
     bench.wait(100);
-    bench.parts.sweep(1);
+    bench.parts.sweep(Some(1));
     assert!(!bench.standings[&0].submitted(&Fake(last.clone())), "it is to begin anew");
     bench.wait(100);
     assert_eq!(bench.part(1), bench.all);
