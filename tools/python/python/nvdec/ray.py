@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from operator import index as _integer
 from typing import Any
 
@@ -65,23 +66,9 @@ class VideoDatasource(Datasource):
     arguments, so that Ray can run it again in the midst.
     """
 
-    def __init__(
-        self,
-        paths: Sequence[str],
-        *,
-        frames_per_block: int,
-        every: int,
-        fps: float | None,
-        start: float | None,
-        stop: float | None,
-        include_paths: bool,
-        on_error: str,
-        filesystem: Any,
-        options: dict[str, Any],
-    ) -> None:
+    def __init__(self, paths: Sequence[str], reader: _Reader) -> None:
         super().__init__()
-        self._paths = list(paths)
-        self._reader = _Reader(frames_per_block, every, fps, start, stop, include_paths, on_error, filesystem, options)
+        self._paths, self._reader = list(paths), reader
 
     def get_name(self) -> str:
         """What Ray calls the tasks."""
@@ -117,26 +104,19 @@ class _Read:
             yield from self._reader.read(path)
 
 
+@dataclass(frozen=True)
 class _Reader:
-    """Reads files one after the other."""
+    """Reads files one after the other, as :func:`read_videos` was told."""
 
-    def __init__(
-        self,
-        frames_per_block: int,
-        every: int,
-        fps: float | None,
-        start: float | None,
-        stop: float | None,
-        include_paths: bool,
-        on_error: str,
-        filesystem: Any,
-        options: dict[str, Any],
-    ) -> None:
-        self._count = frames_per_block
-        self._every, self._fps, self._start, self._stop = every, fps, start, stop
-        self._include_paths, self._on_error = include_paths, on_error
-        self._filesystem = filesystem
-        self._options = options
+    _count: int
+    _every: int
+    _fps: float | None
+    _start: float | None
+    _stop: float | None
+    _include_paths: bool
+    _on_error: str
+    _filesystem: Any
+    _options: dict[str, Any]
 
     def open(self, source: Any) -> Video:
         chosen = self._options["device"]
@@ -279,24 +259,13 @@ def read_videos(
         raise OptionError(f"fps: {fps} is not possible, it is more than 0")
     files = _files(paths, filesystem)
     opened = {**_OPTIONS, **options, "size": size, "dtype": dtype, "layout": layout, "device": device}
-    source = VideoDatasource(
-        files,
-        frames_per_block=frames_per_block,
-        every=every,
-        fps=fps,
-        start=start,
-        stop=stop,
-        include_paths=include_paths,
-        on_error=on_error,
-        filesystem=filesystem,
-        options=opened,
-    )
+    reader = _Reader(frames_per_block, every, fps, start, stop, include_paths, on_error, filesystem, opened)
     if gpus_per_reader is None or memory_per_reader is None:
-        gpus, memory = _shares(source._reader, files, gpus_per_reader)
+        gpus, memory = _shares(reader, files, gpus_per_reader)
         gpus_per_reader = gpus if gpus_per_reader is None else gpus_per_reader
         memory_per_reader = memory if memory_per_reader is None else memory_per_reader
     return ray.data.read_datasource(
-        source,
+        VideoDatasource(files, reader),
         num_gpus=gpus_per_reader or None,
         memory=memory_per_reader,
         concurrency=concurrency,
