@@ -1,23 +1,19 @@
-"""How fast pictures come to Python: in order, at random, and from the start. A line of JSON for each.
+"""How fast pictures come to Python: in order, and from the start. A line of JSON for each.
 
-    python tools/python/tests/speed.py --clip FILE [--files FILE ...] [--device cuda:0] [--seconds N]
+    python tools/python/tests/speed.py --clip FILE [--device cuda:0] [--seconds N]
 
-``--clip`` is read in order, ``--files`` have clips of eight pictures, every fourth one, taken from them, each from a file that is
-opened for it. With PyTorch, tensors are handed to it and summed up on the GPU, so that each was read. Nothing here is a test of
-pytest.
+``--clip`` is read in order. Clips of many files, and other packages beside this one, are in ``peers.py``. With PyTorch,
+tensors are handed to it and summed up on the GPU, so that each was read. Nothing here is a test of pytest.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
 import resource
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 FIRST = """
@@ -42,7 +38,6 @@ def say(**report: Any) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clip", required=True)
-    parser.add_argument("--files", nargs="*", default=[])
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--seconds", type=float, default=4)
     options = parser.parse_args()
@@ -104,52 +99,6 @@ def main() -> None:
             seconds = time.perf_counter() - begin
             say(what="in order", size=size, pictures_per_second=round(count / seconds), cpu_us=round(1e6 * (cpu() - processor) / count, 1))
         video.close()
-
-    if not options.files:
-        return
-
-    def clip(generator: random.Random) -> float:
-        begin = time.perf_counter()
-        with nvdec.open(generator.choice(options.files), device=options.device, size=(224, 224), dtype="float16") as video:
-            start = generator.randrange(len(video) - 28)
-            use_it(take(video[start : start + 29 : 4]))
-        wait()
-        return 1e3 * (time.perf_counter() - begin)
-
-    def worker(seed: int, times: list[float], until: float) -> None:
-        generator = random.Random(seed)
-        while time.perf_counter() < until:
-            times.append(clip(generator))
-
-    clip(random.Random(0))
-    for threads in (1, 2, 4, 8, 16):
-        times: list[float] = []
-        processor, begin = cpu(), time.perf_counter()
-        workers = [threading.Thread(target=worker, args=(seed, times, begin + options.seconds)) for seed in range(threads)]
-        for thread in workers:
-            thread.start()
-        for thread in workers:
-            thread.join()
-        seconds = time.perf_counter() - begin
-        times.sort()
-        at: Callable[[float], float] = lambda share: round(times[min(len(times) - 1, int(share * len(times)))], 1)
-        say(what="random clips", threads=threads, clips_per_second=round(len(times) / seconds, 1), p50_ms=at(0.5), p90_ms=at(0.9),
-            p99_ms=at(0.99), cpu_ms=round(1e3 * (cpu() - processor) / len(times), 2))
-
-    for prefetch in (0, 2, 4, 8):
-        dataset = nvdec.Clips(options.files, frames=8, stride=4, clips=10_000)
-        loader = dataset.loader(batch=4, prefetch=prefetch, device=options.device, size=(224, 224), dtype="float16")
-        use_it(take(next(loader)))
-        wait()
-        count, processor, begin = 0, cpu(), time.perf_counter()
-        while time.perf_counter() - begin < options.seconds:
-            batch = next(loader)
-            use_it(take(batch))
-            count += len(batch)
-        wait()
-        seconds = time.perf_counter() - begin
-        say(what="Clips.loader, one thread", batch=4, prefetch=prefetch, clips_per_second=round(count / seconds, 1),
-            cpu_ms=round(1e3 * (cpu() - processor) / count, 2))
 
 
 if __name__ == "__main__":
