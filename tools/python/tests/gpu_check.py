@@ -5,7 +5,8 @@ pytest, which finds no function here by its name.
 
     python tools/python/tests/gpu_check.py [--device cuda:0] [--clip clip.hevc] [--only NAME,...]
 
-``--clip`` is a longer video for the checks of order and speed, 1080p say; without it a small clip of the repository is used.
+``--clip`` is a longer video for the checks of order and speed, 1080p say; without it a small clip of the repository is used, with which
+the control of ``no_memory_is_written_while_a_stream_reads_it`` can come out right, which is no pass.
 With ``--device emulated`` and no PyTorch the checks run that need neither: so the program itself can be tried anywhere.
 """
 
@@ -213,8 +214,6 @@ def no_memory_is_written_while_a_stream_reads_it(options: Any) -> dict[str, Any]
     clip of so many pictures that memory is used again."""
     torch, size = options.torch, 4
     video = ordered(options, "uint8")
-    if len(video) < 200:
-        return {"left_out": f"the clip has no more than {len(video)} pictures"}
     expected = sums_of(video, size)
     sums, slow = Sums(options, video, size), torch.cuda.Stream()
     report: dict[str, Any] = {}
@@ -242,7 +241,7 @@ def no_memory_is_written_while_a_stream_reads_it(options: Any) -> dict[str, Any]
             torch.cuda.synchronize()
         report[mode] = sum(int(value) != expected[index] for index, value in found)
     expect(report["named"] == 0 and report["recorded"] == 0, f"memory was written that a stream still read: {report}")
-    expect(report["control"] > 0, f"the control came out right, so this shows nothing: {report}")
+    expect(report["control"] > 0, f"the control came out right, so this shows nothing; --clip takes a longer video: {report}")
     return report
 
 
