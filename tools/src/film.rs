@@ -186,7 +186,7 @@ impl Film {
                 source.packet().map_err(|source| Failure::Input { path: self.name.clone(), source })?;
             let Some(packet) = packet else { return Ok(stream) };
             // Samples may lie anywhere, all of them in the same place.
-            let most = self.bytes.saturating_mul(2).saturating_add(1 << 20);
+            let most = self.bytes.saturating_mul(2).saturating_add(4 << 10);
             if (stream.len() + packet.data().len()) as u64 > most {
                 let what =
                     "it is damaged: its samples overlap, and have more bytes than twice the file".to_owned();
@@ -211,5 +211,23 @@ impl Film {
         let aspect = aspect
             .and_then(|(width, height)| Some((u16::try_from(width).ok()?, u16::try_from(height).ok()?)));
         info.sample_aspect_ratio = aspect.or(info.sample_aspect_ratio);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file that has fewer bytes than its samples stands for one whose samples overlap.
+    #[test]
+    fn samples_that_overlap_are_bounded_by_the_file() {
+        let name = "plain.mp4";
+        let path = format!("{}/../nvdec/containers/tests/data/{name}", env!("CARGO_MANIFEST_DIR"));
+        let mut film = Film::open(name, File::open(path).unwrap(), None).unwrap();
+        let stream = film.byte_stream().unwrap();
+        assert!(stream.len() as u64 <= film.bytes && stream.len() > 4 << 10);
+        film.bytes = 0;
+        let error = film.byte_stream().unwrap_err();
+        assert!(matches!(&error, Failure::Container { what, .. } if what.contains("overlap")), "{error:?}");
     }
 }
