@@ -324,27 +324,61 @@ impl Parser {
                 Ok(Unit::EndOfBitstream)
             }
             NalUnitType::FD_NUT => Ok(Unit::Filler),
-            kind if kind.is_slice_segment() => self.slice(header, nal).map(Unit::Slice),
+            kind if kind.is_slice_segment() => {
+                let slice = self.slice(header, nal, true);
+                slice.expect("only the beginning of one may be too little").map(Unit::Slice)
+            }
             DOLBY_VISION_RPU => Ok(Unit::DolbyVisionRpu(payload)),
             NalUnitType(48..) => Ok(Unit::Ignored(Ignored::Unspecified(header))),
             _ => Ok(Unit::Ignored(Ignored::Reserved(header))),
         }
     }
 
-    fn slice<'a>(&mut self, header: NalHeader, nal: &'a [u8]) -> Result<SliceSegment<'a>, Error> {
+    /// Parses a NAL unit of which only the first bytes were read, for those who look for pictures and decode none: the header
+    /// of a slice segment is a small part of it. The NAL unit in what comes back then ends where `start` does.
+    ///
+    /// `None` if the rest is needed: then nothing has changed, and [`parse`](Self::parse) takes all of it.
+    ///
+    /// # Errors
+    /// Those of [`parse`](Self::parse).
+    pub fn parse_start<'a>(&mut self, start: &'a [u8]) -> Option<Result<Unit<'a>, Error>> {
+        let header = NalHeader::parse(start).ok()?;
+        match header.nal_unit_type {
+            _ if header.nuh_layer_id > 0 => Some(self.parse(start)),
+            kind if kind.is_slice_segment() => Some(self.slice(header, start, false)?.map(Unit::Slice)),
+            NalUnitType::VPS_NUT
+            | NalUnitType::SPS_NUT
+            | NalUnitType::PPS_NUT
+            | NalUnitType::PREFIX_SEI_NUT
+            | NalUnitType::SUFFIX_SEI_NUT => None,
+            // Of these the header says all.
+            _ => Some(self.parse(start)),
+        }
+    }
+
+    /// `None` if there is more of it than `nal` and that is needed.
+    fn slice<'a>(
+        &mut self,
+        header: NalHeader,
+        nal: &'a [u8],
+        is_whole: bool,
+    ) -> Option<Result<SliceSegment<'a>, Error>> {
         let payload = &nal[NalHeader::SIZE..];
         let mut rbsp = std::mem::take(&mut self.rbsp);
         let mut limit = HEADER_PREFIX;
         let result = loop {
             rbsp.assign(payload, limit);
             let result = self.slice_header(header, &rbsp);
-            let cut = payload.len() > limit;
-            if !cut || !matches!(result, Err(Error::Syntax(error)) if error.may_be_cut()) {
-                break result;
+            if !matches!(result, Err(Error::Syntax(error)) if error.may_be_cut()) {
+                break Some(result);
+            }
+            if payload.len() <= limit {
+                break is_whole.then_some(result);
             }
             limit = limit.saturating_mul(PREFIX_GROWTH);
         };
         self.rbsp = rbsp;
+        let result = result?;
         let parsed = result.and_then(|parsed| self.assign(header, parsed));
         if let Err(Error::Unsupported { .. } | Error::MissingParameterSet { .. }) = parsed
             && self.starts_sequence(header.nal_unit_type)
@@ -362,8 +396,10 @@ impl Parser {
             // Dependent slice segments that follow would continue the one that is lost now.
             current.independent = Independent::Lost;
         }
-        let (slice_header, picture) = parsed?;
-        Ok(SliceSegment { nal: NalUnit { header, data: nal }, header: slice_header, picture })
+        Some(parsed.map(|(slice_header, picture)| {
+            let nal = NalUnit { header, data: nal };
+            SliceSegment { nal, header: slice_header, picture }
+        }))
     }
 
     /// Reads the header; changes nothing.

@@ -74,6 +74,12 @@ fn check(stream: &[u8]) {
     }
 }
 
+/// As [`check`]; and that beginnings of NAL units do not mislead.
+fn check_with_beginnings(stream: &[u8], length: usize) {
+    check(stream);
+    common::check_beginnings(stream, length);
+}
+
 fn fixtures() -> Vec<Vec<u8>> {
     common::streams().iter().map(|path| common::read(path)).collect()
 }
@@ -82,24 +88,24 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn mutated_streams_never_panic(which in any::<prop::sample::Index>(), damages in prop::collection::vec(damage(), 1..20)) {
+    fn mutated_streams_never_panic(which in any::<prop::sample::Index>(), damages in prop::collection::vec(damage(), 1..20), length in 0usize..300) {
         static FIXTURES: std::sync::LazyLock<Vec<Vec<u8>>> = std::sync::LazyLock::new(fixtures);
         let mut stream = FIXTURES[which.index(FIXTURES.len())].clone();
         for damage in &damages {
             apply(&mut stream, damage);
         }
-        check(&stream);
+        check_with_beginnings(&stream, length);
     }
 
     /// Damage aimed at the parameter sets and the first slices, where it hurts most.
     #[test]
-    fn mutated_parameter_sets_never_panic(which in any::<prop::sample::Index>(), bits in prop::collection::vec(0usize..4000, 1..6)) {
+    fn mutated_parameter_sets_never_panic(which in any::<prop::sample::Index>(), bits in prop::collection::vec(0usize..4000, 1..6), length in 0usize..300) {
         static FIXTURES: std::sync::LazyLock<Vec<Vec<u8>>> = std::sync::LazyLock::new(fixtures);
         let mut stream = FIXTURES[which.index(FIXTURES.len())].clone();
         for &bit in &bits {
             apply(&mut stream, &Damage::FlipBit(bit));
         }
-        check(&stream);
+        check_with_beginnings(&stream, length);
     }
 
     #[test]

@@ -152,3 +152,17 @@ fn slice_data_offsets_point_behind_the_header() {
     }
     assert!(slices > 50);
 }
+
+#[test]
+fn the_beginning_of_a_slice_says_what_all_of_it_does() {
+    for path in common::streams() {
+        let stream = common::read(&path);
+        let slices = common::check_beginnings(&stream, usize::MAX);
+        assert!(slices > 0, "{path:?}");
+        for length in [0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144] {
+            common::check_beginnings(&stream, length);
+        }
+        // With many slices and entry points headers are long, but not that long.
+        assert!(common::check_beginnings(&stream, 256) * 10 > slices * 9, "{path:?}");
+    }
+}

@@ -30,7 +30,6 @@ mod selection;
 pub(crate) mod survey;
 
 use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -39,7 +38,7 @@ use containers::{Container, Format, Track};
 
 pub use clips::{ClipBatch, Clips, ClipsOptions, TakenClip};
 pub use convert::Converted;
-pub use file::Identity;
+pub use file::{Identity, Stamp};
 pub use index::{Index, IndexedPicture};
 use reader::VideoInner;
 pub use sampler::{Clip, PastEnd, Sampling};
@@ -48,9 +47,6 @@ pub use selection::Selection;
 use crate::class::Codec;
 use crate::decoder;
 use crate::error::{Error, Result};
-
-/// Files up to this size are read as a whole: it takes less time than to look for their parts.
-const WHOLE: u64 = 64 << 20;
 
 /// A track of pictures in a file, or wherever its bytes are, with an index of it. Clones share them.
 #[derive(Clone, Debug)]
@@ -65,16 +61,8 @@ impl Video {
     ///
     /// [`Error::Source`] if it cannot be read, and those of [`from_container`](Self::from_container).
     pub fn open(path: impl AsRef<Path>) -> Result<Video> {
-        let mut file = File::open(path).map_err(|source| Error::Source { source })?;
-        let size = file.metadata().map_err(|source| Error::Source { source })?.len();
-        let container = if size <= WHOLE {
-            let mut bytes = Vec::with_capacity(size as usize);
-            file.read_to_end(&mut bytes).map_err(|source| Error::Source { source })?;
-            Container::from_bytes(bytes)?
-        } else {
-            Container::open(file)?
-        };
-        Video::from_container(container, None)
+        let file = File::open(path).map_err(|source| Error::Source { source })?;
+        Video::from_container(Container::open_file(file)?, None)
     }
 
     /// What is in `bytes`, as [`open`](Self::open) finds it.
@@ -86,7 +74,8 @@ impl Video {
         Video::from_container(Container::from_bytes(bytes)?, None)
     }
 
-    /// A track of a container, by default the first one that can be decoded. All of it is read once.
+    /// A track of a container, by default the first one that can be decoded. All headers of slices are read once: of MP4 and Matroska
+    /// these alone, of other formats all bytes.
     ///
     /// # Errors
     ///

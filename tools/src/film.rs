@@ -4,16 +4,12 @@ pub mod report;
 pub mod wanted;
 
 use std::fs::File;
-use std::io::{Read, Seek};
 
 use nvdec::video::containers::{self, Codec, Container, Format, Track, TrackKind};
 use nvdec::{Source, Video};
 
 use crate::decode::info::StreamInfo;
 use crate::exit::{Exit, Failure, of_decoder};
-
-/// Files up to this size are read as a whole, which takes less time than to look for their parts.
-const WHOLE: u64 = 64 << 20;
 
 /// Stands in front of each NAL unit of a byte stream; with four bytes, which parameter sets have to have.
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
@@ -32,16 +28,8 @@ pub struct Film {
 /// # Errors
 ///
 /// [`Failure::Input`] if it cannot be read, [`Failure::Container`] if it is damaged or none.
-pub fn open(name: &str, mut file: File) -> Result<Container, Failure> {
-    let failure = |source| Failure::Input { path: name.to_owned(), source };
-    let size = file.metadata().map_err(failure)?.len();
-    if size > WHOLE {
-        return Container::open(file).map_err(|error| of_container(name, error));
-    }
-    let mut bytes = Vec::with_capacity(size as usize);
-    // Something was read of it to see what it is.
-    file.rewind().and_then(|()| file.read_to_end(&mut bytes)).map_err(failure)?;
-    Container::from_bytes(bytes).map_err(|error| of_container(name, error))
+pub fn open(name: &str, file: File) -> Result<Container, Failure> {
+    Container::open_file(file).map_err(|error| of_container(name, error))
 }
 
 /// What is wrong with a container.

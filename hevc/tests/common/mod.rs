@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bitstream::split_annex_b;
 use hevc::access_unit::BoundaryDetector;
-use hevc::{DecodedPictureBuffer, Error, Output, Parser, Picture, Unit};
+use hevc::{DecodedPictureBuffer, Error, Output, Parser, Picture, SliceHeader, Unit};
 
 /// What came out of a stream.
 #[derive(Debug, Default)]
@@ -80,6 +80,34 @@ pub fn run(stream: &[u8]) -> Run {
 
 fn take(run: &mut Run, output: Vec<Output<usize>>) {
     run.output.extend(output.into_iter().map(|output| (output.sequence, output.poc, output.payload)));
+}
+
+/// What a slice segment says: its header and picture, or what is wrong with it. `None` for any other NAL unit.
+type Said = Option<Result<(Arc<SliceHeader>, Option<Arc<Picture>>), Error>>;
+
+fn said(parsed: Result<Unit<'_>, Error>) -> Said {
+    match parsed {
+        Ok(Unit::Slice(slice)) => Some(Ok((slice.header, slice.picture))),
+        Ok(_) => None,
+        Err(error) => Some(Err(error)),
+    }
+}
+
+/// Asserts that the first `length` bytes of each NAL unit say what all of it does, or that they are too few. How many were enough.
+pub fn check_beginnings(stream: &[u8], length: usize) -> usize {
+    let (mut whole, mut parser, mut enough) = (Parser::new(), Parser::new(), 0);
+    for nal in split_annex_b(stream) {
+        let expected = said(whole.parse(nal));
+        let found = match parser.parse_start(&nal[..nal.len().min(length)]) {
+            Some(parsed) => {
+                enough += usize::from(matches!(parsed, Ok(Unit::Slice(_))));
+                said(parsed)
+            }
+            None => said(parser.parse(nal)),
+        };
+        assert_eq!(found, expected, "{length} bytes of a NAL unit of {}", nal.len());
+    }
+    enough
 }
 
 /// The NAL units of `stream` that the expected files describe, as (kind, elements).

@@ -4,12 +4,12 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Cursor;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nvdec::tensor::{Converter, TensorShape};
-use nvdec::video::Identity;
 use nvdec::video::containers::{Container, Track};
+use nvdec::video::{Identity, Stamp};
 use nvdec::{Decoder, DecoderOptions, TensorSpec, Video};
 
 use crate::batch::Batch;
@@ -32,12 +32,31 @@ pub(crate) enum Place<'a> {
     Caller(CallerSource),
 }
 
+/// What the bytes of a video are, for its index to be known again.
+#[derive(Debug)]
+enum Known {
+    File(PathBuf, Stamp),
+    Memory(Arc<[u8]>),
+    /// Of what the caller reads it is found out at once.
+    Identity(Identity),
+}
+
+impl Known {
+    fn identity(&self) -> nvdec::Result<Identity> {
+        match self {
+            Known::File(path, stamp) => Identity::of_unchanged(path, stamp),
+            Known::Memory(bytes) => Identity::of(&mut Cursor::new(bytes)),
+            Known::Identity(identity) => Ok(identity.clone()),
+        }
+    }
+}
+
 /// A video, and what decodes it. Decoder and converter are made when they are first needed.
 #[derive(Debug)]
 pub(crate) struct Opened {
     shared: Arc<Shared>,
     video: Video,
-    identity: Identity,
+    known: Known,
     options: DecoderOptions,
     decoder: Option<Decoder>,
     converter: Option<Converter>,
@@ -56,36 +75,28 @@ impl Opened {
         let decoder = nvdec_decoder_options { policy: 0, start: 0, ..*decoder };
         let decoder_options = decoder_options(&decoder)?.with_tensors(true);
         let track = (options.has_track != 0).then_some(options.track as usize);
-        let (container, identity) = match place {
+        let (container, known) = match place {
             Place::File(path) => {
                 let path = Path::new(OsStr::from_bytes(path));
-                let identity = Identity::of_file(path)?;
-                if track.is_none() && index.is_empty() {
-                    // It knows best how to read a file.
-                    let video = Video::open(path)?;
-                    return Ok(Opened::new(shared, video, identity, decoder_options));
-                }
-                (Container::open(File::open(path).map_err(io)?), identity)
+                let file = File::open(path).map_err(io)?;
+                let known = Known::File(path.to_owned(), Stamp::of(&file)?);
+                (Container::open_file(file), known)
             }
             Place::Memory(bytes) => {
-                let identity = Identity::of(&mut Cursor::new(bytes))?;
-                (Container::from_bytes(bytes.to_vec()), identity)
+                let bytes: Arc<[u8]> = bytes.into();
+                (Container::from_bytes(bytes.clone()), Known::Memory(bytes))
             }
             Place::Caller(mut source) => {
                 let identity = Identity::of(&mut source)?;
-                (Container::open(source), identity)
+                (Container::open(source), Known::Identity(identity))
             }
         };
         let container = container.map_err(nvdec::Error::from)?;
         let video = match index {
             [] => Video::from_container(container, track)?,
-            index => Video::with_index(container, track, index, &identity)?,
+            index => Video::with_index(container, track, index, &known.identity()?)?,
         };
-        Ok(Opened::new(shared, video, identity, decoder_options))
-    }
-
-    fn new(shared: Arc<Shared>, video: Video, identity: Identity, options: DecoderOptions) -> Opened {
-        Opened { shared, video, identity, options, decoder: None, converter: None }
+        Ok(Opened { shared, video, known, options: decoder_options, decoder: None, converter: None })
     }
 
     /// What the header has of it.
@@ -160,8 +171,8 @@ impl Opened {
         Ok(self.video.index().between(start, stop, (rate > 0.0).then_some(rate)))
     }
 
-    pub(crate) fn store_index(&self) -> Vec<u8> {
-        self.video.store_index(&self.identity)
+    pub(crate) fn store_index(&self) -> Result<Vec<u8>> {
+        Ok(self.video.store_index(&self.known.identity()?))
     }
 
     /// What `count` pictures become by `spec`, and bytes of it.

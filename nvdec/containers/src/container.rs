@@ -1,6 +1,7 @@
 //! [`Container`]: a file of any format.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{Cursor, Read, Seek};
 
 use crate::annex_b::AnnexB;
@@ -40,7 +41,26 @@ impl Container {
     /// [`Error::Unknown`] if it is none of the formats; [`Error::Damaged`] or [`Error::Unsupported`] if its tracks cannot be
     /// understood; [`Error::Io`] if the source cannot be read.
     pub fn open(source: impl Read + Seek + Send + 'static) -> Result<Container> {
-        let mut source = Source::new(source)?;
+        Container::of(Source::new(source)?)
+    }
+
+    /// Opens a file from its beginning, wherever its position is, as [`open`](Self::open) does. It is read by place, so that
+    /// processes that were forked off do not disturb each other, and the kernel reads ahead. What is no file of a file system,
+    /// such as a pipe, is read as a whole.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_file(mut file: File) -> Result<Container> {
+        let failed = |error| Error::Io { offset: 0, error };
+        if file.metadata().map_err(failed)?.is_file() {
+            return Container::of(Source::of_file(file)?);
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(failed)?;
+        Container::from_bytes(bytes)
+    }
+
+    fn of(mut source: Source) -> Result<Container> {
         let mut notes = Notes::default();
         let (demuxer, format, tracks): (Box<dyn Demuxer>, _, _) = match detect(&mut source)? {
             Kind::Mp4 => Mp4::open(&mut source, &mut notes)?,
@@ -108,6 +128,27 @@ impl Container {
         let of = tracks.get(track).ok_or(Error::NoTrack { track, tracks: tracks.len() })?;
         buffer.clear();
         demuxer.read(source, track, of, packet, buffer)
+    }
+
+    /// Up to `length` bytes of a packet, `from` bytes behind its beginning; fewer only at its end. `None` for a track whose packets do
+    /// not lie in the source as [`read`](Self::read) gives them.
+    ///
+    /// # Errors
+    /// [`Error::NoTrack`]; [`Error::NoPacket`]; [`Error::Io`].
+    pub fn part(
+        &mut self,
+        track: usize,
+        packet: &PacketInfo,
+        from: u64,
+        length: usize,
+    ) -> Result<Option<&[u8]>> {
+        if track >= self.tracks.len() {
+            return Err(Error::NoTrack { track, tracks: self.tracks.len() });
+        }
+        if !self.demuxer.is_plain(track) {
+            return Ok(None);
+        }
+        self.source.part(packet.offset, packet.size, from, length).map(Some)
     }
 
     /// Bytes of the source.

@@ -68,4 +68,9 @@ pub(crate) trait Demuxer: Send {
     ) -> Result<()> {
         source.read(packet.offset, packet.size, buffer)
     }
+
+    /// Whether what [`read`](Self::read) gives of that track lies in the source as it is.
+    fn is_plain(&self, _index: usize) -> bool {
+        true
+    }
 }

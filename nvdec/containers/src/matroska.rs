@@ -398,4 +398,9 @@ impl Demuxer for Matroska {
         }
         Ok(())
     }
+
+    fn is_plain(&self, index: usize) -> bool {
+        let entry = self.entries.get(index);
+        entry.is_none_or(|entry| matches!(&entry.stripped, Stripped::Bytes(bytes) if bytes.is_empty()))
+    }
 }

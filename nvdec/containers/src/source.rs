@@ -1,12 +1,41 @@
 //! [`Source`]: the bytes of a container.
 
+mod file;
+
 use std::fmt;
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 
 use crate::error::{Error, Result};
+use file::FileBytes;
 
-trait Bytes: Read + Seek + Send {}
-impl<T: Read + Seek + Send> Bytes for T {}
+/// What bytes are read from.
+trait Bytes: Send {
+    /// How many there are.
+    fn size(&mut self) -> io::Result<u64>;
+
+    /// Has `buffer` hold what is there of the `size` bytes at `offset`, and nothing else.
+    fn fill(&mut self, offset: u64, size: u64, buffer: &mut Vec<u8>) -> io::Result<()>;
+}
+
+impl<T: Read + Seek + Send> Bytes for T {
+    fn size(&mut self) -> io::Result<u64> {
+        self.seek(SeekFrom::End(0))
+    }
+
+    fn fill(&mut self, offset: u64, size: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
+        buffer.clear();
+        self.seek(SeekFrom::Start(offset))?;
+        buffer.reserve(usize::try_from(size.min(AT_ONCE)).unwrap_or(0));
+        let mut part = self.take(size);
+        while let Err(error) = part.read_to_end(buffer) {
+            if error.kind() != ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
 
 /// Bytes that are read when a place is looked at that does not follow the last one.
 const FEWEST: usize = 4096;
@@ -39,8 +68,16 @@ impl fmt::Debug for Source {
 
 impl Source {
     pub(crate) fn new(reader: impl Read + Seek + Send + 'static) -> Result<Source> {
-        let mut reader: Box<dyn Bytes> = Box::new(reader);
-        let size = reader.seek(SeekFrom::End(0)).map_err(|error| Error::Io { offset: 0, error })?;
+        Source::of(Box::new(reader))
+    }
+
+    /// The bytes of a file of a file system.
+    pub(crate) fn of_file(file: File) -> Result<Source> {
+        Source::of(Box::new(FileBytes::new(file)))
+    }
+
+    fn of(mut reader: Box<dyn Bytes>) -> Result<Source> {
+        let size = reader.size().map_err(|error| Error::Io { offset: 0, error })?;
         Ok(Source { reader, size, window: Vec::new(), at: 0, ahead: FEWEST, taken: 0 })
     }
 
@@ -90,18 +127,21 @@ impl Source {
         if buffer.len() as u64 == size { Ok(()) } else { Err(missing) }
     }
 
+    /// Up to `length` bytes from `from` on of the packet of `size` bytes at `offset`: fewer only at its end.
+    ///
+    /// # Errors
+    /// [`Error::NoPacket`] if the packet is not all there.
+    pub(crate) fn part(&mut self, offset: u64, size: u64, from: u64, length: usize) -> Result<&[u8]> {
+        if offset.checked_add(size).is_none_or(|end| end > self.size) {
+            return Err(Error::NoPacket { offset, size, available: self.size });
+        }
+        let length = size.saturating_sub(from).min(length as u64) as usize;
+        self.peek(offset.saturating_add(from), length)
+    }
+
     /// What is there of the `size` bytes at `offset`.
     fn fill(&mut self, offset: u64, size: u64, buffer: &mut Vec<u8>) -> Result<()> {
-        let failed = |error| Error::Io { offset, error };
-        buffer.clear();
-        self.reader.seek(SeekFrom::Start(offset)).map_err(failed)?;
-        buffer.reserve(usize::try_from(size.min(AT_ONCE)).unwrap_or(0));
-        let mut part = (&mut self.reader).take(size);
-        while let Err(error) = part.read_to_end(buffer) {
-            if error.kind() != ErrorKind::Interrupted {
-                return Err(failed(error));
-            }
-        }
+        self.reader.fill(offset, size, buffer).map_err(|error| Error::Io { offset, error })?;
         self.taken += buffer.len() as u64;
         Ok(())
     }

@@ -189,6 +189,10 @@ impl Demuxer for Transport {
         Ok(packets)
     }
 
+    fn is_plain(&self, _index: usize) -> bool {
+        false
+    }
+
     fn read(
         &mut self,
         source: &mut Source,

@@ -124,12 +124,19 @@ impl HevcSurvey {
 }
 
 impl Survey for HevcSurvey {
-    fn unit(&mut self, unit: &[u8], pictures: &mut Vec<Surveyed>, shown: &mut Vec<u32>) -> Role {
+    fn unit(
+        &mut self,
+        unit: &[u8],
+        is_whole: bool,
+        pictures: &mut Vec<Surveyed>,
+        shown: &mut Vec<u32>,
+    ) -> Option<Role> {
         if super::begins_picture(unit) {
             self.end_picture(pictures, shown);
         }
+        let parsed = if is_whole { self.parser.parse(unit) } else { self.parser.parse_start(unit)? };
         let parameters = |kind: NalUnitType, id: u8| Role::Parameters(ParameterKey { kind: kind.0, id });
-        match self.parser.parse(unit) {
+        Some(match parsed {
             Ok(hevc::Unit::Slice(slice)) => {
                 let begins = slice.picture.is_some();
                 match slice.picture {
@@ -167,7 +174,7 @@ impl Survey for HevcSurvey {
                 self.error.get_or_insert_with(|| error.into());
                 Role::Anywhere
             }
-        }
+        })
     }
 
     fn finish(&mut self, pictures: &mut Vec<Surveyed>, shown: &mut Vec<u32>) {

@@ -64,10 +64,21 @@ impl Identity {
     /// [`Error::Source`].
     pub fn of_file(path: impl AsRef<Path>) -> Result<Identity> {
         let mut file = File::open(path).map_err(|source| Error::Source { source })?;
-        let changed = file.metadata().and_then(|metadata| metadata.modified());
-        let changed = changed.ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let changed = changed.and_then(|time| u64::try_from(time.as_nanos()).ok());
+        let Stamp { changed, .. } = Stamp::of(&file)?;
         Ok(Identity { changed, ..Identity::of(&mut file)? })
+    }
+
+    /// As [`of_file`](Self::of_file), of a file that is to be the one that `stamp` was taken of.
+    ///
+    /// # Errors
+    ///
+    /// Those of `of_file`, and [`Error::Index`] if it has changed since.
+    pub fn of_unchanged(path: impl AsRef<Path>, stamp: &Stamp) -> Result<Identity> {
+        let identity = Identity::of_file(path)?;
+        if (Stamp { size: identity.size, changed: identity.changed }) != *stamp {
+            return Err(Error::Index { what: "the file has changed since it was opened".to_owned() });
+        }
+        Ok(identity)
     }
 
     /// That `now` is the same.
@@ -84,6 +95,27 @@ impl Identity {
             return differs("time of change");
         }
         if self.ends != now.ends { differs("beginning or end") } else { Ok(()) }
+    }
+}
+
+/// What tells at no cost that a file has changed: an [`Identity`] is read from it, which takes milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    size: u64,
+    changed: Option<u64>,
+}
+
+impl Stamp {
+    /// That of a file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Source`].
+    pub fn of(file: &File) -> Result<Stamp> {
+        let metadata = file.metadata().map_err(|source| Error::Source { source })?;
+        let changed = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let changed = changed.and_then(|time| u64::try_from(time.as_nanos()).ok());
+        Ok(Stamp { size: metadata.len(), changed })
     }
 }
 

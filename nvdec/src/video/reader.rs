@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bitstream::{split_annex_b, split_length_prefixed};
+use bitstream::{LengthSize, split_annex_b, split_length_prefixed};
 use containers::{Container, Framing, PacketInfo, Track};
 
 use super::index::Index;
@@ -25,7 +25,7 @@ impl VideoInner {
     }
 }
 
-/// Has a survey look at all packets of a track.
+/// Has a survey look at all packets of a track: where units have lengths, at their beginnings.
 pub(super) fn find(
     container: &mut Container,
     track: usize,
@@ -37,13 +37,19 @@ pub(super) fn find(
     let mut surveyor = Surveyor::new(survey, &description.parameter_sets);
     let mut bytes = Vec::new();
     for (number, packet) in packets.iter().enumerate() {
+        let number = number as u32;
+        if let Framing::LengthPrefixed(size) = framing
+            && look(container, track, packet, size, number, &mut surveyor)?
+        {
+            continue;
+        }
         container.read(track, packet, &mut bytes)?;
         let mut is_first = true;
         let mut unit = |unit: &[u8], before: usize| {
             let start = unit.as_ptr().addr() - bytes.as_ptr().addr();
             // With what tells it apart from the one before it.
             let from = if std::mem::take(&mut is_first) { 0 } else { start - before };
-            surveyor.unit(unit, number as u32, from as u32);
+            surveyor.unit(unit, true, number, from as u32);
         };
         match framing {
             Framing::ByteStream => split_annex_b(&bytes).for_each(|nal| unit(nal, 3)),
@@ -55,6 +61,46 @@ pub(super) fn find(
         }
     }
     surveyor.finish()
+}
+
+/// Bytes of a unit that are looked at: with most streams they hold the header of a slice.
+const BEGINNING: usize = 256;
+
+/// Has a survey look at the beginnings of the units of a packet, and at all of those of which it wants more. `false`, and nothing was
+/// taken, if the packet does not lie in the file as it is.
+fn look(
+    container: &mut Container,
+    track: usize,
+    packet: &PacketInfo,
+    length_size: LengthSize,
+    number: u32,
+    surveyor: &mut Surveyor,
+) -> Result<bool> {
+    let mut at = 0;
+    let mut is_first = true;
+    loop {
+        let Some(bytes) = container.part(track, packet, at, length_size.bytes() + BEGINNING)? else {
+            return Ok(false);
+        };
+        let Some((field, unit)) = bytes.split_at_checked(length_size.bytes()) else { return Ok(true) };
+        let length = field.iter().fold(0u64, |value, &byte| value << 8 | u64::from(byte));
+        let begin = at + length_size.bytes() as u64;
+        let end = begin + length;
+        if end > packet.size {
+            // What a broken length leaves is lost.
+            return Ok(true);
+        }
+        if length > 0 {
+            let from = if std::mem::take(&mut is_first) { 0 } else { at as u32 };
+            let unit = &unit[..unit.len().min(length as usize)];
+            if !surveyor.unit(unit, unit.len() as u64 == length, number, from)
+                && let Some(whole) = container.part(track, packet, begin, length as usize)?
+            {
+                surveyor.unit(whole, true, number, from);
+            }
+        }
+        at = end;
+    }
 }
 
 /// Reads pictures.

@@ -117,9 +117,15 @@ pub(crate) enum Role {
 
 /// Reads headers as the front end of the codec does, and decodes nothing.
 pub(crate) trait Survey: fmt::Debug {
-    /// Takes a unit. Pictures are added to `found` in decoding order; what becomes due for output is added to `shown`, in
-    /// that order.
-    fn unit(&mut self, unit: &[u8], found: &mut Vec<Surveyed>, shown: &mut Vec<u32>) -> Role;
+    /// Takes a unit, or the beginning of one. Pictures are added to `found` in decoding order; what becomes due for output is
+    /// added to `shown`, in that order. `None` if the beginning does not say enough: it is to be given again as a whole.
+    fn unit(
+        &mut self,
+        unit: &[u8],
+        is_whole: bool,
+        found: &mut Vec<Surveyed>,
+        shown: &mut Vec<u32>,
+    ) -> Option<Role>;
 
     /// The stream has ended.
     fn finish(&mut self, found: &mut Vec<Surveyed>, shown: &mut Vec<u32>);
@@ -165,8 +171,8 @@ impl Surveyor {
             changes: Vec::new(),
         };
         for set in parameter_sets {
-            if let Role::Parameters(key) = surveyor.survey.unit(set, &mut surveyor.found, &mut surveyor.shown)
-            {
+            let role = surveyor.survey.unit(set, true, &mut surveyor.found, &mut surveyor.shown);
+            if let Some(Role::Parameters(key)) = role {
                 surveyor.news.push((key, set.clone()));
             }
         }
@@ -186,13 +192,18 @@ impl Surveyor {
         }
     }
 
-    /// Takes a unit, whose bytes begin at `offset` of `packet` with what tells it apart from the one before it.
-    pub(super) fn unit(&mut self, unit: &[u8], packet: u32, offset: u32) {
+    /// Takes a unit, or the beginning of one, whose bytes begin at `offset` of `packet` with what tells it apart from the one
+    /// before it. `false` if the beginning is not enough: it is to be given again as a whole.
+    pub(super) fn unit(&mut self, unit: &[u8], is_whole: bool, packet: u32, offset: u32) -> bool {
         let at = (packet, offset);
-        match self.survey.unit(unit, &mut self.found, &mut self.shown) {
+        let Some(role) = self.survey.unit(unit, is_whole, &mut self.found, &mut self.shown) else {
+            return false;
+        };
+        match role {
             Role::Before => _ = self.before.get_or_insert(at),
             Role::Parameters(key) => {
                 self.before.get_or_insert(at);
+                debug_assert!(is_whole, "a parameter set was read from its beginning");
                 self.news.push((key, unit.to_vec()));
             }
             Role::Within => {
@@ -207,6 +218,7 @@ impl Surveyor {
                 self.starts.push(at);
             }
         }
+        true
     }
 
     /// All of the stream was taken.

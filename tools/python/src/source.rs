@@ -1,11 +1,11 @@
 //! [`File`]: a file, or wherever its bytes are, and the index of its pictures. No GPU is needed for it.
 
-use std::io::{Cursor, Read};
+use std::io::Cursor;
 use std::path::PathBuf;
 
 use nvdec::Video;
-use nvdec::video::Identity;
 use nvdec::video::containers::{self, Container};
+use nvdec::video::{Identity, Stamp};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict};
@@ -14,13 +14,10 @@ use crate::door::away;
 use crate::error::{Failure, Result};
 use crate::reader::Reader;
 
-/// Files up to this size are read as a whole, as [`Video::open`] does.
-const WHOLE: u64 = 64 << 20;
-
 /// What a file is, for the index to be known again.
 #[derive(Debug)]
 enum Known {
-    Path(PathBuf),
+    Path(PathBuf, Stamp),
     Bytes(PyBackedBytes),
     /// Of a file-like object it is found out at once: later somebody else may be reading it.
     Identity(Identity),
@@ -29,7 +26,7 @@ enum Known {
 impl Known {
     fn identity(&self) -> Result<Identity> {
         Ok(match self {
-            Known::Path(path) => Identity::of_file(path)?,
+            Known::Path(path, stamp) => Identity::of_unchanged(path, stamp)?,
             Known::Bytes(bytes) => Identity::of(&mut Cursor::new(bytes))?,
             Known::Identity(identity) => identity.clone(),
         })
@@ -79,16 +76,10 @@ impl File {
     ) -> PyResult<File> {
         away(py, || {
             let failed = |error| Failure::Io { path: Some(path.display().to_string()), error };
-            let mut file = std::fs::File::open(&path).map_err(failed)?;
-            let size = file.metadata().map_err(failed)?.len();
-            let container = if size <= WHOLE {
-                let mut bytes = Vec::with_capacity(size as usize);
-                file.read_to_end(&mut bytes).map_err(failed)?;
-                Container::from_bytes(bytes).map_err(nvdec::Error::from)?
-            } else {
-                Container::open(file).map_err(nvdec::Error::from)?
-            };
-            File::new(container, Known::Path(path.clone()), track, index.as_deref())
+            let file = std::fs::File::open(&path).map_err(failed)?;
+            let stamp = Stamp::of(&file)?;
+            let container = Container::open_file(file).map_err(nvdec::Error::from)?;
+            File::new(container, Known::Path(path.clone(), stamp), track, index.as_deref())
         })
     }
 

@@ -208,7 +208,7 @@ pub unsafe extern "C" fn nvdec_video_store_index(
     // SAFETY: the rules of the header.
     unsafe {
         call(video, |video| {
-            fill(data, capacity, needed, &video.store_index())?;
+            fill(data, capacity, needed, &video.store_index()?)?;
             Ok(NVDEC_OK)
         })
     }

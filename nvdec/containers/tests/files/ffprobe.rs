@@ -1,6 +1,6 @@
 //! Packets against those that FFmpeg reads, of all files: times, sizes, flags and bytes.
 
-use containers::{Codec, Container, Format, TrackKind};
+use containers::{Codec, Container, Format, PacketInfo, TrackKind};
 use md5::{Digest, Md5};
 
 use crate::common;
@@ -44,7 +44,7 @@ fn hash(bytes: &[u8]) -> String {
 #[test]
 fn packets_are_those_of_ffprobe() {
     for name in common::FILES {
-        let mut container = Container::open(std::fs::File::open(common::path(name)).unwrap()).unwrap();
+        let mut container = Container::open_file(std::fs::File::open(common::path(name)).unwrap()).unwrap();
         let format = container.format();
         let video = |index: &usize| container.tracks()[*index].kind == TrackKind::Video;
         let track = (0..container.tracks().len()).find(video).unwrap();
@@ -97,4 +97,36 @@ fn packets_are_those_of_ffprobe() {
             assert_eq!(vec![hash(&all)], hashes, "{name}");
         }
     }
+}
+
+#[test]
+fn parts_of_packets_are_of_what_is_read() {
+    let mut parts = 0;
+    for name in common::FILES {
+        let mut container = Container::open_file(std::fs::File::open(common::path(name)).unwrap()).unwrap();
+        for track in 0..container.tracks().len() {
+            for packet in container.packets(track).unwrap_or_default() {
+                let mut whole = Vec::new();
+                container.read(track, &packet, &mut whole).unwrap();
+                for (from, length) in
+                    [(0, 4), (0, usize::MAX), (3, 20), (whole.len() as u64, 9), (u64::MAX, 1)]
+                {
+                    let Some(part) = container.part(track, &packet, from, length).unwrap() else {
+                        assert_eq!(container.format(), Format::MpegTs, "{name}");
+                        continue;
+                    };
+                    let from = usize::try_from(from).unwrap_or(usize::MAX).min(whole.len());
+                    assert_eq!(part, &whole[from..from.saturating_add(length).min(whole.len())], "{name}");
+                    parts += 1;
+                }
+            }
+        }
+        let tracks = container.tracks().len();
+        let packet = PacketInfo { offset: container.size(), size: 1, ..container.packets(0).unwrap()[0] };
+        assert!(container.part(tracks, &packet, 0, 1).is_err());
+        if container.format() != Format::MpegTs {
+            assert!(container.part(0, &packet, 0, 1).is_err(), "it lies behind the end");
+        }
+    }
+    assert!(parts > 1000);
 }

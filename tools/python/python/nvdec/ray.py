@@ -31,7 +31,7 @@ __all__ = ["VideoDatasource", "clips", "device", "read_videos"]
 _log = logging.getLogger(__name__)
 
 _VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".ts", ".m2ts", ".mts", ".heic", ".heif", ".hevc", ".h265", ".265")
-# A reader has files up to 64 MiB in memory, and Python with what it imports takes about three times that.
+# Python with what it imports takes most of it; of a file a reader has a window.
 _READER = 256 << 20
 # No more readers share a GPU.
 _READERS = 8
