@@ -13,9 +13,10 @@ use pyo3::prelude::*;
 use crate::decode::engines;
 use crate::door::{Owned, away, enter, lock};
 use crate::error::{Failure, Kind, Result};
-use crate::gpu::{Gpu, User, Wanted};
+use crate::gpu::{Chosen, Gpu, User};
 use crate::memory::Place;
 use crate::tensor::Tensor;
+use crate::wanted::{Name, Wanted};
 
 /// So many files are opened at a time, by so many threads: that takes the processor longer than to have a clip decoded.
 const OPENED: usize = 8;
@@ -69,6 +70,8 @@ struct Lane {
     /// By orientation.
     converters: BTreeMap<String, Arc<Converter>>,
     _user: User,
+    /// By which it was asked for.
+    name: Name,
     gpu: Arc<Gpu>,
 }
 
@@ -321,12 +324,12 @@ impl ClipLoader {
             }
             let sampling =
                 Sampling { frames, stride, per_video, past_end, shuffle, seed, epoch, rank, world };
-            let wanted = devices.iter().map(|device| Wanted::parse(device)).collect::<Result<Vec<_>>>()?;
-            let gpus = Gpu::open_all(&wanted)?;
-            for gpu in gpus.iter().filter(|_| memory.is_some()) {
-                gpu.context().set_memory_limit(memory);
+            let chosen = Gpu::open_all(&Wanted::parse(&devices)?)?;
+            for one in chosen.iter().filter(|_| memory.is_some()) {
+                one.gpu.context().set_memory_limit(memory);
             }
-            let lane = |gpu: Arc<Gpu>| Lane { converters: BTreeMap::new(), _user: gpu.used(), gpu };
+            let lane =
+                |Chosen { gpu, name, user }| Lane { converters: BTreeMap::new(), _user: user, name, gpu };
             let engines: Engines = engines(engine_numbers)?;
             let options = DecoderOptions::default().with_engines(engines).with_tensors(true);
             let clips = sampling.clips(paths.len());
@@ -346,7 +349,7 @@ impl ClipLoader {
                 prefetch: prefetch.min(MOST_PICTURES),
                 drop_last,
                 spec: (spec, orientation),
-                lanes: gpus.into_iter().map(lane).collect(),
+                lanes: chosen.into_iter().map(lane).collect(),
                 turn: 0,
             };
             Ok(ClipLoader { state: Owned::new(Mutex::new(state)), busy: Mutex::default(), count })
@@ -358,11 +361,11 @@ impl ClipLoader {
         self.count
     }
 
-    /// Each a `nv:N` or an `emulated`.
+    /// Each once, by the first name that it was asked for by: `cuda:N`, `nv:N`, `emulated` or `emulated:N`.
     #[getter]
     fn devices(&self) -> PyResult<Vec<String>> {
         let _guard = enter(&self.busy)?;
-        Ok(lock(self.state.get()?).lanes.iter().map(|lane| lane.gpu.name()).collect())
+        Ok(lock(self.state.get()?).lanes.iter().map(|lane| lane.name.to_string()).collect())
     }
 
     /// Clips that were handed out.

@@ -12,10 +12,11 @@ use pyo3::prelude::*;
 
 use crate::door::{Owned, away, enter, lock};
 use crate::error::{Failure, Kind, Result};
-use crate::gpu::{Gpu, Reader, User, Wanted};
+use crate::gpu::{Chosen, Gpu, Reader, User};
 use crate::memory::Place;
 use crate::source::File;
 use crate::tensor::Tensor;
+use crate::wanted::{Name, Wanted};
 
 /// So many pictures are on their way behind the batch that is given, and in so many bytes, but one batch always: engines that
 /// have nothing to do until somebody asks run dry. On an H200 64 pictures of 224x224 were 6 % slower and 256 no faster; 512 MiB of
@@ -48,6 +49,8 @@ struct Inner {
     home: Arc<Home>,
     converter: Converter,
     _user: User,
+    /// By which the device was asked for.
+    name: Name,
     gpu: Arc<Gpu>,
     video: Video,
     options: DecoderOptions,
@@ -381,11 +384,11 @@ impl Decoding {
 #[pymethods]
 impl Decoding {
     #[new]
-    #[pyo3(signature = (file, device, spec, on_error, engines, memory))]
+    #[pyo3(signature = (file, devices, spec, on_error, engines, memory))]
     fn new(
         py: Python<'_>,
         file: &Bound<'_, File>,
-        device: &str,
+        devices: Vec<String>,
         spec: &str,
         on_error: &str,
         engines: Option<Vec<u32>>,
@@ -404,7 +407,7 @@ impl Decoding {
                 }
             };
             let engines = self::engines(engines)?;
-            let gpu = Gpu::open(&Wanted::parse(device)?)?;
+            let Chosen { gpu, name, user } = Gpu::open(&Wanted::parse(&devices)?)?;
             if let Some(memory) = memory {
                 gpu.context().set_memory_limit(Some(memory));
             }
@@ -428,7 +431,8 @@ impl Decoding {
             let inner = Inner {
                 home: Arc::default(),
                 converter: Converter::new(gpu.context(), &spec)?,
-                _user: gpu.used(),
+                _user: user,
+                name,
                 gpu,
                 video,
                 options,
@@ -440,10 +444,10 @@ impl Decoding {
         })
     }
 
-    /// `nv:N`, or `emulated`.
+    /// By the name that it was asked for by: `cuda:N`, `nv:N`, `emulated` or `emulated:N`.
     #[getter]
     fn device(&self) -> PyResult<String> {
-        Ok(Owned::get(&self.inner)?.gpu.name())
+        Ok(Owned::get(&self.inner)?.name.to_string())
     }
 
     /// What a picture becomes, as far as the index tells.

@@ -1,17 +1,18 @@
-//! [`Gpu`]: one context for each device of this process.
+//! [`Gpu`]: one context for each device of this process. [`User`]: who decodes on it, so that the next one takes another.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use hcq::{EngineKind, LinuxKernel};
+use hcq::EngineKind;
 use nvdec::{Context, DeviceChoice};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::cuda::Cuda;
 use crate::door::{away, lock};
-use crate::error::{Failure, Kind, Result};
+use crate::error::Result;
 use crate::idle::Idle;
+use crate::wanted::{Candidate, Device, Name, Wanted, set_unusable};
 
 /// A device of this process.
 #[derive(Debug)]
@@ -22,131 +23,68 @@ pub(crate) struct Gpu {
     /// Of those who make the side of CUDA, one does.
     making: Mutex<()>,
     ordinal: OnceLock<i32>,
-    /// `nv:N`, or `emulated`, or `emulated:N`.
-    name: String,
-    /// How many decode on it, and how many of them go ahead of whom they decode for.
-    users: AtomicUsize,
+    device: Device,
+    /// How many go ahead of whom they decode for.
     readers: AtomicUsize,
     context: Arc<Context>,
 }
 
-/// What was opened, with the process that did.
-static OPEN: Mutex<Vec<(u32, String, Arc<Gpu>)>> = Mutex::new(Vec::new());
-/// The GPUs of the driver's list, but for those that turned out not to decode; likewise.
-static FOUND: Mutex<(u32, Vec<usize>)> = Mutex::new((0, Vec::new()));
+/// The process that opened it, and which one it is; no device for the one that was opened because none was found.
+type Opened = (u32, Option<Device>, Arc<Gpu>);
 
-/// A device as it is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    /// Any of the real ones; the emulated one where there is none.
-    Auto,
-    Nv(usize),
-    Cuda(i32),
-    /// One of any number of them.
-    Emulated(usize),
-    /// Any of these.
-    OneOf(Vec<Wanted>),
-}
+static OPEN: Mutex<Vec<Opened>> = Mutex::new(Vec::new());
+/// Who decodes, each with its process: a child that is forked off has none of its parent's.
+static USERS: Mutex<Vec<(u32, Device)>> = Mutex::new(Vec::new());
 
-impl Wanted {
-    pub(crate) fn parse(text: &str) -> Result<Wanted> {
-        match text {
-            "auto" => Wanted::from_env(),
-            text => Wanted::one(text),
-        }
-    }
-
-    fn one(text: &str) -> Result<Wanted> {
-        let number =
-            |prefix| text.strip_prefix(prefix).map(|digits: &str| digits.parse().map_err(|_| refused(text)));
-        match text {
-            "auto" => return Ok(Wanted::Auto),
-            "cuda" => return Ok(Wanted::Cuda(0)),
-            "emulated" => return Ok(Wanted::Emulated(0)),
-            _ => {}
-        }
-        if let Some(ordinal) = number("cuda:") {
-            let ordinal: usize = ordinal?;
-            return Ok(Wanted::Cuda(i32::try_from(ordinal).map_err(|_| refused(text))?));
-        }
-        if let Some(number) = number("emulated:") {
-            return Ok(Wanted::Emulated(number?));
-        }
-        number("nv:").unwrap_or_else(|| Err(refused(text))).map(Wanted::Nv)
-    }
-
-    /// What the environment has "auto" be: a device, or several with commas between.
-    fn from_env() -> Result<Wanted> {
-        let text = std::env::var(DeviceChoice::VARIABLE).unwrap_or_default();
-        let named = text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(Wanted::one);
-        let named: Vec<Wanted> = named.collect::<Result<_>>().map_err(|failure| {
-            Failure::new(Kind::Option, format!("in the environment, {}: {failure}", DeviceChoice::VARIABLE))
-        })?;
-        match &named[..] {
-            [] => Ok(Wanted::Auto),
-            [one] => Ok(one.clone()),
-            _ => Ok(Wanted::OneOf(named)),
-        }
-    }
-
-    /// The devices among which it is a choice; none for the one that is found by opening it.
-    fn choice(&self) -> Vec<Wanted> {
-        match self {
-            Wanted::Auto => {
-                let process = std::process::id();
-                let known = lock(&FOUND).clone();
-                if known.0 == process {
-                    return known.1.into_iter().map(Wanted::Nv).collect();
-                }
-                let found = hcq::enumerate(Arc::new(LinuxKernel::new())).unwrap_or_default();
-                let found: Vec<usize> = found.iter().map(|gpu| gpu.index).collect();
-                if !found.is_empty() {
-                    *lock(&FOUND) = (process, found.clone());
-                }
-                found.into_iter().map(Wanted::Nv).collect()
-            }
-            Wanted::OneOf(named) => {
-                let mut all = Vec::new();
-                for wanted in named.iter().flat_map(|one| match one {
-                    Wanted::Auto => one.choice(),
-                    one => vec![one.clone()],
-                }) {
-                    if !all.contains(&wanted) {
-                        all.push(wanted);
-                    }
-                }
-                all
-            }
-            one => vec![one.clone()],
-        }
-    }
-
-    /// Under which the device is known; that of CUDA's by the driver's number.
-    fn resolved(&self) -> Result<Wanted> {
-        match self {
-            Wanted::Cuda(ordinal) => index_of(*ordinal).map(Wanted::Nv),
-            other => Ok(other.clone()),
-        }
-    }
-
-    fn name(&self) -> String {
-        match self {
-            Wanted::Auto | Wanted::OneOf(_) => "auto".to_owned(),
-            Wanted::Nv(index) => format!("nv:{index}"),
-            Wanted::Cuda(ordinal) => format!("cuda:{ordinal}"),
-            Wanted::Emulated(0) => "emulated".to_owned(),
-            Wanted::Emulated(number) => format!("emulated:{number}"),
-        }
-    }
-}
-
-/// Somebody who decodes on a device.
+/// A device that was chosen for somebody.
 #[derive(Debug)]
-pub(crate) struct User(Arc<Gpu>);
+pub(crate) struct Chosen {
+    pub(crate) gpu: Arc<Gpu>,
+    /// By which it was asked for.
+    pub(crate) name: Name,
+    pub(crate) user: User,
+}
+
+/// Somebody who decodes on a device, as long as the value lives.
+#[derive(Debug)]
+pub(crate) struct User {
+    process: u32,
+    device: Device,
+}
+
+impl User {
+    fn of(device: Device) -> User {
+        let process = std::process::id();
+        lock(&USERS).push((process, device));
+        User { process, device }
+    }
+
+    /// Of several devices the one on which the fewest decode, and of those alike the first; with its place. It is counted before it
+    /// is opened, and in the same step in which it is chosen: of two threads that open a video at the same moment the second one sees
+    /// the first.
+    fn of_fewest(candidates: &[Candidate]) -> Option<(usize, User)> {
+        let process = std::process::id();
+        let users = &mut *lock(&USERS);
+        let count =
+            |&at: &usize| users.iter().filter(|user| **user == (process, candidates[at].device)).count();
+        let at = (0..candidates.len()).min_by_key(count)?;
+        let device = candidates[at].device;
+        users.push((process, device));
+        Some((at, User { process, device }))
+    }
+
+    fn count(device: Device) -> usize {
+        let process = std::process::id();
+        lock(&USERS).iter().filter(|user| **user == (process, device)).count()
+    }
+}
 
 impl Drop for User {
     fn drop(&mut self) {
-        self.0.users.fetch_sub(1, Ordering::Relaxed);
+        let users = &mut *lock(&USERS);
+        if let Some(at) = users.iter().position(|user| *user == (self.process, self.device)) {
+            users.swap_remove(at);
+        }
     }
 }
 
@@ -160,34 +98,22 @@ impl Drop for Reader {
     }
 }
 
-fn refused(text: &str) -> Failure {
-    Failure::new(
-        Kind::Option,
-        format!("device: {text:?} is none of auto, nv:N, cuda:N, emulated and emulated:N"),
-    )
-}
-
 impl Gpu {
-    /// The device, opened if it is not yet. Of several the one on which the fewest decode.
-    pub(crate) fn open(wanted: &Wanted) -> Result<Arc<Gpu>> {
-        let mut choice = wanted.choice();
-        if let [one] = &choice[..]
-            && *wanted != Wanted::Auto
-        {
-            return Gpu::open_one(one);
-        }
-        let users = |one: &Wanted| {
-            let known = one.resolved().ok().and_then(|one| Gpu::known(&one.name()));
-            known.map_or(0, |gpu| gpu.users.load(Ordering::Relaxed))
-        };
-        choice.sort_by_cached_key(users);
-        let mut first = None;
-        for one in &choice {
-            match Gpu::open_one(one) {
-                // One that is there and that it could not be asked for.
-                Err(failure) if *wanted == Wanted::Auto => Gpu::set_unusable(one, &failure),
+    /// The device, opened if it is not yet. Of several the one on which the fewest decode; one that cannot be opened is passed over as
+    /// long as there are others.
+    pub(crate) fn open(wanted: &Wanted) -> Result<Chosen> {
+        let (mut candidates, mut first) = wanted.candidates();
+        while let Some((at, user)) = User::of_fewest(&candidates) {
+            let one = candidates.remove(at);
+            match Gpu::open_one(&one) {
+                Ok(gpu) => {
+                    if let Some(failure) = first {
+                        log::warn!("{} is taken, for another one cannot be: {failure}", one.name);
+                    }
+                    return Ok(Chosen { gpu, name: one.name, user });
+                }
+                Err(failure) if one.is_found => set_unusable(one.device, &failure),
                 Err(failure) => first = first.or(Some(failure)),
-                opened => return opened,
             }
         }
         match first {
@@ -198,80 +124,68 @@ impl Gpu {
     }
 
     /// As [`open`](Self::open), but of several rather one that is open: to say something of it.
-    pub(crate) fn look(wanted: &Wanted) -> Result<Arc<Gpu>> {
-        let choice = wanted.choice();
-        let known = choice.iter().filter_map(|one| Gpu::known(&one.resolved().ok()?.name()));
-        let most_used = known.max_by_key(|gpu| gpu.users.load(Ordering::Relaxed));
-        most_used.map_or_else(|| Gpu::open(wanted), Ok)
+    pub(crate) fn look(wanted: &Wanted) -> Result<(Arc<Gpu>, Name)> {
+        let (candidates, _) = wanted.candidates();
+        let open = candidates.iter().filter_map(|one| Some((Gpu::known(Some(one.device))?, one.name)));
+        let open: Vec<(Arc<Gpu>, Name)> = open.collect();
+        // Of those alike the first, and that is the last one to be looked at.
+        match open.into_iter().rev().max_by_key(|(gpu, _)| User::count(gpu.device)) {
+            Some(most_used) => Ok(most_used),
+            None => Gpu::open(wanted).map(|chosen| (chosen.gpu, chosen.name)),
+        }
     }
 
     /// All devices among which it is a choice.
-    pub(crate) fn open_all(wanted: &[Wanted]) -> Result<Vec<Arc<Gpu>>> {
-        let mut opened: Vec<Arc<Gpu>> = Vec::new();
-        for wanted in wanted {
-            for one in wanted.choice() {
-                match Gpu::open_one(&one) {
-                    Ok(gpu) if opened.iter().any(|known| Arc::ptr_eq(known, &gpu)) => {}
-                    Ok(gpu) => opened.push(gpu),
-                    Err(failure) if *wanted == Wanted::Auto => Gpu::set_unusable(&one, &failure),
-                    Err(failure) => return Err(failure),
-                }
+    pub(crate) fn open_all(wanted: &Wanted) -> Result<Vec<Chosen>> {
+        let (candidates, failure) = wanted.candidates();
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        let mut opened = Vec::new();
+        for one in &candidates {
+            let user = User::of(one.device);
+            match Gpu::open_one(one) {
+                Ok(gpu) => opened.push(Chosen { gpu, name: one.name, user }),
+                Err(failure) if one.is_found => set_unusable(one.device, &failure),
+                Err(failure) => return Err(failure),
             }
         }
         if opened.is_empty() { Ok(vec![Gpu::open_auto()?]) } else { Ok(opened) }
     }
 
-    fn set_unusable(wanted: &Wanted, failure: &Failure) {
-        // That may be otherwise the next time.
-        if failure.is_out_of_memory() {
-            return;
-        }
-        if let Wanted::Nv(index) = wanted {
-            log::warn!("nv:{index} is left out: {failure}");
-            lock(&FOUND).1.retain(|found| found != index);
-        }
-    }
-
-    fn open_auto() -> Result<Arc<Gpu>> {
-        if let Some(gpu) = Gpu::known("auto") {
-            return Ok(gpu);
-        }
-        let context = Context::open(DeviceChoice::Auto)?;
-        let name = if context.is_emulated() {
-            Wanted::Emulated(0).name()
-        } else {
-            Wanted::Nv(context.device().info().index).name()
-        };
-        let gpu = Gpu::register(&name, context);
-        lock(&OPEN).push((std::process::id(), "auto".to_owned(), gpu.clone()));
-        Ok(gpu)
-    }
-
-    fn open_one(wanted: &Wanted) -> Result<Arc<Gpu>> {
-        let resolved = wanted.resolved()?;
-        let name = resolved.name();
-        let gpu = match Gpu::known(&name) {
+    fn open_auto() -> Result<Chosen> {
+        let gpu = match Gpu::known(None) {
             Some(gpu) => gpu,
             None => {
-                let choice = match resolved {
-                    Wanted::Nv(index) => DeviceChoice::Nv(index),
-                    Wanted::Emulated(_) => DeviceChoice::Emulated,
-                    _ => return Gpu::open_auto(),
+                let context = Context::open(DeviceChoice::Auto)?;
+                let device = match context.is_emulated() {
+                    true => Device::Emulated(0),
+                    false => Device::Nv(context.device().info().index),
                 };
-                // Without the lock: another process may be forked off while a device is opened.
-                Gpu::register(&name, Context::open(choice)?)
+                let gpu = Gpu::register(device, context);
+                lock(&OPEN).push((std::process::id(), None, gpu.clone()));
+                gpu
             }
         };
-        if let Wanted::Cuda(ordinal) = wanted {
-            let _ = gpu.ordinal.set(*ordinal);
-        }
-        Ok(gpu)
+        Ok(Chosen { name: gpu.device.into(), user: User::of(gpu.device), gpu })
     }
 
-    /// Counts as one who decodes on it, as long as the value lives.
-    pub(crate) fn used(self: &Arc<Gpu>) -> User {
-        self.users.fetch_add(1, Ordering::Relaxed);
-        User(self.clone())
+    fn open_one(one: &Candidate) -> Result<Arc<Gpu>> {
+        let gpu = match Gpu::known(Some(one.device)) {
+            Some(gpu) => gpu,
+            None => {
+                let choice = match one.device {
+                    Device::Nv(index) => DeviceChoice::Nv(index),
+                    Device::Emulated(_) => DeviceChoice::Emulated,
+                };
+                // Without the lock: another process may be forked off while a device is opened.
+                Gpu::register(one.device, Context::open(choice)?)
+            }
+        };
+        if let Name::Cuda(ordinal) = one.name {
+            let _ = gpu.ordinal.set(ordinal);
+        }
+        Ok(gpu)
     }
 
     /// Counts as one who decodes ahead, as long as the value lives.
@@ -285,31 +199,30 @@ impl Gpu {
         self.readers.load(Ordering::Relaxed).max(1)
     }
 
-    fn known(name: &str) -> Option<Arc<Gpu>> {
+    fn known(device: Option<Device>) -> Option<Arc<Gpu>> {
         let process = std::process::id();
         let open = lock(&OPEN);
-        let found = open.iter().find(|(of, known, _)| *of == process && known == name);
+        let found = open.iter().find(|(of, known, _)| *of == process && *known == device);
         found.map(|(.., gpu)| gpu.clone())
     }
 
-    /// The device of that name: this one, unless another thread was first.
-    fn register(name: &str, context: Arc<Context>) -> Arc<Gpu> {
+    /// The device: this one, unless another thread was first.
+    fn register(device: Device, context: Arc<Context>) -> Arc<Gpu> {
         let process = std::process::id();
         let made = Arc::new(Gpu {
             idle: Idle::default(),
             cuda: OnceLock::new(),
             making: Mutex::default(),
             ordinal: OnceLock::new(),
-            name: name.to_owned(),
-            users: AtomicUsize::new(0),
+            device,
             readers: AtomicUsize::new(0),
             context,
         });
         let mut open = lock(&OPEN);
-        if let Some((.., gpu)) = open.iter().find(|(of, known, _)| *of == process && known == name) {
+        if let Some((.., gpu)) = open.iter().find(|(of, known, _)| *of == process && *known == Some(device)) {
             return gpu.clone();
         }
-        open.push((process, name.to_owned(), made.clone()));
+        open.push((process, Some(device), made.clone()));
         made
     }
 
@@ -337,11 +250,6 @@ impl Gpu {
         &self.idle
     }
 
-    /// `nv:N`, `emulated` or `emulated:N`.
-    pub(crate) fn name(&self) -> String {
-        self.name.clone()
-    }
-
     /// The side of CUDA, which loads its library.
     pub(crate) fn cuda(&self) -> Result<&Cuda> {
         if let Some(cuda) = self.cuda.get() {
@@ -356,45 +264,18 @@ impl Gpu {
     }
 }
 
-/// Which GPU of the driver's list CUDA is taken to call by that number: by PCI address, within `CUDA_VISIBLE_DEVICES`. That it is the
-/// one is looked at when CUDA is there, before anything is handed to it.
-fn index_of(ordinal: i32) -> Result<usize> {
-    let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
-    let mut gpus = hcq::enumerate(Arc::new(LinuxKernel::new()))?;
-    gpus.sort_by_key(|gpu| gpu.pci);
-    let missing = |listed: usize| {
-        let text = format!("device: there is no cuda:{ordinal}, of {listed} GPUs that CUDA would list");
-        Failure::new(Kind::Device, text)
-    };
-    let Some(visible) = visible else {
-        return gpus.get(ordinal as usize).map(|gpu| gpu.index).ok_or_else(|| missing(gpus.len()));
-    };
-    let numbers: Option<Vec<usize>> =
-        visible.split(',').filter(|part| !part.is_empty()).map(|part| part.trim().parse().ok()).collect();
-    if let Some(numbers) = numbers {
-        let chosen = numbers.get(ordinal as usize).and_then(|&number| gpus.get(number));
-        return chosen.map(|gpu| gpu.index).ok_or_else(|| missing(numbers.len()));
-    }
-    // Names that only CUDA knows: its library says which GPU that is.
-    let devices = nvdec_cuda::Cuda::load()?.devices()?;
-    let device = devices.get(ordinal as usize).ok_or_else(|| missing(devices.len()))?;
-    let found =
-        gpus.iter().find(|gpu| device.pci_address.ends_with(gpu.pci_address().trim_start_matches('0')));
-    found.map(|gpu| gpu.index).ok_or_else(|| missing(devices.len()))
-}
-
-/// What the device of this machine is.
+/// What a device is.
 #[pyfunction]
-pub(crate) fn probe<'py>(py: Python<'py>, device: &str) -> PyResult<Bound<'py, PyDict>> {
-    let (gpu, name, engines) = away(py, || {
-        let gpu = Gpu::look(&Wanted::parse(device)?)?;
+pub(crate) fn probe<'py>(py: Python<'py>, devices: Vec<String>) -> PyResult<Bound<'py, PyDict>> {
+    let (gpu, called, name, engines) = away(py, || {
+        let (gpu, called) = Gpu::look(&Wanted::parse(&devices)?)?;
         let device = gpu.context().device();
         let (name, engines) = (device.name()?, device.engines_of(EngineKind::Nvdec)?);
-        Ok((gpu.clone(), name, engines))
+        Ok((gpu.clone(), called, name, engines))
     })?;
     let context = gpu.context();
     let found = PyDict::new(py);
-    found.set_item("device", gpu.name())?;
+    found.set_item("device", called.to_string())?;
     found.set_item("name", name)?;
     found.set_item("generation", context.class().generation)?;
     found.set_item("engines", engines.iter().map(ToString::to_string).collect::<Vec<_>>())?;

@@ -3,6 +3,7 @@
 //! | | |
 //! | --- | --- |
 //! | [`source`] | a file and its index: what can be known without a GPU |
+//! | [`wanted`] | devices as they are asked for, and their names |
 //! | [`gpu`] | one context for each device of the process, and its memory for batches |
 //! | [`decode`] | pictures by number, converted to where they are wanted |
 //! | [`price`] | what that takes, before anything is decoded |
@@ -28,6 +29,7 @@ mod price;
 mod reader;
 mod source;
 mod tensor;
+mod wanted;
 
 use pyo3::prelude::*;
 

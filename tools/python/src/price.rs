@@ -8,18 +8,19 @@ use pyo3::prelude::*;
 use crate::decode::{batches_ahead, engines};
 use crate::door::away;
 use crate::error::{Failure, Kind, Result};
-use crate::gpu::{Gpu, Wanted};
+use crate::gpu::Gpu;
 use crate::memory::UNIT;
 use crate::source::File;
+use crate::wanted::Wanted;
 
 /// Bytes of GPU memory of a decoder, of a batch of so many pictures, and how many batches there are at a time when they are read one
 /// after the other.
 #[pyfunction]
-#[pyo3(signature = (file, device, spec, engine_numbers, pictures, skips))]
+#[pyo3(signature = (file, devices, spec, engine_numbers, pictures, skips))]
 pub(crate) fn price(
     py: Python<'_>,
     file: &Bound<'_, File>,
-    device: &str,
+    devices: Vec<String>,
     spec: &str,
     engine_numbers: Option<Vec<u32>>,
     pictures: usize,
@@ -29,7 +30,7 @@ pub(crate) fn price(
     away(py, || {
         let spec: TensorSpec = spec.parse()?;
         let engines: Engines = engines(engine_numbers)?;
-        let gpu = Gpu::look(&Wanted::parse(device)?)?;
+        let (gpu, _) = Gpu::look(&Wanted::parse(&devices)?)?;
         let present = gpu.context().engines();
         if let Engines::Set(set) = engines
             && let Some(missing) = set.iter().find(|engine| !present.contains(engine))

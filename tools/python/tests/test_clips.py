@@ -150,28 +150,6 @@ def test_a_file_that_fails_moves_no_other_pictures(tmp_path: Path) -> None:
     assert seen == [str(path) for path in files if path != broken] and failed == [str(broken)] * 2
 
 
-def test_devices_are_called_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    def named(device: list[str], found: list[str]) -> list[str]:
-        class Loader:
-            devices = found
-
-            def __init__(self, *_: Any) -> None:
-                self.left = list(range(len(found)))
-
-            def next(self) -> Any:
-                return (None, [], [], self.left.pop(0)) if self.left else None
-
-            def position(self) -> int:
-                return 0
-
-        monkeypatch.setattr(nvdec._core, "ClipLoader", Loader)
-        return [batch.device for batch in nvdec.Clips(FILES).loader(device=device)]
-
-    assert named(["cuda:1", "nv:0"], ["nv:1", "nv:0"]) == ["cuda:1", "nv:0"]
-    # The first two are those that "auto" is, among which is the one of CUDA.
-    assert named(["auto", "cuda:0"], ["nv:0", "nv:1"]) == ["nv:0", "nv:1"]
-
-
 def test_batches_come_before_the_file_behind_them_that_fails(tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video" * 100)

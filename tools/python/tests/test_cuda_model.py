@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-# Capsules are looked into as consumers do. The emulated GPU has no ``cuda:N``, so the call below the interface is made.
+# Capsules are looked into as consumers do. The emulated GPU is no ``cuda:N`` unless a test says so, so the call below the interface is
+# made.
 PRELUDE = """
 import ctypes, gc, os, sys
 from pathlib import Path
@@ -51,9 +52,10 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def run(program: str, library: Path, clip: Path, tmp_path: Path) -> None:
+def run(program: str, library: Path, clip: Path, tmp_path: Path, **variables: str) -> None:
     environment = {
         **os.environ,
+        **variables,
         "LD_LIBRARY_PATH": str(library),
         "CUDA_MODEL_LOG": str(tmp_path / "log"),
         "CUDA_MODEL_BUSY": str(tmp_path / "busy"),
@@ -173,3 +175,39 @@ assert tight[:].numpy().any()
 assert calls("free") and calls("synchronize"), "what CUDA was through with was given back"
 """
     run(program, library, plain, tmp_path)
+
+
+def test_what_the_environment_calls_cuda_is_handed_to_cuda(library: Path, plain: Path, tmp_path: Path) -> None:
+    program = """
+def handed(batch):
+    assert batch.device == "cuda:1" and batch.__dlpack_device__() == (2, 1), batch
+    tensor = versioned(capsule := batch.__dlpack__(stream=7, max_version=(1, 0))).tensor
+    assert (tensor.device, tensor.ordinal) == (2, 1)
+    return [size for _, size in calls("map")]
+
+# The same GPU by its other name goes to the host.
+other = nvdec.open(os.environ["CLIP"], device="emulated:1", size=(24, 32))
+assert other[:2].__dlpack_device__() == (1, 0) and "libcuda" not in Path("/proc/self/maps").read_text()
+video = nvdec.open(os.environ["CLIP"], size=(24, 32))
+assert video.device == "cuda:1"
+assert handed(video[:2]) == [4096, 2 << 20]
+# Memory that was mapped before.
+batch, = nvdec.Clips([os.environ["CLIP"]], frames=2).loader(size=(24, 32))
+assert handed(batch) in ([4096, 2 << 20], [4096, 2 << 20, 2 << 20])
+"""
+    run(program, library, plain, tmp_path, NVDEC_DEVICE="cuda:1", NVDEC_EMULATED_CUDA="1")
+
+
+def test_a_gpu_that_cuda_calls_otherwise_is_not_handed_out(library: Path, plain: Path, tmp_path: Path) -> None:
+    program = """
+video = nvdec.open(os.environ["CLIP"], size=(24, 32))
+assert video.device == "cuda:0"
+batch = video[:2]
+try:
+    batch.__dlpack__(stream=7, max_version=(1, 0))
+    raise AssertionError("it was handed out")
+except nvdec.DeviceError as error:
+    assert "which CUDA calls cuda:1" in str(error), error
+assert not calls("map"), "nothing of it is CUDA's"
+"""
+    run(program, library, plain, tmp_path, NVDEC_DEVICE="cuda:0", NVDEC_EMULATED_CUDA="1")

@@ -48,7 +48,7 @@ class _Pictures:
         self._dtype = dtype
         self._layout = layout
         self._device = device
-        self._ordinal = int(device[5:] or 0) if device.startswith("cuda:") else None
+        self._ordinal = int(device[5:]) if device.startswith("cuda:") else None
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 from . import _core
 from ._batch import _Pictures
 from ._errors import CorruptError, OptionError
-from ._video import _bytes, _engines, _spec
+from ._video import _bytes, _devices, _engines, _spec
 
 # What a loader takes besides, as nvdec.open() does.
 _OPTIONS: dict[str, Any] = {
@@ -163,8 +163,9 @@ class Clips:
         :param batch: clips of a batch
         :param prefetch: batches that are on their way behind the one that is given, on each GPU
         :param drop_last: leaves out a last batch that has fewer clips
-        :param device: as in :func:`open`, or several, which decode the batches in turn: ``["cuda:0", "cuda:1"]``; ``"auto"`` is all
-            GPUs of the machine. What the batches hold does not depend on it; ``batch.device`` says where it is.
+        :param device: as in :func:`open`, but several decode the batches in turn: ``["cuda:0", "cuda:1"]``; ``"auto"`` is all GPUs of the
+            machine. One that is named twice is taken once, and one that cannot be opened is an error. What the batches hold does not
+            depend on it; ``batch.device`` says where it is.
         :param engines: as in :func:`open`, as is ``memory``, which is of each GPU
         :param options: what becomes of the pictures, as in :func:`open`: ``size``, ``dtype``, ``mean`` and the like. Files of
             different sizes need a ``size``.
@@ -177,21 +178,24 @@ class Clips:
         options = {**_OPTIONS, **options}
         orientation = None if options["orientation"] == "auto" else str(options["orientation"])
         spec = _spec({**options, "orientation": "auto"}, 0).rsplit(",orientation=", 1)[0]
-        devices = [device] if isinstance(device, str) else list(device)
-        if not devices:
-            raise OptionError("device: none is named")
         sampling = (self.frames, self.stride, self.clips, self.policy, self.shuffle, self.seed, self.epoch, self.rank, self.world)
         loader = _core.ClipLoader(
-            self.paths, devices, spec, orientation, _engines(engines), _bytes(memory), sampling, batch, prefetch, self._position, drop_last
+            self.paths,
+            _devices(device),
+            spec,
+            orientation,
+            _engines(engines),
+            _bytes(memory),
+            sampling,
+            batch,
+            prefetch,
+            self._position,
+            drop_last,
         )
-        # What CUDA can read has CUDA's name, all else the one that it turned out to have. "auto" may be several, and of those that are
-        # named twice there is one.
-        names = loader.devices
-        if "auto" not in devices and len(names) == len(devices):
-            names = [f"cuda:{given[5:] or 0}" if given.startswith("cuda") else name for given, name in zip(devices, names)]
-        return self._batches(loader, options["dtype"], options["layout"], names)
+        return self._batches(loader, options["dtype"], options["layout"])
 
-    def _batches(self, loader: _core.ClipLoader, dtype: str, layout: str, devices: list[str]) -> Iterator[ClipBatch]:
+    def _batches(self, loader: _core.ClipLoader, dtype: str, layout: str) -> Iterator[ClipBatch]:
+        devices = loader.devices
         while True:
             try:
                 given = loader.next()

@@ -7,12 +7,12 @@ __all__ = ["ClipLoader", "Decoding", "File", "Stream", "Tensor", "__version__", 
 
 __version__: str
 
-def probe(device: str) -> dict[str, Any]:
+def probe(devices: list[str]) -> dict[str, Any]:
     """What a device is."""
 
 def price(
     file: File,
-    device: str,
+    devices: list[str],
     spec: str,
     engine_numbers: list[int] | None,
     pictures: int,
@@ -54,7 +54,7 @@ class Decoding:
     def __new__(
         cls,
         file: File,
-        device: str,
+        devices: list[str],
         spec: str,
         on_error: str,
         engines: list[int] | None,
@@ -62,7 +62,7 @@ class Decoding:
     ) -> Decoding: ...
     @property
     def device(self) -> str:
-        """``nv:N``, or ``emulated``."""
+        """By the name that it was asked for by: ``cuda:N``, ``nv:N``, ``emulated`` or ``emulated:N``."""
 
     def shape(self) -> list[int]:
         """What a picture becomes, as far as the index tells."""
@@ -104,7 +104,7 @@ class ClipLoader:
     def __len__(self) -> int: ...
     @property
     def devices(self) -> list[str]:
-        """Each a ``nv:N`` or an ``emulated``."""
+        """Each once, by the first name that it was asked for by: ``cuda:N``, ``nv:N``, ``emulated`` or ``emulated:N``."""
 
     def position(self) -> int:
         """Clips that were handed out."""

@@ -10,7 +10,7 @@ from typing import Any
 from . import _core
 from ._clips import _OPTIONS
 from ._errors import OptionError
-from ._video import Index, _engines, _one_of, _open_file, _spec
+from ._video import Index, _devices, _engines, _one_of, _open_file, _spec
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def price(
     source: Any,
     *,
     batch: int = 16,
-    device: str = "auto",
+    device: str | Sequence[str] = "auto",
     size: tuple[int, int] | None = None,
     dtype: str = "uint8",
     engines: str | int | Sequence[int] = "all",
@@ -71,4 +71,4 @@ def price(
     _one_of("on_error", on_error, ("raise", "mark", "skip"))
     file = _open_file(source, track, None if index is None else bytes(index))
     spec = _spec({**_OPTIONS, **options, "size": size, "dtype": dtype}, file.info()["rotation"])
-    return Price(*_core.price(file, device, spec, _engines(engines), pictures, on_error == "skip"))
+    return Price(*_core.price(file, _devices(device), spec, _engines(engines), pictures, on_error == "skip"))

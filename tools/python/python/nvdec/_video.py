@@ -131,19 +131,19 @@ def index(source: Any, *, track: int | None = None) -> Index:
     return Index(_open_file(source, track, None).store())
 
 
-def probe(device: str = "auto") -> dict[str, Any]:
-    """What a device is: ``device``, ``name``, ``generation``, ``engines``, ``driver``, ``emulated``, ``pci``, and of its memory
-    ``memory_limit`` and ``memory_allocated``, in bytes. The device is opened and stays open.
+def probe(device: str | Sequence[str] = "auto") -> dict[str, Any]:
+    """What a device is: ``device``, the name that it was asked for by, ``name``, ``generation``, ``engines``, ``driver``, ``emulated``,
+    ``pci``, and of its memory ``memory_limit`` and ``memory_allocated``, in bytes. The device is opened and stays open.
 
-    :param device: as in :func:`open`
+    :param device: as in :func:`open`; of several it is one that is open
     """
-    return _core.probe(device)
+    return _core.probe(_devices(device))
 
 
 def open(
     source: Any,
     *,
-    device: str = "auto",
+    device: str | Sequence[str] = "auto",
     size: tuple[int, int] | None = None,
     crop: tuple[float, float, float, float] | None = None,
     dtype: str = "uint8",
@@ -170,8 +170,9 @@ def open(
     :param device: ``"auto"``, a GPU that can decode, of several the one on which the fewest videos of the process are open, and where
         there is neither a GPU nor its driver the emulated one;
         ``"nv:N"``, a GPU of the driver's list, without CUDA; ``"cuda:N"``, a GPU by CUDA's number, whose pictures CUDA can read where
-        they are; ``"emulated"``, a slow GPU in software. ``"auto"`` takes what the environment variable NVDEC_DEVICE names, one device or
-        several with commas between.
+        they are; ``"emulated"``, a slow GPU in software. Of several, ``["cuda:0", "cuda:1"]`` or ``"cuda:0,cuda:1"``, it is the one on
+        which the fewest videos of the process are open, and of those alike the first; one that cannot be opened is passed over as long as
+        there are others. ``"auto"`` takes what the environment variable NVDEC_DEVICE names, one device or several with commas between.
     :param size: height and width of what comes out; without it, those of the picture
     :param crop: the part to be shown: left, top, width and height in samples of the picture
     :param dtype: ``"uint8"``, ``"float16"``, ``"bfloat16"`` or ``"float32"``
@@ -194,7 +195,8 @@ def open(
     :param index: what :func:`index` made of the same file before, which spares the pass over it
     """
     options: dict[str, Any] = {
-        "device": device,
+        # A copy: the video may be pickled later.
+        "device": device if isinstance(device, str) else [*device],
         "size": size,
         "crop": crop,
         "dtype": dtype,
@@ -281,6 +283,10 @@ def _engines(given: Any) -> list[int] | None:
     return [_integer(number) for number in (given if isinstance(given, Iterable) else [given])]
 
 
+def _devices(given: str | Iterable[str]) -> list[str]:
+    return [given] if isinstance(given, str) else [*given]
+
+
 def _bytes(given: int | str | None) -> int | None:
     if not isinstance(given, str):
         return None if given is None else _integer(given)
@@ -309,17 +315,15 @@ class Video:
         self._options = options
         self._file = _open_file(source, options["track"], stored)
         found = self._file.info()
-        device = options["device"]
         self._decoding = _core.Decoding(
             self._file,
-            device,
+            _devices(options["device"]),
             _spec(options, found["rotation"]),
             options["on_error"],
             _engines(options["engines"]),
             _bytes(options["memory"]),
         )
-        # What CUDA can read has CUDA's name, all else the one that it turned out to have.
-        self._device = {"cuda": "cuda:0"}.get(device, device) if device.startswith("cuda") else self._decoding.device
+        self._device = self._decoding.device
         self._info = self._make_info(found)
         self._is_closed = False
 

@@ -232,7 +232,8 @@ def read_videos(
     :param fps: pictures a second, as in :meth:`nvdec.Video.indices`
     :param start: where to begin in each file, in seconds
     :param stop: before which time to end, in seconds
-    :param device: as in :func:`nvdec.open`. ``"auto"`` is the GPU that Ray gave the worker, where it gives any: :func:`device`.
+    :param device: as in :func:`nvdec.open`. ``"auto"`` is the GPU that Ray gave the worker, where it gives any: :func:`device`. Of several
+        each reader, which is a process with one video, takes the first: to spread readers is Ray's.
     :param concurrency: readers at a time, at most; without it, as many as there is room for
     :param gpus_per_reader: share of a GPU for each reader. Without it, the part of the memory of a GPU that decoding the first
         file takes, but an eighth at least; 0 where the cluster has no GPU, and for the emulated one.

@@ -90,7 +90,8 @@ class VideoDecoder:
     :param source: as in :func:`nvdec.open`
     :param stream_index: number of the track
     :param dimension_order: ``"NCHW"`` or ``"NHWC"``
-    :param device: as in :func:`nvdec.open`, and an object whose text is such a name; ``"cpu"`` is refused, since no video is decoded there
+    :param device: as in :func:`nvdec.open`, and an object whose text is such a name, or several; ``"cpu"`` is refused, since no video is
+        decoded there
     """
 
     def __init__(
@@ -106,9 +107,10 @@ class VideoDecoder:
     ) -> None:
         if seek_mode not in ("exact", "approximate"):
             raise nvdec.OptionError(f"seek_mode: {seek_mode!r} is not possible, it is exact or approximate")
-        if str(device) == "cpu":
+        devices = [str(one) for one in (device if isinstance(device, (list, tuple)) else [device])]
+        if "cpu" in devices:
             raise nvdec.UnsupportedError("device: nothing decodes on the CPU here; \"auto\" takes what there is")
-        self._video = nvdec.open(source, track=stream_index, layout=dimension_order, device=str(device), **options)
+        self._video = nvdec.open(source, track=stream_index, layout=dimension_order, device=devices, **options)
         info = self._video.info
         begin, length = info.begin, info.duration
         self.stream_index = stream_index or 0
