@@ -48,7 +48,8 @@ struct Inner {
     // Decoders before what they are of.
     home: Arc<Home>,
     converter: Converter,
-    _user: User,
+    /// Until it is closed: who opens the next one takes the device that is free then.
+    user: Mutex<Option<User>>,
     /// By which the device was asked for.
     name: Name,
     gpu: Arc<Gpu>,
@@ -431,7 +432,7 @@ impl Decoding {
             let inner = Inner {
                 home: Arc::default(),
                 converter: Converter::new(gpu.context(), &spec)?,
-                _user: user,
+                user: Mutex::new(Some(user)),
                 name,
                 gpu,
                 video,
@@ -484,6 +485,7 @@ impl Decoding {
         away(py, || {
             let decoders = std::mem::take(&mut *lock(&inner.home.0));
             drop(decoders);
+            *lock(&inner.user) = None;
             Ok(())
         })
     }

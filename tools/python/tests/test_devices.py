@@ -59,10 +59,14 @@ def test_the_first_of_those_that_are_used_alike(plain: Path, pair: list[str]) ->
     assert [video.device for video in videos] == [*pair, pair[0], pair[1], pair[1]]
 
 
-def test_a_video_that_is_gone_is_not_counted(plain: Path, pair: list[str]) -> None:
-    videos = [nvdec.open(plain, device=pair) for _ in range(2)]
-    assert [video.device for video in videos] == pair
-    del videos[0]
+def test_a_video_that_is_closed_or_gone_is_not_counted(plain: Path, pair: list[str]) -> None:
+    first = nvdec.open(plain, device=pair)
+    first.close()
+    second = nvdec.open(plain, device=pair)
+    assert (first.device, second.device) == (pair[0], pair[0])
+    third = nvdec.open(plain, device=pair)
+    assert third.device == pair[1]
+    del second
     assert nvdec.open(plain, device=pair).device == pair[0]
 
 
