@@ -2,8 +2,8 @@
 
     python tools/python/tests/speed.py --clip FILE [--device cuda:0] [--seconds N]
 
-``--clip`` is read in order. Clips of many files, and other packages beside this one, are in ``peers.py``. With PyTorch,
-tensors are handed to it and summed up on the GPU, so that each was read. Nothing here is a test of pytest.
+``--clip`` is read in order. Clips of many files, and other packages beside this one, are in ``peers.py``, several GPUs in
+``gpus.py``. With PyTorch, tensors are handed to it and summed up on the GPU, so that each was read. Nothing here is a test of pytest.
 """
 
 from __future__ import annotations
