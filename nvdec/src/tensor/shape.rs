@@ -1,5 +1,6 @@
 //! [`TensorShape`]: dimensions of a picture as a tensor. [`TensorPicture`]: what is known of the picture.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -129,6 +130,19 @@ impl TensorPicture {
         Ok(self.outcome()?.integrity)
     }
 
+    /// Waits on the host until all of `pictures` are decoded, with a sleep or two for all of them: it begins with the picture that was
+    /// sent last, and most others are there when that is. What became of them, [`integrity`](Self::integrity) says then without
+    /// waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gpu`] if an engine did not finish.
+    pub fn wait_all<'a>(pictures: impl IntoIterator<Item = &'a TensorPicture>) -> Result<()> {
+        let mut pictures: Vec<&TensorPicture> = pictures.into_iter().collect();
+        pictures.sort_unstable_by_key(|picture| Reverse(picture.number()));
+        pictures.into_iter().try_for_each(TensorPicture::wait)
+    }
+
     /// Refuses a picture that was lost with the channel of its engine, or goes back to one: its samples may be anything.
     pub(super) fn check_loss(&self) -> Result<()> {
         match self.outcome()?.fault() {
@@ -139,12 +153,15 @@ impl TensorPicture {
         }
     }
 
-    fn outcome(&self) -> Result<Outcome> {
+    fn wait(&self) -> Result<()> {
         match self.record.point().wait(PICTURE_TIMEOUT) {
-            Ok(()) | Err(hcq::Error::ChannelFault { .. }) => {
-                Ok(self.record.outcome().expect("a reached point has an outcome"))
-            }
+            Ok(()) | Err(hcq::Error::ChannelFault { .. }) => Ok(()),
             Err(error) => Err(Error::Gpu(error)),
         }
+    }
+
+    fn outcome(&self) -> Result<Outcome> {
+        self.wait()?;
+        Ok(self.record.outcome().expect("a reached point has an outcome"))
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hcq::kernel::emulated::{Call, EmulatedKernel, Failure, LaunchFault};
 use hcq::{ComputeQueue, EngineKind, EngineType, Placement, SharedWord, SyncPoint};
-use nvdec::tensor::{Tensor, TensorPool, TensorSpec};
+use nvdec::tensor::{Tensor, TensorPicture, TensorPool, TensorSpec};
 use nvdec::{Codec, Context, Decoder, DecoderOptions, Error, Frame, Mode, Units};
 use nvkernel_sys::class::HOPPER_COMPUTE_A;
 use nvkernel_sys::status::RmStatus;
@@ -380,4 +380,19 @@ fn no_surface_is_taken_for_a_group() {
     assert_eq!(tensors.frames().decoder().surfaces(), alone.decoder().surfaces());
     assert!(tensors.next().is_none());
     assert_eq!(all.to_host().unwrap(), expected.concat());
+}
+
+#[test]
+fn pictures_are_waited_for_together() {
+    let machine = Machine::new();
+    let frames = machine.frames_to_come(3);
+    let pictures: Vec<TensorPicture> = frames.iter().map(TensorPicture::new).collect();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| TensorPicture::wait_all(&pictures).unwrap());
+        std::thread::sleep(SHORT);
+        assert!(!waiting.is_finished());
+        machine.go_on();
+    });
+    assert!(frames.iter().all(|frame| frame.ready().is_reached()));
+    assert!(pictures.iter().all(|picture| picture.integrity().unwrap().is_exact()));
 }

@@ -273,6 +273,7 @@ impl State {
         }
         let Some(begun) = self.ahead.pop_front() else { return self.failed.take().map_or(Ok(None), Err) };
         let Begun { place, shape, ready, pictures, taken, failures, position, lane } = begun;
+        TensorPicture::wait_all(&pictures)?;
         let errors = pictures.iter().map(|picture| {
             let integrity = picture.integrity()?;
             Ok((!integrity.is_exact()).then(|| integrity.to_string()))

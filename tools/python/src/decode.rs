@@ -110,8 +110,11 @@ pub(crate) struct Converted {
 }
 
 impl Converted {
-    /// Sees what became of the pictures.
-    fn see(&mut self) -> Result<()> {
+    /// Sees what became of the pictures, which `decoder` decoded.
+    fn see(&mut self, decoder: Option<&mut Decoder>) -> Result<()> {
+        TensorPicture::wait_all(self.watched.iter().map(|(_, picture)| picture))?;
+        // It reads what the engines say of several pictures at once; below it would be one by one.
+        decoder.map(Decoder::statistics);
         for (number, picture) in self.watched.drain(..) {
             let integrity = picture.integrity()?;
             self.seen.insert(number, (!integrity.is_exact()).then(|| integrity.to_string()));
@@ -290,8 +293,8 @@ impl Inner {
     }
 
     /// The batch, once it is known what became of its pictures. `None` if none is left of it.
-    fn finish(&self, mut converted: Converted) -> Result<Option<Tensor>> {
-        converted.see()?;
+    fn finish(&self, mut converted: Converted, decoder: Option<&mut Decoder>) -> Result<Option<Tensor>> {
+        converted.see(decoder)?;
         let wrong = |number: &usize| match converted.seen.get(number) {
             Some(wrong) => wrong.clone(),
             None => Some(match converted.notes.first() {
@@ -347,7 +350,7 @@ impl Inner {
         let attempt = || {
             let mut running = self.begin(numbers.iter().copied())?;
             let converted = self.convert(&mut running, numbers.clone(), true)?;
-            self.finish(converted)
+            self.finish(converted, Some(running.frames().decoder()))
         };
         match attempt() {
             // What is kept for batches to come may be what is missing.
@@ -572,7 +575,8 @@ impl State {
                 self.reader = None;
                 return self.failed.take().map_or(Ok(None), Err);
             };
-            match inner.finish(now) {
+            let decoder = self.running.as_mut().map(|running| running.frames().decoder());
+            match inner.finish(now, decoder) {
                 // All of it was left out.
                 Ok(None) => {}
                 finished => return finished,
