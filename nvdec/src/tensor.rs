@@ -2,6 +2,7 @@
 
 mod axis;
 mod colour;
+mod conversions;
 #[allow(unsafe_code)]
 mod convert;
 mod frames;
@@ -16,6 +17,7 @@ mod pool;
 mod shape;
 mod spec;
 
+pub use conversions::Conversions;
 pub use convert::Converter;
 pub use frames::Tensors;
 pub use pool::{Tensor, TensorBuilder, TensorPool};

@@ -10,7 +10,7 @@ use super::params::Params;
 use super::plan::{PictureShape, Plan};
 use super::shape::TensorShape;
 use super::spec::TensorSpec;
-use crate::channels::Lane;
+use crate::channels::{Lane, Turns};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::frame::Frame;
@@ -34,6 +34,8 @@ pub struct Converter {
     spec: TensorSpec,
     /// The last one used is the last.
     kept: Mutex<Vec<Arc<Prepared>>>,
+    /// Which queues groups of conversions take.
+    turns: Mutex<Turns>,
 }
 
 /// What conversions of pictures of one kind share.
@@ -67,7 +69,12 @@ impl Converter {
     pub fn new(context: &Arc<Context>, spec: &TensorSpec) -> Result<Converter> {
         spec.check()?;
         context.kernels()?;
-        Ok(Converter { context: context.clone(), spec: spec.clone(), kept: Mutex::default() })
+        Ok(Converter {
+            context: context.clone(),
+            spec: spec.clone(),
+            kept: Mutex::default(),
+            turns: Mutex::default(),
+        })
     }
 
     /// What tensors are made.
@@ -178,6 +185,11 @@ impl Converter {
         }
         kept.push(prepared.clone());
         Ok(prepared)
+    }
+
+    /// The queue of a group that waits for `waits`.
+    pub(super) fn lane(&self, waits: &[SyncPoint]) -> Lane {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner).next(waits)
     }
 
     fn kept(&self) -> MutexGuard<'_, Vec<Arc<Prepared>>> {

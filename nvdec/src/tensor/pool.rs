@@ -9,7 +9,7 @@ use hcq::{CopyCommands, DeviceBuffer, Outside, Placement, SyncPoint, WordPoint};
 use super::convert::{Converter, GROUP, Prepared};
 use super::shape::{TensorPicture, TensorShape};
 use super::spec::{Dtype, Layout, TensorSpec};
-use crate::channels::{Channels, Lane, Turns};
+use crate::channels::{Channels, Lane};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::frame::Frame;
@@ -44,8 +44,6 @@ struct Inner {
     pictures: usize,
     tensors: usize,
     placement: Placement,
-    /// Which queues conversions take.
-    turns: Mutex<Turns>,
     state: Mutex<Option<Arc<Slab>>>,
 }
 
@@ -124,8 +122,8 @@ impl TensorPool {
     ) -> Result<TensorPool> {
         let converter = Converter::new(context, spec)?;
         let (pictures, tensors) = (pictures.max(1), tensors.max(1));
-        let (turns, state) = (Mutex::default(), Mutex::default());
-        Ok(TensorPool { inner: Arc::new(Inner { converter, pictures, tensors, placement, turns, state }) })
+        let state = Mutex::default();
+        Ok(TensorPool { inner: Arc::new(Inner { converter, pictures, tensors, placement, state }) })
     }
 
     /// Bytes that such a pool takes for pictures whose window has `width` by `height` luma samples. Tables of weights come to
@@ -168,7 +166,7 @@ impl TensorPool {
     fn lane(&self, waits: &[SyncPoint]) -> Lane {
         match self.pictures() {
             1 => Lane::of(waits),
-            _ => self.inner.turns.lock().unwrap_or_else(PoisonError::into_inner).next(waits),
+            _ => self.inner.converter.lane(waits),
         }
     }
 

@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 
 use hcq::{DeviceBuffer, SyncPoint};
 
-use super::Video;
-use crate::decoder::Decoder;
+use super::{Selection, Video};
+use crate::decoder::{Decoder, Frames, Next};
 use crate::error::{Error, Result};
-use crate::frame::Frame;
-use crate::tensor::{Converter, TensorPicture, TensorShape};
-use crate::uses::Latest;
+use crate::tensor::{Conversions, Converter, TensorPicture, TensorShape};
 
 /// What [`Video::convert`] made, or will have made once all of [`ready`](Self::ready) are reached.
 #[derive(Clone, Debug, Default)]
@@ -48,22 +46,18 @@ impl Video {
         for (place, &number) in numbers.iter().enumerate() {
             places.entry(number as u64).or_default().push(place);
         }
-        let mut made = Making { ready: Latest::default(), pictures: vec![None; numbers.len()], shape: None };
         let sent = selection.coded_pictures_left();
-        let mut frames = decoder.frames(selection);
-        let outcome = frames.try_for_each(|frame| {
-            let frame = frame?;
-            let places = frame.opaque().and_then(|number| places.get(&number));
-            places.map_or(Ok(()), |places| made.convert(&frame, converter, places, target, waits))
-        });
+        let mut conversions = converter.conversions(target, waits);
+        let mut pictures = vec![None; numbers.len()];
+        let outcome = fill(&mut decoder.frames(selection), &places, &mut conversions, &mut pictures);
         let pictures = outcome.and_then(|()| {
             let missing = |place: usize| Error::Missing { number: numbers[place] };
-            let pictures = made.pictures.iter().cloned().enumerate();
+            let pictures = pictures.into_iter().enumerate();
             pictures.map(|(place, picture)| picture.ok_or_else(|| missing(place))).collect::<Result<Vec<_>>>()
         });
-        let ready = made.ready.into_vec();
+        let (ready, shape) = (conversions.ready().to_vec(), conversions.shape().cloned());
         match pictures {
-            Ok(pictures) => Ok(Converted { ready, pictures, sent, shape: made.shape }),
+            Ok(pictures) => Ok(Converted { ready, pictures, sent, shape }),
             Err(error) => {
                 let channels = converter.context().channels();
                 // Should one of them have died, it writes no more.
@@ -74,39 +68,30 @@ impl Video {
     }
 }
 
-struct Making {
-    ready: Latest<SyncPoint>,
-    pictures: Vec<Option<TensorPicture>>,
-    /// Bytes of a place, and what it has.
-    shape: Option<TensorShape>,
-}
-
-impl Making {
-    fn convert(
-        &mut self,
-        frame: &Frame,
-        converter: &Converter,
-        places: &[usize],
-        target: &DeviceBuffer,
-        waits: &[SyncPoint],
-    ) -> Result<()> {
-        let shape = converter.shape_of(frame)?;
-        let known = self.shape.get_or_insert_with(|| shape.clone());
-        if *known != shape {
-            return Err(Error::OtherShape { given: shape.to_string(), wanted: known.to_string() });
-        }
-        let bytes = shape.bytes();
-        for &place in places {
-            let offset = (place as u64).saturating_mul(bytes);
-            let end = offset.saturating_add(bytes);
-            if end > target.size() {
-                let limit = target.size();
-                return Err(Error::Gpu(hcq::Error::TooLarge { what: "tensor", size: end, limit }));
+/// Converts each picture to its places.
+fn fill(
+    frames: &mut Frames<&mut Decoder, Selection>,
+    places: &BTreeMap<u64, Vec<usize>>,
+    conversions: &mut Conversions<'_>,
+    pictures: &mut [Option<TensorPicture>],
+) -> Result<()> {
+    loop {
+        let frame = match frames.try_next()? {
+            Next::Frame(frame) => frame,
+            // Frames that are not converted yet have surfaces too.
+            Next::Full => {
+                if !conversions.submit()? {
+                    frames.grow()?;
+                }
+                continue;
             }
-            let point = converter.convert(frame, &target.slice(offset, bytes), None, waits)?;
-            self.ready.add(&point);
-            self.pictures[place] = Some(TensorPicture::new(frame));
+            Next::End => break,
+        };
+        for &place in frame.opaque().and_then(|number| places.get(&number)).into_iter().flatten() {
+            conversions.push(place, &frame)?;
+            pictures[place] = Some(TensorPicture::new(&frame));
         }
-        Ok(())
     }
+    conversions.submit()?;
+    Ok(())
 }

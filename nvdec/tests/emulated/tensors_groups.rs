@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hcq::kernel::emulated::{Call, EmulatedKernel, Failure, LaunchFault};
 use hcq::{ComputeQueue, EngineKind, EngineType, Placement, SharedWord, SyncPoint};
-use nvdec::tensor::{Tensor, TensorPicture, TensorPool, TensorSpec};
+use nvdec::tensor::{Converter, Tensor, TensorPicture, TensorPool, TensorSpec};
 use nvdec::{Codec, Context, Decoder, DecoderOptions, Error, Frame, Mode, Units};
 use nvkernel_sys::class::HOPPER_COMPUTE_A;
 use nvkernel_sys::status::RmStatus;
@@ -34,6 +34,10 @@ impl Machine {
 
     fn pool(&self, pictures: usize, tensors: usize) -> TensorPool {
         TensorPool::new(&self.context, &TensorSpec::new().size(32, 24), pictures, tensors).unwrap()
+    }
+
+    fn converter(&self) -> Converter {
+        Converter::new(&self.context, &TensorSpec::new().size(32, 24)).unwrap()
     }
 
     /// Frames that one engine decodes.
@@ -380,6 +384,78 @@ fn no_surface_is_taken_for_a_group() {
     assert_eq!(tensors.frames().decoder().surfaces(), alone.decoder().surfaces());
     assert!(tensors.next().is_none());
     assert_eq!(all.to_host().unwrap(), expected.concat());
+}
+
+/// Frames go to places in memory of the caller's four at a time, in any order, one of them to two places.
+#[test]
+fn places_of_the_caller() {
+    let (machine, expected) = (Machine::new(), exact());
+    let (frames, converter) = (machine.frames(), machine.converter());
+    let bytes = converter.shape_of(&frames[0]).unwrap().bytes();
+    let target = machine.context.allocate(6 * bytes, Placement::Sysmem).unwrap();
+    let before = machine.submissions();
+    let mut conversions = converter.conversions(&target, &[]);
+    let order = [(5, 0), (0, 1), (3, 2), (1, 1), (2, 4), (4, 3)];
+    for ((place, number), submissions) in order.into_iter().zip([0, 0, 0, 1, 1, 1]) {
+        conversions.push(place, &frames[number]).unwrap();
+        assert_eq!(machine.submissions() - before, submissions);
+        assert_eq!(conversions.ready().len() as u64, submissions);
+    }
+    let beyond = conversions.push(6, &frames[5]);
+    assert!(matches!(beyond, Err(Error::Gpu(hcq::Error::TooLarge { .. }))));
+    let foreign = Machine::new().frames();
+    assert!(matches!(conversions.push(0, &foreign[0]), Err(Error::OtherContext { .. })));
+    assert!(conversions.submit().unwrap() && !conversions.submit().unwrap());
+    assert_eq!((machine.submissions() - before, conversions.ready().len()), (2, 1), "one queue");
+    conversions.ready().iter().for_each(|point| point.wait(LONG).unwrap());
+    let mut elements = vec![0; target.size() as usize];
+    target.view().unwrap().copy_out(0, &mut elements);
+    assert_eq!(elements, [1, 1, 4, 2, 3, 0].map(|number| expected[number].clone()).concat());
+}
+
+/// What failed is tried again; what was submitted before is known all the same.
+#[test]
+fn conversions_that_cannot_be_submitted() {
+    let (machine, expected) = (Machine::new(), exact());
+    let (frames, to_come) = (machine.frames(), machine.frames_to_come(1));
+    let converter = machine.converter();
+    let bytes = converter.shape_of(&frames[0]).unwrap().bytes();
+    let target = machine.context.allocate(8 * bytes, Placement::Sysmem).unwrap();
+    let mut conversions = converter.conversions(&target, &[]);
+    frames[..4].iter().enumerate().for_each(|(place, frame)| conversions.push(place, frame).unwrap());
+    (4..).zip(&to_come[4..7]).for_each(|(place, frame)| conversions.push(place, frame).unwrap());
+    let failure = Failure::Status(RmStatus::NV_ERR_INVALID_STATE);
+    machine.kernel.faults().fail_call(Call::Alloc(HOPPER_COMPUTE_A), 0, failure);
+    assert!(matches!(conversions.push(7, &to_come[7]), Err(Error::Gpu(_))));
+    assert_eq!(conversions.ready().len(), 1);
+    assert!(conversions.submit().unwrap());
+    machine.go_on();
+    conversions.ready().iter().for_each(|point| point.wait(LONG).unwrap());
+    let mut elements = vec![0; target.size() as usize];
+    target.view().unwrap().copy_out(0, &mut elements);
+    assert_eq!(elements, expected[..8].concat());
+}
+
+/// Conversions wait for those who use the memory, and those that are dropped leave the surfaces alone.
+#[test]
+fn conversions_that_are_dropped() {
+    let machine = Machine::new();
+    let (frames, converter) = (machine.frames(), machine.converter());
+    let bytes = converter.shape_of(&frames[0]).unwrap().bytes();
+    let target = machine.context.allocate(8 * bytes, Placement::Sysmem).unwrap();
+    let engine = machine.context.engines()[0];
+    machine.kernel.faults().stall(0, engine);
+    let user = machine.frames_of(engine)[0].ready().clone();
+    let mut conversions = converter.conversions(&target, &[user]);
+    frames[..6].iter().enumerate().for_each(|(place, frame)| conversions.push(place, frame).unwrap());
+    let [point] = conversions.ready() else { panic!("one submission") };
+    assert!(point.wait(SHORT).is_err(), "the memory is in use");
+    let point = point.clone();
+    drop(conversions);
+    let pending = |frame: &Frame| frame.surface().pending().len();
+    assert_eq!(frames.iter().map(pending).collect::<Vec<_>>(), [1, 1, 1, 1, 0, 0, 0, 0, 0, 0]);
+    machine.kernel.faults().resume(0, engine);
+    point.wait(LONG).unwrap();
 }
 
 #[test]

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use hcq::{CopyCommands, Placement, SyncPoint};
-use nvdec::tensor::{Converter, TensorPicture, TensorShape, TensorSpec};
+use nvdec::tensor::{Conversions, Converter, TensorPicture, TensorShape, TensorSpec};
 use nvdec::video::Selection;
-use nvdec::{Decoder, DecoderOptions, EngineKind, EngineSet, EngineType, Engines, Frame, Frames, Video};
+use nvdec::{
+    Decoder, DecoderOptions, EngineKind, EngineSet, EngineType, Engines, Frame, Frames, Next, Video,
+};
 use pyo3::prelude::*;
 
 use crate::door::{Owned, away, enter, lock};
@@ -109,6 +111,14 @@ pub(crate) struct Converted {
     notes: Vec<String>,
 }
 
+/// Pictures whose conversion is being submitted.
+struct Begun<'a> {
+    converted: Converted,
+    /// What still uses the memory.
+    waits: Vec<SyncPoint>,
+    conversions: Conversions<'a>,
+}
+
 impl Converted {
     /// Sees what became of the pictures, which `decoder` decoded.
     fn see(&mut self, decoder: Option<&mut Decoder>) -> Result<()> {
@@ -164,44 +174,16 @@ impl Inner {
         for (place, &number) in numbers.iter().enumerate() {
             places.entry(number).or_default().push(place);
         }
-        let last = places.keys().next_back().copied().unwrap_or(0);
         let mut notes = Vec::new();
-        let mut begun: Option<(Converted, Vec<SyncPoint>)> = None;
-        let mut left = places.len();
-        let mut count = 0usize;
-        while to_end || left > 0 {
-            let next = match running.early.take() {
-                Some(frame) => Some(Ok(frame)),
-                None => running.frames().next(),
-            };
-            while let Some(error) = running.frames().take_error() {
-                notes.push(error.to_string());
-            }
-            let frame = match next {
-                None => break,
-                Some(Ok(frame)) => frame,
-                Some(Err(error)) if error.is_picture_error() => {
-                    notes.push(error.to_string());
-                    continue;
-                }
-                Some(Err(error)) => return Err(self.failed(running, error.into())),
-            };
-            let Some(number) = frame.opaque().map(|number| number as usize) else { continue };
-            if number > last {
-                running.early = Some(frame);
-                break;
-            }
-            let Some(to) = places.remove(&number) else { continue };
-            left -= 1;
-            let converted = self.convert_one(&mut begun, &numbers, number, &frame, &to);
-            converted.map_err(|failure| self.failed(running, failure))?;
-            count += 1;
-            if count.is_multiple_of(SIGNALS) {
-                Python::attach(|py| py.check_signals())?;
-            }
+        let mut begun: Option<Begun<'_>> = None;
+        let outcome = self.fill(&mut begun, running, &numbers, &mut places, &mut notes, to_end);
+        // Whatever went wrong: the memory is in use until then.
+        if let Some(Begun { converted, conversions, .. }) = &mut begun {
+            conversions.ready().iter().for_each(|point| converted.add_ready(point.clone()));
         }
+        outcome?;
         let (mut converted, waits) = match begun {
-            Some(begun) => begun,
+            Some(Begun { converted, waits, .. }) => (converted, waits),
             None => self.place(&numbers, self.expected()?)?,
         };
         converted.notes = notes;
@@ -213,32 +195,101 @@ impl Inner {
         Ok(converted)
     }
 
-    fn convert_one(
+    /// Has those conversions submitted, and takes from `places` what comes out.
+    fn fill<'a>(
+        &'a self,
+        begun: &mut Option<Begun<'a>>,
+        running: &mut Running,
+        numbers: &[usize],
+        places: &mut BTreeMap<usize, Vec<usize>>,
+        notes: &mut Vec<String>,
+        to_end: bool,
+    ) -> Result<()> {
+        let last = places.keys().next_back().copied().unwrap_or(0);
+        let mut count = 0usize;
+        while to_end || !places.is_empty() {
+            let next = self.next_frame(begun, running);
+            while let Some(error) = running.frames().take_error() {
+                notes.push(error.to_string());
+            }
+            let frame = match next {
+                Ok(None) => break,
+                Ok(Some(frame)) => frame,
+                Err(error) if error.is_picture_error() => {
+                    notes.push(error.to_string());
+                    continue;
+                }
+                Err(error) => return Err(self.failed(running, error.into())),
+            };
+            let Some(number) = frame.opaque().map(|number| number as usize) else { continue };
+            if number > last {
+                running.early = Some(frame);
+                break;
+            }
+            let Some(to) = places.remove(&number) else { continue };
+            let converted = self.convert_one(begun, numbers, number, &frame, &to);
+            converted.map_err(|failure| self.failed(running, failure))?;
+            count += 1;
+            if count.is_multiple_of(SIGNALS) {
+                Python::attach(|py| py.check_signals())?;
+            }
+        }
+        if let Some(Begun { conversions, .. }) = begun {
+            conversions.submit().map_err(|error| self.failed(running, error.into()))?;
+        }
+        Ok(())
+    }
+
+    /// The next frame that comes out, `None` at the end.
+    fn next_frame(
         &self,
-        begun: &mut Option<(Converted, Vec<SyncPoint>)>,
+        begun: &mut Option<Begun<'_>>,
+        running: &mut Running,
+    ) -> Result<Option<Frame>, nvdec::Error> {
+        if let Some(frame) = running.early.take() {
+            return Ok(Some(frame));
+        }
+        loop {
+            match running.frames().try_next()? {
+                Next::Frame(frame) => return Ok(Some(frame)),
+                Next::End => return Ok(None),
+                Next::Full => {
+                    // Frames that are not converted yet have surfaces too.
+                    let submitted = begun.as_mut().map_or(Ok(false), |begun| begun.conversions.submit())?;
+                    if !submitted {
+                        // It takes memory for another one.
+                        return running.frames().next().transpose();
+                    }
+                }
+            }
+        }
+    }
+
+    fn convert_one<'a>(
+        &'a self,
+        begun: &mut Option<Begun<'a>>,
         numbers: &[usize],
         number: usize,
         frame: &Frame,
         to: &[usize],
     ) -> Result<()> {
-        let shape = self.converter.shape_of(frame)?;
-        let (converted, waits) = match begun {
+        let Begun { converted, conversions, .. } = match begun {
             Some(begun) => begun,
-            None => begun.insert(self.place(numbers, shape.clone())?),
+            None => {
+                let (converted, waits) = self.place(numbers, self.converter.shape_of(frame)?)?;
+                let conversions = self.converter.conversions(converted.place.buffer(), &waits);
+                begun.insert(Begun { converted, waits, conversions })
+            }
         };
-        if converted.shape != shape {
-            let text = format!(
-                "picture {number} becomes {shape}, others of its batch {}: the video changes its size; open it with size=(height, width)",
-                converted.shape
-            );
-            return Err(Failure::new(Kind::Unsupported, text));
-        }
-        let bytes = shape.bytes();
-        for &place in to {
-            let target = converted.place.buffer().slice(place as u64 * bytes, bytes);
-            let point = self.converter.convert(frame, &target, None, waits)?;
-            converted.add_ready(point);
-        }
+        to.iter().try_for_each(|&place| conversions.push(place, frame)).map_err(|error| match error {
+            nvdec::Error::OtherShape { given, wanted } => {
+                let text = format!(
+                    "picture {number} becomes {given}, others of its batch {wanted}: the video changes its size; open it with size=(height, width)"
+                );
+                Failure::new(Kind::Unsupported, text)
+            }
+            error => error.into(),
+        })?;
         converted.watched.push((number, TensorPicture::new(frame)));
         Ok(())
     }
