@@ -34,14 +34,13 @@ class _Pictures:
         dtype: str,
         layout: str,
         device: str,
-        base: tuple[int, int] | None,
+        base: Fraction | None,
     ) -> None:
         self._take(tensor, dtype, layout, device)
-        pictures = file.pictures(tensor.numbers)
-        self._pts = tuple(picture[0] for picture in pictures)
-        self._durations = tuple(picture[1] for picture in pictures)
-        self._keys = tuple(picture[2] for picture in pictures)
-        self._base = None if base is None else Fraction(*base)
+        # Of no pictures there are no columns.
+        columns = tuple(zip(*file.pictures(tensor.numbers))) or ((), (), (), ())
+        self._pts, self._durations, self._keys, _ = columns
+        self._base = base
 
     def _take(self, tensor: _core.Tensor, dtype: str, layout: str, device: str) -> None:
         self._tensor = tensor

@@ -567,9 +567,8 @@ class Video:
         return [self._number(number) for number in given]
 
     def _made(self, kind: type[_Kind], tensor: _core.Tensor) -> _Kind:
-        base = self._info.time_base
-        ticks = None if base is None else (base.numerator, base.denominator)
-        return kind(tensor, self._file, self._options["dtype"], self._options["layout"], self._device, ticks)
+        options = self._options
+        return kind(tensor, self._file, options["dtype"], options["layout"], self._device, self._info.time_base)
 
     def _take(self, numbers: list[int]) -> _core.Tensor:
         self._open()
