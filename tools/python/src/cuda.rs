@@ -119,9 +119,9 @@ impl Cuda {
         signals.wait(&stream, &waits)
     }
 
-    /// An event behind all that the stream of that handle has to do now.
-    pub(crate) fn event_on(&self, stream: u64) -> Result<Event> {
-        let event = self.context.new_event()?;
+    /// An event behind all that the stream of that handle has to do now: `spare`, which nobody needs as it is, or a new one.
+    pub(crate) fn event_on(&self, stream: u64, spare: Option<Event>) -> Result<Event> {
+        let event = spare.map_or_else(|| self.context.new_event(), Ok)?;
         event.record(&capsule::stream(&self.context, stream))?;
         Ok(event)
     }

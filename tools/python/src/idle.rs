@@ -7,7 +7,8 @@ use nvdec_cuda::{Event, Imported};
 
 use crate::door::lock;
 
-/// So much is kept for batches to come.
+/// So much is kept for batches to come, and two more batches: what a loop over batches has ahead, with the one that comes next and the
+/// one that the caller has. Less, and the next loop would have memory allocated, exported and mapped again.
 const KEPT: u64 = 1 << 30;
 
 /// An allocation.
@@ -20,6 +21,8 @@ pub(crate) struct Slab {
     pub(crate) imported: Option<Arc<Imported>>,
     /// Behind what streams of CUDA had to do when the last tensor in it was let go of.
     pub(crate) readers: Vec<Event>,
+    /// Events of readers that are done, to be recorded again.
+    pub(crate) spare: Vec<Event>,
 }
 
 impl Slab {
@@ -35,19 +38,22 @@ impl Slab {
 pub(crate) struct Idle(Mutex<Vec<Slab>>);
 
 impl Idle {
-    /// Memory of that size.
+    /// Memory of that size, which nobody reads.
     pub(crate) fn take(&self, bytes: u64) -> Option<Slab> {
         let mut idle = lock(&self.0);
         let at = idle.iter().position(|slab| slab.memory.size() == bytes && slab.is_read())?;
-        Some(idle.remove(at))
+        let mut slab = idle.remove(at);
+        slab.spare.append(&mut slab.readers);
+        Some(slab)
     }
 
-    /// What is more than should be kept. To be dropped without a lock: CUDA may have to be waited for.
-    pub(crate) fn surplus(&self) -> Vec<Slab> {
+    /// What is more than should be kept beside a batch of so many bytes. To be dropped without a lock: CUDA may have to be waited for.
+    pub(crate) fn surplus(&self, bytes: u64) -> Vec<Slab> {
+        let kept = KEPT.saturating_add(bytes.saturating_mul(2));
         let mut idle = lock(&self.0);
         let mut all: u64 = idle.iter().map(|slab| slab.memory.size()).sum();
         let mut surplus = Vec::new();
-        while all > KEPT
+        while all > kept
             && let Some(at) = idle.iter().position(Slab::is_read)
         {
             all -= idle[at].memory.size();

@@ -42,13 +42,12 @@ impl Place {
             None => {
                 let memory = allocate(gpu, whole)?;
                 let points = vec![clear(gpu, &memory)?];
-                Slab { memory, points, imported: None, readers: Vec::new() }
+                Slab { memory, points, imported: None, readers: Vec::new(), spare: Vec::new() }
             }
         };
-        drop(gpu.idle().surplus());
+        drop(gpu.idle().surplus(whole));
         let waits = slab.points.iter().filter(|point| !point.is_reached()).cloned().collect();
         let buffer = slab.memory.slice(0, bytes);
-        let slab = Slab { readers: Vec::new(), ..slab };
         let uses = Mutex::new(Uses { slab: Some(slab), streams: Vec::new() });
         Ok((Place { gpu: gpu.clone(), process: std::process::id(), buffer, uses }, waits))
     }
@@ -125,7 +124,8 @@ impl Drop for Place {
             return;
         }
         for &stream in &uses.streams {
-            match self.gpu.cuda().and_then(|cuda| cuda.event_on(stream)) {
+            let spare = slab.spare.pop();
+            match self.gpu.cuda().and_then(|cuda| cuda.event_on(stream, spare)) {
                 Ok(event) => slab.readers.push(event),
                 Err(failure) => {
                     log::warn!(
