@@ -214,6 +214,14 @@ pub enum Error {
         /// Pictures that there are.
         pictures: usize,
     },
+    /// A file was asked for that is not in the list.
+    #[error("there is no file {file}: the list has {files}, counted from 0")]
+    NoFile {
+        /// Its number.
+        file: usize,
+        /// Files that there are.
+        files: usize,
+    },
     /// A picture of a video that was asked for did not come out.
     #[error("picture {number} did not come out: the decoder passed over it")]
     Missing {

@@ -21,6 +21,7 @@
 mod clips;
 mod convert;
 mod file;
+mod files;
 mod index;
 mod plan;
 mod price;
@@ -39,6 +40,7 @@ use containers::{Container, Format, Track};
 pub use clips::{ClipBatch, Clips, ClipsOptions, TakenClip};
 pub use convert::Converted;
 pub use file::{Identity, Stamp};
+pub use files::Files;
 pub use index::{Index, IndexedPicture};
 use reader::VideoInner;
 pub use sampler::{Clip, PastEnd, Sampling};

@@ -65,14 +65,15 @@ pub struct ClipBatch {
 /// works while the iterator is asked; nothing waits for an engine as long as there is memory.
 ///
 /// ```no_run
-/// use nvdec::video::{Clips, ClipsOptions, Sampling};
-/// use nvdec::{Context, Video};
+/// use nvdec::Context;
+/// use nvdec::video::{Clips, ClipsOptions, Files, Sampling};
 ///
 /// let context = Context::open_default()?;
 /// let paths = ["a.mp4", "b.mkv", "c.hevc"];
 /// let sampling = Sampling { frames: 8, stride: 4, per_video: 10, ..Sampling::default() };
 /// let options = ClipsOptions { batch: 4, ..ClipsOptions::default() };
-/// let open = move |video: usize| Video::open(paths[video]);
+/// let mut files = Files::new(paths);
+/// let open = move |video: usize| files.get(video, []);
 /// for batch in Clips::new(&context, &"size=224x224,dtype=f16".parse()?, 3, open, sampling, options)? {
 ///     let batch = batch?;
 ///     println!("{:?}, there at {:?}", batch.tensor.shape(), batch.tensor.ready());

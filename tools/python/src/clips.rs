@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use hcq::SyncPoint;
 use nvdec::tensor::{Converter, TensorPicture, TensorShape, TensorSpec};
-use nvdec::video::{Clip, PastEnd, Sampling};
+use nvdec::video::{Clip, Files, PastEnd, Sampling};
 use nvdec::{Decoder, DecoderOptions, Engines, Video};
 use pyo3::prelude::*;
 
@@ -18,11 +18,6 @@ use crate::memory::Place;
 use crate::tensor::Tensor;
 use crate::wanted::{Name, Wanted};
 
-/// So many files are opened at a time, by so many threads: that takes the processor longer than to have a clip decoded.
-const OPENED: usize = 8;
-const OPENERS: usize = 4;
-/// Smaller files are in memory as long as they are open: no more are opened behind so many bytes.
-const OPENED_BYTES: u64 = 128 << 20;
 /// Most pictures of a batch.
 const MOST_PICTURES: usize = 1 << 24;
 
@@ -45,12 +40,10 @@ struct State {
     ahead: VecDeque<Begun>,
     /// What went wrong behind the last one.
     failed: Option<Failure>,
-    paths: Vec<PathBuf>,
+    files: Files,
     sampling: Sampling,
     options: DecoderOptions,
     clips: Vec<Clip>,
-    /// The files of those that come next, each with the place of the clip.
-    opened: VecDeque<(usize, Result<Video>)>,
     /// Clips that were begun, and that were handed out.
     begun: usize,
     position: usize,
@@ -111,45 +104,19 @@ impl State {
         Ok(made)
     }
 
-    /// The file of the clip that is begun next, opened together with those of the clips behind it.
+    /// The file of the clip that is begun next.
     fn open(&mut self) -> Result<Video> {
-        let begun = self.begun;
-        if self.opened.front().is_none_or(|(at, _)| *at != begun) {
-            let paths = &self.paths;
-            let mut bytes = 0u64;
-            let next =
-                self.clips.iter().copied().enumerate().skip(begun).take(OPENED).take_while(|(at, clip)| {
-                    let is_within = bytes < OPENED_BYTES;
-                    bytes += std::fs::metadata(&paths[clip.video]).map_or(0, |file| file.len());
-                    is_within || *at == begun
-                });
-            let next: Vec<(usize, Clip)> = next.collect();
-            let open = |&(at, clip): &(usize, Clip)| {
-                let path = &paths[clip.video];
-                let failed = |error| Failure::Io { path: Some(path.display().to_string()), error };
+        let State { files, clips, begun, .. } = self;
+        let mut next = clips[*begun..].iter().map(|clip| clip.video);
+        match next.next() {
+            Some(file) => files.get(file, next).map_err(|error| match error {
                 // The one error that Python has a name for.
-                let opened = std::fs::metadata(path).map_err(failed).and_then(|_| Ok(Video::open(path)?));
-                (at, opened)
-            };
-            let open_all = |part: &[(usize, Clip)]| part.iter().map(open).collect::<Vec<_>>();
-            self.opened = std::thread::scope(|scope| {
-                let parts = next.chunks(next.len().div_ceil(OPENERS).max(1));
-                let workers = parts.map(|part| {
-                    let worker = std::thread::Builder::new().spawn_scoped(scope, move || open_all(part));
-                    // Where there can be no more threads, this one does it.
-                    worker.map_err(|_| open_all(part))
-                });
-                let workers: Vec<_> = workers.collect();
-                let results = workers.into_iter().map(|worker| match worker {
-                    Ok(worker) => worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-                    Err(opened) => opened,
-                });
-                results.flatten().collect()
-            });
-        }
-        match self.opened.pop_front() {
-            Some((at, opened)) if at == begun => opened,
-            _ => Err(Failure::new(Kind::Open, "it was not opened")),
+                nvdec::Error::Source { source } => {
+                    Failure::Io { path: Some(files.paths()[file].display().to_string()), error: source }
+                }
+                error => error.into(),
+            }),
+            None => Err(Failure::new(Kind::Open, "no clip is left")),
         }
     }
 
@@ -180,7 +147,7 @@ impl State {
             _ => match &failures[..] {
                 [] => Ok(None),
                 [(video, text), others @ ..] => {
-                    let mut text = format!("{}: {text}", self.paths[*video].display());
+                    let mut text = format!("{}: {text}", self.files.paths()[*video].display());
                     if !others.is_empty() {
                         text += &format!("; and {} more clips, up to the end of the epoch", others.len());
                     }
@@ -339,11 +306,10 @@ impl ClipLoader {
             let state = State {
                 ahead: VecDeque::new(),
                 failed: None,
-                paths,
+                files: Files::new(paths),
                 sampling,
                 options,
                 clips,
-                opened: VecDeque::new(),
                 begun: position,
                 position,
                 batch: batch.max(1),
