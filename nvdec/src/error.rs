@@ -403,7 +403,9 @@ impl Error {
     pub fn is_out_of_descriptors(&self) -> bool {
         match self {
             Error::Gpu(error) => error.is_out_of_descriptors(),
-            Error::Emulation { source } => !hcq::descriptor_advice(source).is_empty(),
+            Error::Emulation { source } | Error::Source { source } => {
+                !hcq::descriptor_advice(source).is_empty()
+            }
             Error::Unusable { source, .. } => source.is_out_of_descriptors(),
             _ => false,
         }

@@ -64,7 +64,11 @@ impl Video {
     /// [`Error::Source`] if it cannot be read, and those of [`from_container`](Self::from_container).
     pub fn open(path: impl AsRef<Path>) -> Result<Video> {
         let file = File::open(path).map_err(|source| Error::Source { source })?;
-        Video::from_container(Container::open_file(file)?, None)
+        let container = Container::open_file(file).map_err(|error| match error {
+            containers::Error::Io { error: source, .. } => Error::Source { source },
+            error => error.into(),
+        })?;
+        Video::from_container(container, None)
     }
 
     /// What is in `bytes`, as [`open`](Self::open) finds it.

@@ -375,7 +375,7 @@ typedef struct nvdec_integrity {
     char text[240];
 } nvdec_integrity;
 
-// How a video is opened. All zero but `size`: the first track that can be decoded, read once as a whole for its index.
+// How a video is opened. All zero but `size`: the first track that can be decoded, whose index is made.
 typedef struct nvdec_video_options {
     // `sizeof` of the structure.
     size_t size;
@@ -383,7 +383,7 @@ typedef struct nvdec_video_options {
     uint32_t has_track;
     // See `has_track`.
     uint32_t track;
-    // An index from `nvdec_video_store_index` in the place of reading all of the file; NULL for none. It is read during the
+    // An index from `nvdec_video_store_index` in the place of looking at all pictures; NULL for none. It is read during the
     // call alone.
     const uint8_t *index;
     // Its bytes.
@@ -634,7 +634,8 @@ enum nvdec_result nvdec_frame_download(const struct nvdec_frame *frame,
 enum nvdec_result nvdec_frame_release(struct nvdec_frame *frame);
 
 // Opens a video in a file: MP4 and QuickTime, Matroska and WebM, MPEG transport streams, HEVC with start codes, HEIF.
-// `options` may be NULL. Without a stored index, all of the file is read once.
+// `options` may be NULL. Without a stored index all pictures are looked at once: of MP4 and
+// Matroska their headers are read, of other formats all bytes.
 enum nvdec_result nvdec_video_open(const struct nvdec_context *context,
                                    const char *path,
                                    const struct nvdec_video_options *options,
@@ -683,7 +684,8 @@ enum nvdec_result nvdec_video_between(const struct nvdec_video *video,
                                       size_t *count);
 
 // The index of a video as bytes, about ten for each picture, for `nvdec_video_options.index` when it is opened again. `data`,
-// `capacity` and `needed` as in `nvdec_frame_download`.
+// `capacity` and `needed` as in `nvdec_frame_download`. `NVDEC_STALE_INDEX` for a file that has changed since it was opened, or is a
+// pipe.
 enum nvdec_result nvdec_video_store_index(const struct nvdec_video *video,
                                           uint8_t *data,
                                           size_t capacity,

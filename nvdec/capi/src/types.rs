@@ -307,7 +307,7 @@ pub struct nvdec_integrity {
     pub text: [c_char; 240],
 }
 
-/// How a video is opened. All zero but `size`: the first track that can be decoded, read once as a whole for its index.
+/// How a video is opened. All zero but `size`: the first track that can be decoded, whose index is made.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct nvdec_video_options {
@@ -317,7 +317,7 @@ pub struct nvdec_video_options {
     pub has_track: u32,
     /// See `has_track`.
     pub track: u32,
-    /// An index from `nvdec_video_store_index` in the place of reading all of the file; NULL for none. It is read during the
+    /// An index from `nvdec_video_store_index` in the place of looking at all pictures; NULL for none. It is read during the
     /// call alone.
     pub index: *const u8,
     /// Its bytes.

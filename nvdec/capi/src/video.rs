@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Cursor;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use nvdec::tensor::{Converter, TensorShape};
@@ -35,7 +35,7 @@ pub(crate) enum Place<'a> {
 /// What the bytes of a video are, for its index to be known again.
 #[derive(Debug)]
 enum Known {
-    File(PathBuf, Stamp),
+    File(Arc<File>, Stamp),
     Memory(Arc<[u8]>),
     /// Of what the caller reads it is found out at once.
     Identity(Identity),
@@ -44,7 +44,7 @@ enum Known {
 impl Known {
     fn identity(&self) -> nvdec::Result<Identity> {
         match self {
-            Known::File(path, stamp) => Identity::of_unchanged(path, stamp),
+            Known::File(file, stamp) => Identity::of_unchanged(file, stamp),
             Known::Memory(bytes) => Identity::of(&mut Cursor::new(bytes)),
             Known::Identity(identity) => Ok(identity.clone()),
         }
@@ -78,8 +78,8 @@ impl Opened {
         let (container, known) = match place {
             Place::File(path) => {
                 let path = Path::new(OsStr::from_bytes(path));
-                let file = File::open(path).map_err(io)?;
-                let known = Known::File(path.to_owned(), Stamp::of(&file)?);
+                let file = Arc::new(File::open(path).map_err(io)?);
+                let known = Known::File(file.clone(), Stamp::of(&file)?);
                 (Container::open_file(file), known)
             }
             Place::Memory(bytes) => {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{Cursor, Read, Seek};
+use std::sync::Arc;
 
 use crate::annex_b::AnnexB;
 use crate::demux::{Demuxer, Format};
@@ -46,17 +47,19 @@ impl Container {
 
     /// Opens a file from its beginning, wherever its position is, as [`open`](Self::open) does. It is read by place, so that
     /// processes that were forked off do not disturb each other, and the kernel reads ahead. What is no file of a file system,
-    /// such as a pipe, is read as a whole.
+    /// such as a pipe, or does not say its size, is read as a whole.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn open_file(mut file: File) -> Result<Container> {
+    pub fn open_file(file: impl Into<Arc<File>>) -> Result<Container> {
+        let file = file.into();
         let failed = |error| Error::Io { offset: 0, error };
-        if file.metadata().map_err(failed)?.is_file() {
+        let metadata = file.metadata().map_err(failed)?;
+        if metadata.is_file() && metadata.len() > 0 {
             return Container::of(Source::of_file(file)?);
         }
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(failed)?;
+        (&*file).read_to_end(&mut bytes).map_err(failed)?;
         Container::from_bytes(bytes)
     }
 

@@ -6,6 +6,8 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 use file::FileBytes;
 
@@ -72,7 +74,7 @@ impl Source {
     }
 
     /// The bytes of a file of a file system.
-    pub(crate) fn of_file(file: File) -> Result<Source> {
+    pub(crate) fn of_file(file: Arc<File>) -> Result<Source> {
         Source::of(Box::new(FileBytes::new(file)))
     }
 
@@ -99,6 +101,10 @@ impl Source {
             self.ahead = if there && !self.window.is_empty() { (self.ahead * 2).min(MOST) } else { FEWEST };
             let wanted = self.size.saturating_sub(offset).min(self.ahead.max(length) as u64);
             let mut window = std::mem::take(&mut self.window);
+            // One place was looked at with many bytes, the next ones need few.
+            if window.capacity() > 2 * MOST && wanted <= MOST as u64 {
+                window = Vec::new();
+            }
             self.fill(offset, wanted, &mut window)?;
             (self.window, self.at) = (window, offset);
         }
@@ -136,7 +142,10 @@ impl Source {
             return Err(Error::NoPacket { offset, size, available: self.size });
         }
         let length = size.saturating_sub(from).min(length as u64) as usize;
-        self.peek(offset.saturating_add(from), length)
+        let available = self.size;
+        let bytes = self.peek(offset.saturating_add(from), length)?;
+        // A source may shrink.
+        if bytes.len() == length { Ok(bytes) } else { Err(Error::NoPacket { offset, size, available }) }
     }
 
     /// What is there of the `size` bytes at `offset`.
@@ -214,6 +223,38 @@ mod tests {
             }
             Ok(self.0)
         }
+    }
+
+    /// Says that it is longer than it is.
+    struct Shrunk(std::io::Cursor<Vec<u8>>);
+
+    impl Read for Shrunk {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            self.0.read(buffer)
+        }
+    }
+
+    impl Seek for Shrunk {
+        fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+            Ok(self.0.seek(to)? + if matches!(to, SeekFrom::End(_)) { 50 } else { 0 })
+        }
+    }
+
+    #[test]
+    fn a_part_that_is_gone_is_no_short_one() {
+        let mut source = Source::new(Shrunk(Cursor::new((0..100).collect()))).unwrap();
+        assert_eq!(source.part(90, 20, 4, 6).unwrap(), [94, 95, 96, 97, 98, 99]);
+        assert_eq!(source.part(90, 20, 20, 6).unwrap(), []);
+        assert!(matches!(source.part(90, 20, 4, 7), Err(Error::NoPacket { .. })));
+        assert!(matches!(source.part(140, 20, 0, 1), Err(Error::NoPacket { .. })));
+    }
+
+    #[test]
+    fn memory_for_one_large_part_does_not_stay() {
+        let mut source = source(4 * MOST);
+        source.part(0, 4 * MOST as u64, 1, 3 * MOST).unwrap();
+        source.part(0, 4 * MOST as u64, 4 * MOST as u64 - 100, 10).unwrap();
+        assert!(source.window.capacity() <= 2 * MOST);
     }
 
     #[test]

@@ -72,7 +72,8 @@ impl Conversions<'_> {
     ///
     /// [`Error::OtherShape`] for a frame that becomes something else than those before, [`Error::OtherContext`] for one of another
     /// device, [`Error::Gpu`] if its place is not in the buffer, and those of [`Converter::shape_of`]: the frame was not added then.
-    /// [`Error::Gpu`] if conversions cannot be submitted: they are tried again with the next frame, or by [`submit`](Self::submit).
+    /// [`Error::Gpu`] if conversions cannot be submitted, in which case the frame may have been added or not: to add it again does no
+    /// harm. What was added is tried again with the next frame, or by [`submit`](Self::submit).
     pub fn push(&mut self, place: usize, frame: &Frame) -> Result<()> {
         let device = self.converter.context().device();
         if !device.owns_point(frame.ready()) || !device.owns(frame.surface().buffer()) {

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
@@ -45,14 +46,11 @@ impl Identity {
     pub fn of(source: &mut (impl Read + Seek)) -> Result<Identity> {
         let mut of = || {
             let size = source.seek(SeekFrom::End(0))?;
-            let mut hash = Md5::new();
-            for start in [0, size.saturating_sub(ENDS)] {
-                source.seek(SeekFrom::Start(start))?;
-                let mut bytes = Vec::new();
-                source.by_ref().take(ENDS).read_to_end(&mut bytes)?;
-                hash.update(&bytes);
-            }
-            Ok(Identity { size, changed: None, ends: hash.finalize().into() })
+            let ends = ends(size, |offset, buffer| {
+                source.seek(SeekFrom::Start(offset))?;
+                source.read_exact(buffer)
+            })?;
+            Ok(Identity { size, changed: None, ends })
         };
         of().map_err(|source: io::Error| Error::Source { source })
     }
@@ -68,17 +66,23 @@ impl Identity {
         Ok(Identity { changed, ..Identity::of(&mut file)? })
     }
 
-    /// As [`of_file`](Self::of_file), of a file that is to be the one that `stamp` was taken of.
+    /// As [`of_file`](Self::of_file), of the file that `stamp` was taken of, wherever its position is.
     ///
     /// # Errors
     ///
-    /// Those of `of_file`, and [`Error::Index`] if it has changed since.
-    pub fn of_unchanged(path: impl AsRef<Path>, stamp: &Stamp) -> Result<Identity> {
-        let identity = Identity::of_file(path)?;
-        if (Stamp { size: identity.size, changed: identity.changed }) != *stamp {
-            return Err(Error::Index { what: "the file has changed since it was opened".to_owned() });
+    /// [`Error::Source`], and [`Error::Index`] if it has changed since, or is no file of a file system, such as a pipe.
+    pub fn of_unchanged(file: &File, stamp: &Stamp) -> Result<Identity> {
+        let wrong = |what: &str| Err(Error::Index { what: what.to_owned() });
+        if !stamp.is_file {
+            return wrong("what it is of is no file, and cannot be known again");
         }
-        Ok(identity)
+        let ends = ends(stamp.size, |offset, buffer| file.read_exact_at(buffer, offset));
+        // It may have become shorter.
+        if Stamp::of(file)? != *stamp {
+            return wrong("the file has changed since it was opened");
+        }
+        let ends = ends.map_err(|source| Error::Source { source })?;
+        Ok(Identity { size: stamp.size, changed: stamp.changed, ends })
     }
 
     /// That `now` is the same.
@@ -98,11 +102,12 @@ impl Identity {
     }
 }
 
-/// What tells at no cost that a file has changed: an [`Identity`] is read from it, which takes milliseconds.
+/// What tells at no cost that an open file has changed: an [`Identity`] is read from it, which takes milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
     size: u64,
     changed: Option<u64>,
+    is_file: bool,
 }
 
 impl Stamp {
@@ -115,8 +120,19 @@ impl Stamp {
         let metadata = file.metadata().map_err(|source| Error::Source { source })?;
         let changed = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let changed = changed.and_then(|time| u64::try_from(time.as_nanos()).ok());
-        Ok(Stamp { size: metadata.len(), changed })
+        Ok(Stamp { size: metadata.len(), changed, is_file: metadata.is_file() })
     }
+}
+
+/// MD5 of both ends of `size` bytes.
+fn ends(size: u64, mut read: impl FnMut(u64, &mut [u8]) -> io::Result<()>) -> io::Result<[u8; 16]> {
+    let mut hash = Md5::new();
+    let mut bytes = vec![0; size.min(ENDS) as usize];
+    for start in [0, size.saturating_sub(ENDS)] {
+        read(start, &mut bytes)?;
+        hash.update(&bytes);
+    }
+    Ok(hash.finalize().into())
 }
 
 #[derive(Serialize, Deserialize)]

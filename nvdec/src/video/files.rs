@@ -21,6 +21,8 @@ struct State {
     place: (u64, u64),
     size: u64,
     changed: (i64, i64),
+    /// When anything of it changed, also the time of change.
+    touched: (i64, i64),
 }
 
 impl From<Metadata> for State {
@@ -29,6 +31,7 @@ impl From<Metadata> for State {
             place: (file.dev(), file.ino()),
             size: file.size(),
             changed: (file.mtime(), file.mtime_nsec()),
+            touched: (file.ctime(), file.ctime_nsec()),
         }
     }
 }
@@ -92,10 +95,26 @@ impl Files {
             }
             self.open_all(&wanted);
         }
-        let opened = self.ready.remove(&file).unwrap_or_else(|| open(&self.paths[file]));
-        let (state, video) = opened?;
+        let (state, video) = match self.ready.remove(&file) {
+            Some(Ok((was, video))) if was == state(&self.paths[file])? => (was, video),
+            _ => self.open(file)?,
+        };
         self.keep(file, state, &video);
         Ok(video)
+    }
+
+    /// Opens a file, if need be in the place of all that are kept: each of them has a descriptor.
+    fn open(&mut self, file: usize) -> Result<(State, Video)> {
+        match open(&self.paths[file]) {
+            Err(error)
+                if error.is_out_of_descriptors() && !(self.kept.is_empty() && self.ready.is_empty()) =>
+            {
+                self.kept.clear();
+                self.ready.clear();
+                open(&self.paths[file])
+            }
+            opened => opened,
+        }
     }
 
     /// A file that is kept, if it is still the same.
@@ -111,13 +130,14 @@ impl Files {
     }
 
     fn keep(&mut self, file: usize, state: State, video: &Video) {
-        if video.len() > KEPT_PICTURES {
+        let coded = |video: &Video| video.index().pictures.pictures.len();
+        if coded(video) > KEPT_PICTURES {
             return;
         }
         self.kept.push((file, state, video.clone()));
-        let mut pictures: usize = self.kept.iter().map(|kept| kept.2.len()).sum();
+        let mut pictures: usize = self.kept.iter().map(|kept| coded(&kept.2)).sum();
         while self.kept.len() > KEPT_FILES || pictures > KEPT_PICTURES {
-            pictures -= self.kept.remove(0).2.len();
+            pictures -= coded(&self.kept.remove(0).2);
         }
     }
 
@@ -185,8 +205,9 @@ mod tests {
         assert!(!std::ptr::eq(first.index(), opened.get(0, []).unwrap().index()));
         std::fs::remove_file(&paths[1]).unwrap();
         assert!(opened.get(1, [2]).is_err());
+        // It was opened with the first one, and has changed since.
+        assert!(opened.ready.contains_key(&2));
         std::fs::write(&paths[2], b"nothing").unwrap();
-        opened.ready.clear();
         assert!(opened.get(2, []).is_err());
         assert!(opened.get(2, []).is_err(), "each time");
         std::fs::remove_dir_all(&folder).unwrap();

@@ -118,7 +118,8 @@ pub(crate) enum Role {
 /// Reads headers as the front end of the codec does, and decodes nothing.
 pub(crate) trait Survey: fmt::Debug {
     /// Takes a unit, or the beginning of one. Pictures are added to `found` in decoding order; what becomes due for output is
-    /// added to `shown`, in that order. `None` if the beginning does not say enough: it is to be given again as a whole.
+    /// added to `shown`, in that order. `None` if the beginning does not say enough: it is to be given again as a whole, and no more
+    /// was taken from it than that the picture before has ended.
     fn unit(
         &mut self,
         unit: &[u8],

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hcq::Device;
-use nvdec::video::Identity;
 use nvdec::video::containers::Container;
+use nvdec::video::{Identity, Stamp};
 use nvdec::{Codec, Context, Decoder, DecoderOptions, Downloader, Error, Units, Video};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -203,6 +203,32 @@ fn an_index_is_kept() {
             assert!(matches!(open(&stored[..length], &of), Err(Error::Index { .. })));
         }
     }
+}
+
+/// Whatever stands at its path later.
+#[test]
+fn an_index_is_of_the_file_that_was_opened() {
+    let path = std::env::temp_dir().join(format!("nvdec-index-{}.mp4", std::process::id()));
+    let other = path.with_extension("other");
+    std::fs::write(&path, file("plain.mp4")).unwrap();
+    let opened = std::fs::File::open(&path).unwrap();
+    let stamp = Stamp::of(&opened).unwrap();
+    let of = Identity::of_file(&path).unwrap();
+    std::fs::write(&other, file("vfr.mp4")).unwrap();
+    std::fs::rename(&other, &path).unwrap();
+    assert_eq!(Identity::of_unchanged(&opened, &stamp).unwrap(), of);
+    assert_ne!(Identity::of_file(&path).unwrap(), of);
+    let opened = std::fs::File::open(&path).unwrap();
+    let stamp = Stamp::of(&opened).unwrap();
+    std::fs::write(&path, b"shorter").unwrap();
+    let error = Identity::of_unchanged(&opened, &stamp).unwrap_err().to_string();
+    assert!(error.contains("changed since it was opened"), "{error}");
+    std::fs::remove_file(&path).unwrap();
+    let (pipe, _end) = std::io::pipe().unwrap();
+    let pipe = std::fs::File::from(std::os::fd::OwnedFd::from(pipe));
+    let stamp = Stamp::of(&pipe).unwrap();
+    let error = Identity::of_unchanged(&pipe, &stamp).unwrap_err().to_string();
+    assert!(error.contains("no file"), "{error}");
 }
 
 /// An index whose sum is right, and whose content means harm, does none.

@@ -232,6 +232,8 @@ impl State {
                     self.turn = (self.turn + 1) % self.lanes.len();
                 }
                 Ok(None) => break,
+                // What is kept for batches to come may be what is missing.
+                Err(failure) if failure.is_out_of_memory() && self.lanes[self.turn].gpu.idle().clear() => {}
                 // It goes on when those before it are gone.
                 Err(failure) if failure.is_out_of_memory() && !self.ahead.is_empty() => break,
                 // What is there comes first.

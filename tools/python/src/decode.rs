@@ -113,10 +113,33 @@ pub(crate) struct Converted {
 
 /// Pictures whose conversion is being submitted.
 struct Begun<'a> {
-    converted: Converted,
+    /// There until it is taken.
+    converted: Option<Converted>,
     /// What still uses the memory.
     waits: Vec<SyncPoint>,
     conversions: Conversions<'a>,
+}
+
+impl Begun<'_> {
+    /// The pictures, and what has to be waited for before others are written to their memory.
+    fn take(mut self) -> (Converted, Vec<SyncPoint>) {
+        self.note();
+        (self.converted.take().expect("it is taken once"), std::mem::take(&mut self.waits))
+    }
+
+    /// The memory is in use until what was submitted is done.
+    fn note(&mut self) {
+        if let Some(converted) = &mut self.converted {
+            self.conversions.ready().iter().for_each(|point| converted.add_ready(point.clone()));
+        }
+    }
+}
+
+impl Drop for Begun<'_> {
+    /// Whatever went wrong.
+    fn drop(&mut self) {
+        self.note();
+    }
 }
 
 impl Converted {
@@ -176,14 +199,9 @@ impl Inner {
         }
         let mut notes = Vec::new();
         let mut begun: Option<Begun<'_>> = None;
-        let outcome = self.fill(&mut begun, running, &numbers, &mut places, &mut notes, to_end);
-        // Whatever went wrong: the memory is in use until then.
-        if let Some(Begun { converted, conversions, .. }) = &mut begun {
-            conversions.ready().iter().for_each(|point| converted.add_ready(point.clone()));
-        }
-        outcome?;
+        self.fill(&mut begun, running, &numbers, &mut places, &mut notes, to_end)?;
         let (mut converted, waits) = match begun {
-            Some(Begun { converted, waits, .. }) => (converted, waits),
+            Some(begun) => begun.take(),
             None => self.place(&numbers, self.expected()?)?,
         };
         converted.notes = notes;
@@ -249,14 +267,21 @@ impl Inner {
         if let Some(frame) = running.early.take() {
             return Ok(Some(frame));
         }
+        let submit = |begun: &mut Option<Begun<'_>>| {
+            begun.as_mut().map_or(Ok(false), |begun| begun.conversions.submit())
+        };
         loop {
-            match running.frames().try_next()? {
+            let next = match running.frames().try_next() {
+                // Those that are not converted yet may have the memory that a sequence of another size wants.
+                Err(nvdec::Error::NoMemoryNow { .. }) if submit(begun)? => continue,
+                next => next?,
+            };
+            match next {
                 Next::Frame(frame) => return Ok(Some(frame)),
                 Next::End => return Ok(None),
                 Next::Full => {
                     // Frames that are not converted yet have surfaces too.
-                    let submitted = begun.as_mut().map_or(Ok(false), |begun| begun.conversions.submit())?;
-                    if !submitted {
+                    if !submit(begun)? {
                         // It takes memory for another one.
                         return running.frames().next().transpose();
                     }
@@ -273,15 +298,15 @@ impl Inner {
         frame: &Frame,
         to: &[usize],
     ) -> Result<()> {
-        let Begun { converted, conversions, .. } = match begun {
+        let begun = match begun {
             Some(begun) => begun,
             None => {
                 let (converted, waits) = self.place(numbers, self.converter.shape_of(frame)?)?;
                 let conversions = self.converter.conversions(converted.place.buffer(), &waits);
-                begun.insert(Begun { converted, waits, conversions })
+                begun.insert(Begun { converted: Some(converted), waits, conversions })
             }
         };
-        to.iter().try_for_each(|&place| conversions.push(place, frame)).map_err(|error| match error {
+        to.iter().try_for_each(|&place| begun.conversions.push(place, frame)).map_err(|error| match error {
             nvdec::Error::OtherShape { given, wanted } => {
                 let text = format!(
                     "picture {number} becomes {given}, others of its batch {wanted}: the video changes its size; open it with size=(height, width)"
@@ -290,6 +315,7 @@ impl Inner {
             }
             error => error.into(),
         })?;
+        let converted = begun.converted.as_mut().expect("it was not taken");
         converted.watched.push((number, TensorPicture::new(frame)));
         Ok(())
     }

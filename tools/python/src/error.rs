@@ -73,6 +73,10 @@ impl Failure {
 
     /// Whether it concerns one file, and not the device.
     pub(crate) fn is_of_a_file(&self) -> bool {
+        // A process that may open no more files would lose one after the other.
+        if matches!(self, Failure::Io { error, .. } if !hcq::descriptor_advice(error).is_empty()) {
+            return false;
+        }
         matches!(self.kind(), Kind::Open | Kind::Unsupported | Kind::Corrupt | Kind::Index)
     }
 

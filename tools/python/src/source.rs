@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use nvdec::Video;
 use nvdec::video::containers::{self, Container};
@@ -17,7 +18,7 @@ use crate::reader::Reader;
 /// What a file is, for the index to be known again.
 #[derive(Debug)]
 enum Known {
-    Path(PathBuf, Stamp),
+    File(Arc<std::fs::File>, Stamp),
     Bytes(PyBackedBytes),
     /// Of a file-like object it is found out at once: later somebody else may be reading it.
     Identity(Identity),
@@ -26,7 +27,7 @@ enum Known {
 impl Known {
     fn identity(&self) -> Result<Identity> {
         Ok(match self {
-            Known::Path(path, stamp) => Identity::of_unchanged(path, stamp)?,
+            Known::File(file, stamp) => Identity::of_unchanged(file, stamp)?,
             Known::Bytes(bytes) => Identity::of(&mut Cursor::new(bytes))?,
             Known::Identity(identity) => identity.clone(),
         })
@@ -76,10 +77,13 @@ impl File {
     ) -> PyResult<File> {
         away(py, || {
             let failed = |error| Failure::Io { path: Some(path.display().to_string()), error };
-            let file = std::fs::File::open(&path).map_err(failed)?;
+            let file = Arc::new(std::fs::File::open(&path).map_err(failed)?);
             let stamp = Stamp::of(&file)?;
-            let container = Container::open_file(file).map_err(nvdec::Error::from)?;
-            File::new(container, Known::Path(path.clone(), stamp), track, index.as_deref())
+            let container = Container::open_file(file.clone()).map_err(|error| match error {
+                containers::Error::Io { error, .. } => failed(error),
+                error => nvdec::Error::from(error).into(),
+            })?;
+            File::new(container, Known::File(file, stamp), track, index.as_deref())
         })
     }
 

@@ -55,7 +55,8 @@ unsafe fn spec(options: *const nvdec_tensor_options) -> Result<TensorSpec> {
 }
 
 /// Opens a video in a file: MP4 and QuickTime, Matroska and WebM, MPEG transport streams, HEVC with start codes, HEIF.
-/// `options` may be NULL. Without a stored index, all of the file is read once.
+/// `options` may be NULL. Without a stored index all pictures are looked at once: of MP4 and
+/// Matroska their headers are read, of other formats all bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvdec_video_open(
     context: *const nvdec_context,
@@ -197,7 +198,8 @@ pub unsafe extern "C" fn nvdec_video_between(
 }
 
 /// The index of a video as bytes, about ten for each picture, for `nvdec_video_options.index` when it is opened again. `data`,
-/// `capacity` and `needed` as in `nvdec_frame_download`.
+/// `capacity` and `needed` as in `nvdec_frame_download`. `NVDEC_STALE_INDEX` for a file that has changed since it was opened, or is a
+/// pipe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvdec_video_store_index(
     video: *const nvdec_video,

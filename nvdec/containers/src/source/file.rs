@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use rustix::fs::{Advice, fadvise};
 
@@ -21,7 +22,7 @@ const MOST: u64 = 1 << 23;
 /// comes: else each look would wait for the disk.
 #[derive(Debug)]
 pub(super) struct FileBytes {
-    file: File,
+    file: Arc<File>,
     /// Behind the bytes that were read last.
     last: u64,
     /// Up to where the kernel was asked for bytes.
@@ -31,7 +32,7 @@ pub(super) struct FileBytes {
 }
 
 impl FileBytes {
-    pub(super) fn new(file: File) -> FileBytes {
+    pub(super) fn new(file: Arc<File>) -> FileBytes {
         FileBytes { file, last: 0, asked: 0, step: FIRST }
     }
 
@@ -99,7 +100,7 @@ mod tests {
             File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         file.write_all(&(0..=255).collect::<Vec<u8>>()).unwrap();
-        let mut bytes = FileBytes::new(file.try_clone().unwrap());
+        let mut bytes = FileBytes::new(file.try_clone().unwrap().into());
         assert_eq!(bytes.size().unwrap(), 256);
         let mut buffer = vec![7; 1000];
         bytes.fill(3, 2, &mut buffer).unwrap();
@@ -116,7 +117,7 @@ mod tests {
     #[test]
     fn asks_for_what_comes_once_and_not_behind_a_jump() {
         let path = std::env::current_exe().unwrap();
-        let mut bytes = FileBytes::new(File::open(path).unwrap());
+        let mut bytes = FileBytes::new(File::open(path).unwrap().into());
         let mut end = 0;
         // The beginnings of packets, far from each other.
         for offset in (0..64 << 20).step_by(20_000) {

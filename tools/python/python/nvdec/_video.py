@@ -82,7 +82,7 @@ class VideoInfo:
     notes: tuple[str, ...]
     """What the container did otherwise than it should, and was read all the same."""
     device: str
-    """``"cuda:N"``, ``"nv:N"`` or ``"emulated"``."""
+    """``"cuda:N"``, ``"nv:N"``, ``"emulated"`` or ``"emulated:N"``."""
 
 
 class Index:
@@ -368,7 +368,7 @@ class Video:
 
     @property
     def device(self) -> str:
-        """Where pictures are: ``"cuda:N"``, ``"nv:N"`` or ``"emulated"``."""
+        """Where pictures are: ``"cuda:N"``, ``"nv:N"``, ``"emulated"`` or ``"emulated:N"``."""
         return self._device
 
     @property
