@@ -164,10 +164,7 @@ impl Session {
     pub(crate) fn share(&self) -> (EngineSet, usize) {
         match self.engines.len() {
             1 => (self.engines, 1),
-            _ => {
-                let (engines, sessions) = self.member.part(self.engines);
-                (engines.first(self.most), sessions)
-            }
+            _ => self.member.part(self.engines, self.most),
         }
     }
 

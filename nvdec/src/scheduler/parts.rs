@@ -134,12 +134,13 @@ impl<P: Point> Parts<P> {
         self.lately.most(self.sessions.len(), now)
     }
 
-    /// The engines of session `number`, which may use `allowed`; and by how many sessions all are shared. Of one that has nothing in
-    /// flight, those that it would have; where there are none left for it alone, those that it may choose one of.
+    /// The engines of session `number`, which may use `allowed`, `limit` at a time; and by how many sessions all are shared. Of one that
+    /// has nothing in flight, those that it would have; where there are none left for it alone, all those that it may choose one of.
     pub(super) fn part(
         &mut self,
         number: u64,
         allowed: EngineSet,
+        limit: usize,
         now: impl FnOnce() -> Instant,
     ) -> (EngineSet, usize) {
         let Some(at) = self.position(number) else {
@@ -147,7 +148,8 @@ impl<P: Point> Parts<P> {
             let count = self.len() + 1;
             let sessions = self.lately(now).max(count);
             let mut parts: Vec<EngineSet> = self.sessions.iter().map(|busy| busy.part).collect();
-            let part = self.chosen(&mut parts, EngineSet::default(), allowed, sessions);
+            let own = self.due(&mut parts, EngineSet::default(), allowed, sessions);
+            let part = if own.is_empty() { self.choice(&parts, allowed) } else { own.first(limit) };
             return (part, count);
         };
         let (count, sessions) = (self.len(), self.lately(now));
@@ -159,7 +161,7 @@ impl<P: Point> Parts<P> {
         if would_gain || others().any(|part| is_richer(part, mine) && part.meets(allowed)) {
             self.take(at, sessions);
         }
-        (self.sessions[at].part, count)
+        (self.sessions[at].part.first(limit), count)
     }
 
     /// Session `number` has pictures in flight, the first one on `engine`.
@@ -236,15 +238,15 @@ impl<P: Point> Parts<P> {
         let mut parts: Vec<EngineSet> = self.sessions.iter().map(|busy| busy.part).collect();
         // Its own engines are nobody else's.
         parts[at] = EngineSet::default();
-        let chosen = self.chosen(&mut parts, part, allowed, sessions);
-        parts[at] = chosen;
+        let own = self.due(&mut parts, part, allowed, sessions);
+        parts[at] = if own.is_empty() { self.choice(&parts, allowed) } else { own };
         self.sessions.iter_mut().zip(parts).for_each(|(busy, part)| busy.part = part);
         self.changes += 1;
     }
 
     /// What a session is due that has `part` of `allowed`, where `parts` are those of all sessions; what others have to do without
-    /// is taken out of these.
-    fn chosen(
+    /// is taken out of these. Nothing, if all of them have one each.
+    fn due(
         &self,
         parts: &mut [EngineSet],
         mut part: EngineSet,
@@ -268,17 +270,21 @@ impl<P: Point> Parts<P> {
             *other = other.minus(engine);
             part = part.union(engine);
         }
-        // Where it is one of the fewest: those that are gone will be in nobody's way for long.
-        if part.is_empty() {
-            let live =
-                || parts.iter().zip(&self.sessions).filter(|(_, busy)| !busy.is_gone).map(|(part, _)| part);
-            let users = |engine| live().filter(|part| part.contains(engine)).count();
-            let fewest = allowed.iter().map(users).min();
-            part = allowed.iter().filter(|&engine| Some(users(engine)) == fewest).collect();
-        }
         part
+    }
+
+    /// The engines of which a session may choose one that it shares: where it is one of the fewest. Those that are gone will be in
+    /// nobody's way for long.
+    fn choice(&self, parts: &[EngineSet], allowed: EngineSet) -> EngineSet {
+        let live =
+            || parts.iter().zip(&self.sessions).filter(|(_, busy)| !busy.is_gone).map(|(part, _)| part);
+        let users = |engine| live().filter(|part| part.contains(engine)).count();
+        let fewest = allowed.iter().map(users).min();
+        allowed.iter().filter(|&engine| Some(users(engine)) == fewest).collect()
     }
 }
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;

@@ -75,6 +75,7 @@ pub(crate) struct Member {
 #[derive(Clone, Copy, Debug, Default)]
 struct Told {
     engines: EngineSet,
+    limit: usize,
     part: EngineSet,
     sessions: usize,
     /// The number of [`Parts::changes`] then, from 1.
@@ -109,14 +110,15 @@ impl Member {
         engines.len().div_ceil(divisor).max(1)
     }
 
-    /// Those of `engines` that the session uses, and by how many sessions all are shared.
-    pub(crate) fn part(&self, engines: EngineSet) -> (EngineSet, usize) {
+    /// Those of `engines` that the session uses, `limit` at a time, and by how many sessions all are shared. Before its first picture it
+    /// may be more: those that it may choose one of.
+    pub(crate) fn part(&self, engines: EngineSet, limit: usize) -> (EngineSet, usize) {
         // It is asked several times for each picture, by all sessions at the same time.
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.questions += 1;
         let is_known = self.share.is_settled.load(Ordering::Relaxed)
             && told.changes == self.share.changes.load(Ordering::Relaxed) + 1
-            && told.engines == engines
+            && (told.engines, told.limit) == (engines, limit)
             && told.questions < SWEEP;
         if !is_known {
             let sweeps = told.questions >= SWEEP;
@@ -124,9 +126,9 @@ impl Member {
                 if sweeps && parts.len() > 1 {
                     parts.sweep(Some(self.number));
                 }
-                let (part, sessions) = parts.part(self.number, engines, Instant::now);
+                let (part, sessions) = parts.part(self.number, engines, limit, Instant::now);
                 let questions = if sweeps { 0 } else { told.questions };
-                Told { engines, part, sessions, changes: parts.changes() + 1, questions }
+                Told { engines, limit, part, sessions, changes: parts.changes() + 1, questions }
             });
         }
         (told.part, told.sessions)

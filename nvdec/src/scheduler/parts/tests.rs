@@ -55,7 +55,7 @@ impl Bench {
         let standing = self.standings.entry(number).or_insert_with(Standing::new);
         if !standing.submitted(&Fake(last.clone())) {
             let now = self.now;
-            let (part, _) = self.parts.part(number, allowed, || now);
+            let (part, _) = self.parts.part(number, allowed, 7, || now);
             let engine = part.iter().last().expect("it has some");
             self.parts.begin(number, allowed, engine, standing, || now);
         }
@@ -69,7 +69,7 @@ impl Bench {
 
     fn part(&mut self, number: u64) -> EngineSet {
         let now = self.now;
-        self.parts.part(number, self.all, || now).0
+        self.parts.part(number, self.all, 7, || now).0
     }
 }
 
@@ -172,11 +172,11 @@ fn of_those_who_are_gone_a_newcomer_may_choose_any_engine() {
     (0..10).for_each(|number| drop(bench.begin(number)));
     let (now, all) = (bench.now, bench.all);
     (0..10).for_each(|number| bench.parts.leave(number, || now));
-    assert_eq!(bench.parts.part(10, all, || now).0, all);
+    assert_eq!(bench.parts.part(10, all, 1, || now).0, all);
     bench.begin(10);
     assert_eq!(bench.part(10), set([7]), "that of its first picture");
     // The next one keeps away from it.
-    assert_eq!(bench.parts.part(11, all, || now).0, set(1..7));
+    assert_eq!(bench.parts.part(11, all, 1, || now).0, set(1..7));
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn engines_that_a_session_may_not_use_are_not_its() {
     let mut bench = Bench::new();
     bench.begin(0);
     bench.begin_on(1, set([7]));
-    assert_eq!(bench.parts.part(1, set([7]), || bench.now).0, set([7]));
+    assert_eq!(bench.parts.part(1, set([7]), 7, || bench.now).0, set([7]));
     // It keeps half, and the other one has what is due to it of one engine.
     assert!(!bench.part(0).contains(set([7]).iter().next().unwrap()));
     assert_eq!(bench.part(0).len(), 6);
@@ -231,7 +231,7 @@ proptest! {
                 Step::Ask(number) => {
                     let asked = present.get(&number).copied().unwrap_or(bench.all);
                     let now = bench.now;
-                    let (part, count) = bench.parts.part(number, asked, || now);
+                    let (part, count) = bench.parts.part(number, asked, 7, || now);
                     prop_assert!(!part.is_empty() && part.minus(asked).is_empty());
                     prop_assert_eq!(count, present.len().max(1) + usize::from(!present.is_empty() && !present.contains_key(&number)));
                 }
@@ -244,7 +244,7 @@ proptest! {
         for _ in 0..3 {
             for (&number, &allowed) in &present {
                 let now = bench.now;
-                bench.parts.part(number, allowed, || now);
+                bench.parts.part(number, allowed, 7, || now);
             }
         }
         let parts: Vec<(EngineSet, EngineSet)> = bench.parts.sessions.iter().map(|busy| (busy.allowed, busy.part)).collect();
