@@ -205,7 +205,8 @@ mod tests {
         assert!(!std::ptr::eq(first.index(), opened.get(0, []).unwrap().index()));
         std::fs::remove_file(&paths[1]).unwrap();
         assert!(opened.get(1, [2]).is_err());
-        // It was opened with the first one, and has changed since.
+        assert!(opened.get(1, [2]).is_err(), "each time");
+        // It was opened with that one, and has changed since.
         assert!(opened.ready.contains_key(&2));
         std::fs::write(&paths[2], b"nothing").unwrap();
         assert!(opened.get(2, []).is_err());
