@@ -44,7 +44,8 @@ impl From<Metadata> for State {
 ///
 /// let mut files = Files::new(["a.mp4", "b.mkv", "c.hevc"]);
 /// for (file, next) in [(0, [2, 1]), (2, [1, 0]), (1, [0, 0]), (0, [0, 0])] {
-///     println!("{} has {} pictures", files.paths()[file].display(), files.get(file, next)?.len());
+///     let video = files.get(file, next)?;
+///     println!("{} has {} pictures", files.paths()[file].display(), video.len());
 /// }
 /// # Ok::<(), nvdec::Error>(())
 /// ```
