@@ -26,6 +26,9 @@ class _Pictures:
     __slots__ = ("_tensor", "_dtype", "_layout", "_device", "_ordinal", "_pts", "_durations", "_keys", "_base")
 
     _is_one = False
+    _pts: tuple[int | None, ...]
+    _durations: tuple[int | None, ...]
+    _keys: tuple[bool, ...]
 
     def __init__(
         self,
