@@ -30,7 +30,7 @@ impl Video {
     ///
     /// # Errors
     ///
-    /// [`Error::NoPicture`] for a number that there is not, before anything is done. Those of [`Frames`](crate::Frames) and
+    /// [`Error::NoPicture`] for a number that there is not, before anything is done. Those of [`Frames`] and
     /// [`Converter::convert`]; [`Error::Missing`] if a picture does not come out, [`Error::OtherShape`] if they do not
     /// all have the same. What was begun is waited for then, so that `target` is the caller's again.
     pub fn convert(
