@@ -5,7 +5,6 @@ mod file;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
-
 use std::sync::Arc;
 
 use crate::error::{Error, Result};

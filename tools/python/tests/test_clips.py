@@ -176,6 +176,23 @@ assert len(sources) == 12, sources
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+def test_a_loader_takes_memory_that_is_kept_for_batches() -> None:
+    other = ROOT / "tools" / "clips" / "x_wpp.hevc"
+    program = f"""
+import nvdec
+for number in range(1, 7):
+    nvdec.open({str(FILES[0])!r}, size=(64 * number, 512), dtype="float32", device="emulated:9")[:]
+kept = nvdec.probe("emulated:9")["memory_allocated"]
+price = nvdec.price({str(other)!r}, batch=2, size=(64, 64), device="emulated:9")
+assert kept > 4 * price.total, (kept, price)
+dataset = nvdec.Clips([{str(other)!r}], frames=2, clips=3, shuffle=False)
+sources = [batch.source for batch in dataset.loader(size=(64, 64), device="emulated:9", memory=kept + (1 << 20))]
+assert len(sources) == 3, sources
+assert nvdec.probe("emulated:9")["memory_allocated"] < kept
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_files_of_other_sizes_need_a_size() -> None:
     other = ROOT / "tools" / "clips" / "x_wpp.hevc"
     with nvdec.open(other, device="emulated") as video:
