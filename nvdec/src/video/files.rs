@@ -107,15 +107,17 @@ impl Files {
     /// Opens a file, if need be in the place of all that are kept: each of them has a descriptor.
     fn open(&mut self, file: usize) -> Result<(State, Video)> {
         match open(&self.paths[file]) {
-            Err(error)
-                if error.is_out_of_descriptors() && !(self.kept.is_empty() && self.ready.is_empty()) =>
-            {
-                self.kept.clear();
-                self.ready.clear();
-                open(&self.paths[file])
-            }
+            Err(error) if error.is_out_of_descriptors() && self.release() => open(&self.paths[file]),
             opened => opened,
         }
+    }
+
+    /// Keeps none of them open any longer: each has a descriptor, and a GPU takes some too. `false` if there was none.
+    pub fn release(&mut self) -> bool {
+        let any = !(self.kept.is_empty() && self.ready.is_empty());
+        self.kept.clear();
+        self.ready.clear();
+        any
     }
 
     /// A file that is kept, if it is still the same.

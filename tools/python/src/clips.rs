@@ -234,6 +234,8 @@ impl State {
                 Ok(None) => break,
                 // What is kept for batches to come may be what is missing.
                 Err(failure) if failure.is_out_of_memory() && self.lanes[self.turn].gpu.idle().clear() => {}
+                // A GPU takes descriptors as well.
+                Err(failure) if failure.is_out_of_descriptors() && self.files.release() => {}
                 // It goes on when those before it are gone.
                 Err(failure) if failure.is_out_of_memory() && !self.ahead.is_empty() => break,
                 // What is there comes first.

@@ -74,10 +74,17 @@ impl Failure {
     /// Whether it concerns one file, and not the device.
     pub(crate) fn is_of_a_file(&self) -> bool {
         // A process that may open no more files would lose one after the other.
-        if matches!(self, Failure::Io { error, .. } if !hcq::descriptor_advice(error).is_empty()) {
-            return false;
+        !self.is_out_of_descriptors()
+            && matches!(self.kind(), Kind::Open | Kind::Unsupported | Kind::Corrupt | Kind::Index)
+    }
+
+    /// Whether the process, or the system, has no file descriptors left.
+    pub(crate) fn is_out_of_descriptors(&self) -> bool {
+        match self {
+            Failure::Decoder(error) => error.is_out_of_descriptors(),
+            Failure::Io { error, .. } => !hcq::descriptor_advice(error).is_empty(),
+            _ => false,
         }
-        matches!(self.kind(), Kind::Open | Kind::Unsupported | Kind::Corrupt | Kind::Index)
     }
 
     /// Whether the user wants to stop: Ctrl-C, or the end of the program.

@@ -193,6 +193,25 @@ assert nvdec.probe("emulated:9")["memory_allocated"] < kept
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+def test_a_process_that_may_open_few_files_loses_no_clip(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.mp4" for number in range(60)]
+    for path in paths:
+        path.symlink_to(FILES[0])
+    program = f"""
+import os, resource
+import nvdec
+options = dict(size=(24, 32), device="emulated")
+next(nvdec.Clips([{str(FILES[0])!r}], frames=2).loader(**options))
+may = len(os.listdir("/proc/self/fd")) + 20
+resource.setrlimit(resource.RLIMIT_NOFILE, (may, may))
+dataset = nvdec.Clips({[str(path) for path in paths]!r}, frames=2, shuffle=False)
+batches = list(dataset.loader(batch=4, **options))
+assert [batch.failures for batch in batches] == [()] * 15, batches
+assert len(dict.fromkeys(path for batch in batches for path in batch.source)) == 60
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_files_of_other_sizes_need_a_size() -> None:
     other = ROOT / "tools" / "clips" / "x_wpp.hevc"
     with nvdec.open(other, device="emulated") as video:
