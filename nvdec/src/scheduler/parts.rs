@@ -158,7 +158,9 @@ impl<P: Point> Parts<P> {
         let taken = others().fold(EngineSet::default(), EngineSet::union);
         let is_content = mine.len() >= most(allowed, sessions, others()) && !mine.meets(taken);
         let would_gain = !is_content && !allowed.minus(taken.union(mine)).is_empty();
-        if would_gain || others().any(|part| is_richer(part, mine) && part.meets(allowed)) {
+        // One that shares its only engine is as poor as one that has none.
+        let counted = if mine.len() == 1 { mine.minus(taken) } else { mine };
+        if would_gain || others().any(|part| is_richer(part, counted) && part.meets(allowed)) {
             self.take(at, sessions);
         }
         (self.sessions[at].part.first(limit), count)
@@ -257,8 +259,10 @@ impl<P: Point> Parts<P> {
         let taken = parts.iter().copied().fold(EngineSet::default(), EngineSet::union);
         let free = allowed.minus(taken);
         // One that it has alone is better than one that it shares.
-        if part.len() == 1 && part.meets(taken) && !free.is_empty() {
-            part = EngineSet::default();
+        let none = EngineSet::default();
+        let has_rich = || parts.iter().any(|other| is_richer(*other, none) && other.meets(allowed));
+        if part.len() == 1 && part.meets(taken) && (!free.is_empty() || has_rich()) {
+            part = none;
         }
         part = part.union(free.minus(part).first(due.saturating_sub(part.len())));
         // What others have too much.

@@ -136,6 +136,26 @@ fn of_more_sessions_than_engines_several_share_one() {
 }
 
 #[test]
+fn who_shares_an_engine_gets_one_of_a_session_that_has_two() {
+    let mut bench = Bench::new();
+    (0..8).for_each(|number| drop(bench.begin(number)));
+    // Two share one engine when a newcomer finds three free and is due two of them.
+    let sharing = bench.part(7);
+    let alone: Vec<u64> = (0..7).filter(|&number| !bench.part(number).meets(sharing)).collect();
+    bench.end(alone[0]);
+    bench.end(alone[1]);
+    bench.wait(51);
+    bench.end(alone[2]);
+    bench.begin(8);
+    assert_eq!(bench.part(8).len(), 2);
+    bench.begin(9);
+    let present: Vec<u64> = (0..10).filter(|number| !alone[..3].contains(number)).collect();
+    let parts: Vec<EngineSet> = present.iter().map(|&number| bench.part(number)).collect();
+    assert!(parts.iter().all(|part| part.len() == 1), "{parts:?}");
+    assert_eq!(parts.iter().fold(EngineSet::default(), |all, &part| all.union(part)), bench.all);
+}
+
+#[test]
 fn a_session_that_does_not_say_that_it_is_done_is_found_out() {
     let mut bench = Bench::new();
     let last = bench.begin(0);
