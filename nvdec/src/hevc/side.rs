@@ -70,6 +70,11 @@ impl Side {
                 Some(_) if message.payload_type == PicTiming::PAYLOAD_TYPE => {
                     own.structure = structure(&message.payload, &picture.sps);
                 }
+                // Encoders may send it only when it is another one than that of the picture before, in decoding order.
+                _ if is_hdr10_plus(&message.payload) => {
+                    set(&mut self.lasting, message.payload);
+                    self.known = None;
+                }
                 _ => news.push(message.payload),
             }
         }
@@ -128,6 +133,10 @@ impl Side {
             set(&mut self.lasting, oldest);
         }
     }
+}
+
+fn is_hdr10_plus(payload: &SeiPayload) -> bool {
+    matches!(payload, SeiPayload::RegisteredUserData(data) if matches!(data.kind(), T35::Hdr10Plus(_)))
 }
 
 /// What holds from a picture on, and what holds for it alone.
@@ -230,7 +239,10 @@ fn set(data: &mut SideData, payload: SeiPayload) {
         SeiPayload::RegisteredUserData(user_data) => {
             let (kind, bytes) = match user_data.kind() {
                 T35::Captions(constructs) => (PayloadKind::Captions, constructs.to_vec()),
-                T35::Hdr10Plus(_) => (PayloadKind::Hdr10Plus, user_data.payload),
+                T35::Hdr10Plus(_) => {
+                    data.payloads.retain(|payload| payload.kind != PayloadKind::Hdr10Plus);
+                    (PayloadKind::Hdr10Plus, user_data.payload)
+                }
                 _ => (PayloadKind::Registered, user_data.payload),
             };
             data.payloads.push(Payload::new(kind, bytes));

@@ -60,7 +60,8 @@ impl SideData {
         self.of_kind(PayloadKind::Captions)
     }
 
-    /// HDR10+ metadata (SMPTE ST 2094-40) as it stands in the stream, from the country code of ITU-T T.35 on.
+    /// HDR10+ metadata (SMPTE ST 2094-40) as it stands in the stream, from the country code of ITU-T T.35 on. It is that of the last
+    /// picture in decoding order that had some, within a coded video sequence; of several of one picture, the last.
     pub fn hdr10_plus(&self) -> Option<&[u8]> {
         self.of_kind(PayloadKind::Hdr10Plus).next()
     }

@@ -174,5 +174,6 @@ fn messages_that_were_put_in() {
         assert_eq!(data.display_orientation.unwrap().degrees(), 90.0, "picture {number}");
         assert!(*number == 3 || Arc::ptr_eq(data, fifth), "picture {number} has no news");
     }
-    assert!(fifth.payloads.is_empty() && fifth.time_codes.is_empty() && fifth.dropped == 0);
+    assert_eq!((fifth.hdr10_plus(), fifth.payloads.len()), (Some(&hdr10_plus[..]), 1));
+    assert!(fifth.time_codes.is_empty() && fifth.dropped == 0);
 }

@@ -83,9 +83,28 @@ fn user_data_is_of_one_picture() {
     assert_eq!(data.captions().collect::<Vec<_>>(), [[0xfc, 1, 2]]);
     assert_eq!(data.hdr10_plus(), Some(&hdr[..]));
     assert_eq!(data.payloads.len(), 4);
-    assert_eq!(data.payloads[3].kind, PayloadKind::Registered);
+    assert!(data.payloads.iter().any(|payload| payload.kind == PayloadKind::Registered));
     assert_eq!(data.dolby_vision_rpu(), None);
-    assert!(stream.begin(1, 0, &[]).is_none());
+    let data = stream.begin(1, 0, &[]).unwrap();
+    assert_eq!((data.hdr10_plus(), data.payloads.len()), (Some(&hdr[..]), 1), "the rest is");
+}
+
+#[test]
+fn hdr10_plus_holds_in_decoding_order_until_there_is_another() {
+    let mut stream = Stream::default();
+    let hdr = |number: u8| [0xb5, 0, 0x3c, 0, 1, 4, 1, number];
+    let of = |data: Option<Arc<SideData>>| data?.hdr10_plus().and_then(|payload| payload.last().copied());
+    assert_eq!(of(stream.begin(0, 0, &[])), None);
+    let first = stream.begin(8, 0, &[(4, &hdr(1))]);
+    assert_eq!(of(first.clone()), Some(1));
+    // Shown before it.
+    let second = stream.begin(4, 0, &[]);
+    assert!(Arc::ptr_eq(&first.unwrap(), &second.unwrap()), "no allocation without news");
+    assert_eq!(of(stream.begin(16, 0, &[(4, &hdr(2)), (4, &hdr(3))])), Some(3), "the last of several");
+    let with_light = stream.begin(12, 0, &[LIGHT]);
+    assert!(with_light.as_ref().unwrap().content_light_level.is_some());
+    assert_eq!((with_light.as_ref().unwrap().payloads.len(), of(with_light)), (1, Some(3)));
+    assert_eq!(of(stream.begin(0, 1, &[])), None, "another sequence");
 }
 
 #[test]
