@@ -222,7 +222,7 @@ fn queues_wait_for_each_other() {
 fn a_host_wait_sleeps_until_the_interrupt() {
     let (kernel, device) = machine();
     let queue = copy_queue(&device, 2);
-    kernel.faults().slow_down(0, copy_engine(2), Duration::from_millis(30));
+    kernel.faults().stall(0, copy_engine(2));
     let target = device.allocate(4096, Placement::Sysmem).unwrap();
     let mut commands = CopyCommands::new();
     commands.fill(&target, 1).unwrap();
@@ -233,6 +233,8 @@ fn a_host_wait_sleeps_until_the_interrupt() {
         for _ in 0..3 {
             scope.spawn(|| point.wait(LONG).unwrap());
         }
+        std::thread::sleep(Duration::from_millis(30));
+        kernel.faults().resume(0, copy_engine(2));
     });
     assert!(point.is_reached());
 }

@@ -104,7 +104,7 @@ fn answered(sampler: &mut EngineSampler) -> Samples {
 #[test]
 fn held_up_engines_are_busy_and_others_are_not() {
     // Far from what a crowded machine takes to run the thread of an engine.
-    const LIMIT: Duration = Duration::from_millis(500);
+    const LIMIT: Duration = Duration::from_secs(2);
     let gate = Arc::new(Gate::default());
     let (_kernel, device) = machine(&gate, Duration::ZERO);
     let class = video_class(&device);
@@ -135,7 +135,7 @@ fn held_up_engines_are_busy_and_others_are_not() {
 
     // What counted as unanswered does not count again with its answer; what was due meanwhile shares it.
     samplers[0].sample().unwrap();
-    std::thread::sleep(LIMIT + LIMIT / 10);
+    std::thread::sleep(LIMIT + LIMIT / 2);
     gate.set(false);
     work.wait(LONG).unwrap();
     let start = Instant::now();
@@ -177,7 +177,7 @@ fn samples_are_limited() {
 /// up as they please; the share of the second takes one that is above that.
 #[test]
 fn shares_come_out_of_random_samples() {
-    const PICTURE: Duration = Duration::from_millis(4);
+    const PICTURE: Duration = Duration::from_millis(40);
     let (_kernel, device) = machine(&Arc::default(), PICTURE);
     let class = video_class(&device);
     let engines = [0, 1, 2].map(|number| nvdec(&device, number));
@@ -207,6 +207,10 @@ fn shares_come_out_of_random_samples() {
         let (mut idle, mut waits) = (Idle::default(), [const { Vec::new() }; 3]);
         let (mut arrivals, start) = (Arrivals::new(200.0), Instant::now());
         let told_apart = loop {
+            // What was sampled while the machine was busy with other things does not count for ever.
+            if waits[0].len() > 2000 {
+                waits.iter_mut().for_each(Vec::clear);
+            }
             for _ in 0..100 {
                 std::thread::sleep(arrivals.next().unwrap());
                 samplers.iter_mut().for_each(|sampler| sampler.sample().unwrap());
@@ -223,7 +227,7 @@ fn shares_come_out_of_random_samples() {
             if ordered && none.1 < 0.2 && full.0 > 0.7 {
                 break true;
             }
-            if start.elapsed() > LONG {
+            if start.elapsed() > 5 * LONG {
                 eprintln!("{full:?}, {half:?}, {none:?}; with a limit of {:?} {learnt:?}", idle.limit());
                 break false;
             }

@@ -14,7 +14,7 @@ use nvkernel_sys::status::RmStatus;
 
 const LONG: Duration = Duration::from_secs(60);
 /// More than the model takes for anything that is not held up, were the machine busy with other things.
-const STILL: Patience = Patience::WithoutProgress(Duration::from_millis(500));
+const STILL: Patience = Patience::WithoutProgress(Duration::from_secs(2));
 /// For engines that are known to be held up.
 const SHORT: Patience = Patience::WithoutProgress(Duration::from_millis(20));
 
@@ -95,7 +95,7 @@ fn what_makes_progress_is_waited_for() {
     let (kernel, device) = machine();
     let engines = engines(&device);
     let [slow, behind] = [0, 1].map(|i| CopyQueue::new(&device, Some(engines[i])).unwrap());
-    kernel.faults().slow_down(0, engines[0], Duration::from_millis(60));
+    kernel.faults().slow_down(0, engines[0], Duration::from_millis(250));
     let buffers: Vec<_> = (0..12).map(|_| device.allocate(4096, Placement::Vidmem).unwrap()).collect();
     let points: Vec<_> = buffers.iter().map(|buffer| slow.submit(&[], fill(buffer, 9)).unwrap()).collect();
     let after = behind.submit(&points[5..6], CopyCommands::new()).unwrap();

@@ -94,7 +94,7 @@ fn a_codec_is_a_front_end_and_a_description() {
         if options.engines == Engines::All {
             // So short a stream would not repay opening them, and engines that decode nothing are never busy.
             for &engine in machine.context.engines() {
-                machine.kernel.faults().slow_down(0, engine, std::time::Duration::from_micros(200));
+                machine.kernel.faults().slow_down(0, engine, std::time::Duration::from_millis(2));
                 machine.context.video_queue(engine, options.mode.priority()).unwrap();
             }
         }

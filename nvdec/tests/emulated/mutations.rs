@@ -359,5 +359,6 @@ fn semaphore_waits() {
             || decoded.sums.iter().zip(expected.iter().cycle()).any(|(a, b)| a != b)
     };
     assert!(!is_caught(false));
-    assert!(is_caught(true), "nobody noticed");
+    // It has to be given a processor while the others are slow.
+    assert!((0..10).any(|_| is_caught(true)), "nobody noticed");
 }

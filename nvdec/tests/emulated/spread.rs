@@ -75,7 +75,7 @@ proptest! {
 fn groups_of_pictures_spread() {
     let kernel = emulated::h200().unwrap();
     for number in 1..=7 {
-        kernel.faults().slow_down(0, nvdec(number), Duration::from_millis(3));
+        kernel.faults().slow_down(0, nvdec(number), Duration::from_millis(10));
     }
     let context = open(&kernel);
     let mut decoder = Decoder::new(&context, Codec::Hevc, DecoderOptions::default()).unwrap();
@@ -236,6 +236,8 @@ fn a_limit_holds_sequences_back() {
     drop(first);
     assert_eq!(feed(&mut second), Sent::Accepted);
     assert_eq!(second.flush().unwrap(), Sent::Accepted);
+    // What is in flight of a session that is gone counts.
+    second.finish().unwrap();
     drop(second);
     until_forgotten();
     // What does not get memory for all engines goes to one.
@@ -262,7 +264,7 @@ fn what_an_engine_takes_down_with_it_is_told() {
     for victim in 1..=7 {
         let kernel: EmulatedKernel = emulated::h200().unwrap();
         for number in 1..=7 {
-            kernel.faults().slow_down(0, nvdec(number), Duration::from_millis(2));
+            kernel.faults().slow_down(0, nvdec(number), Duration::from_millis(10));
         }
         let fault = LaunchFault::Mmu { address: 0x1234_0000 };
         kernel.faults().fault_launch(0, nvdec(victim), 1, fault);
@@ -324,7 +326,7 @@ fn what_an_engine_takes_down_with_it_is_told() {
 fn a_prompt_session_overtakes() {
     let kernel = emulated::h200().unwrap();
     let engine = nvdec(2);
-    kernel.faults().slow_down(0, engine, Duration::from_millis(4));
+    kernel.faults().slow_down(0, engine, Duration::from_millis(20));
     let context = open(&kernel);
     let data = stream("h_ld_b").repeat(6);
     let options = |mode| DecoderOptions::on(engine).with_mode(mode).with_held_frames(60);

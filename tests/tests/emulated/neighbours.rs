@@ -100,7 +100,9 @@ fn session(context: &Arc<Context>, engine: EngineType, data: &[u8], in_the_middl
 fn strike_among(sessions: usize, fault: Fault) {
     let kernel = nvdec::emulated::h200().unwrap();
     let context = Context::new(hcq::Device::open(Arc::new(kernel.clone()), 0).unwrap()).unwrap();
-    context.set_stall_timeout(Duration::from_millis(1500));
+    // So long does the hang stand still; what is not held up goes on sooner, were the machine busy with other things.
+    let stall = if let Fault::Hang = fault { 5 } else { 60 };
+    context.set_stall_timeout(Duration::from_secs(stall));
     let stream = find(STREAM).data;
     let once: Vec<String> = play(&context, stream).unwrap().into_iter().map(|shown| shown.md5).collect();
     let data = stream.repeat(LOOPS);

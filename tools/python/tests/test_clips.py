@@ -202,7 +202,7 @@ import os, resource
 import nvdec
 options = dict(size=(24, 32), device="emulated")
 next(nvdec.Clips([{str(FILES[0])!r}], frames=2).loader(**options))
-may = len(os.listdir("/proc/self/fd")) + 20
+may = len(os.listdir("/proc/self/fd")) + 40
 resource.setrlimit(resource.RLIMIT_NOFILE, (may, may))
 dataset = nvdec.Clips({[str(path) for path in paths]!r}, frames=2, shuffle=False)
 batches = list(dataset.loader(batch=4, **options))

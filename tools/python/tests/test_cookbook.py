@@ -86,7 +86,7 @@ def test_a_recipe(heading: str, line: int, text: str, url: str, tmp_path: Path) 
     # the page has, so that a failure has the line of the page.
     (tmp_path / "recipe.py").write_text(f"url = {url!r}" + "\n" * line + text)
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
-    run = subprocess.run([sys.executable, "recipe.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+    run = subprocess.run([sys.executable, "recipe.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
     assert run.returncode == 0, run.stderr
     if heading == "From a URL":
         assert Ranges.asked and all(first <= last for first, last in Ranges.asked)

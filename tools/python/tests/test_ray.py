@@ -39,6 +39,9 @@ def cluster() -> Iterator[None]:
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     # Nothing is sent anywhere.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # A machine with little memory, or busy with other things, is given time.
+    os.environ["RAY_memory_monitor_refresh_ms"] = "0"
+    os.environ["RAY_worker_register_timeout_seconds"] = "600"
     ray.init(num_cpus=3, include_dashboard=False, object_store_memory=256 << 20, log_to_driver=False, logging_level="error")
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
