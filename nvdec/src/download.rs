@@ -302,7 +302,10 @@ impl Download {
 
 /// Has a frame copied behind its decoding.
 fn submit(memory: &Memory, frame: &Frame, commands: &CopyCommands) -> Result<SyncPoint> {
-    let point = memory.submit_copies(std::slice::from_ref(frame.ready()), commands)?;
+    let point = match frame.surface().cleared() {
+        None => memory.submit_copies(std::slice::from_ref(frame.ready()), commands)?,
+        Some(cleared) => memory.submit_copies(&[frame.ready().clone(), cleared.clone()], commands)?,
+    };
     frame.surface().use_until(point.clone());
     Ok(point)
 }

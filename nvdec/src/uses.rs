@@ -86,11 +86,14 @@ impl<P: Point> Latest<P> {
 /// The last write of a piece of memory and the reads since.
 ///
 /// Two accesses conflict when one of them is a write. A write is ordered behind everything before it, so it alone
-/// has to be remembered from then on; reads are ordered behind the write before them and not among each other.
+/// has to be remembered from then on; reads are ordered behind the write before them and not among each other. But a write that is lost
+/// with its channel counts as done, and what it was ordered behind may still go on: that is remembered until it is over.
 #[derive(Clone, Debug)]
 pub(crate) struct Uses<P = SyncPoint> {
     written: Option<P>,
     readers: Latest<P>,
+    /// What the write waits for, on other timelines.
+    behind: Latest<P>,
     /// When the scheduler expects the write to be done.
     written_time: Time,
     /// When it expects the memory to be out of use.
@@ -99,7 +102,13 @@ pub(crate) struct Uses<P = SyncPoint> {
 
 impl<P> Default for Uses<P> {
     fn default() -> Self {
-        Uses { written: None, readers: Latest::default(), written_time: 0, free_time: 0 }
+        Uses {
+            written: None,
+            readers: Latest::default(),
+            behind: Latest::default(),
+            written_time: 0,
+            free_time: 0,
+        }
     }
 }
 
@@ -116,7 +125,7 @@ impl<P: Point> Uses<P> {
 
     /// Points that a write has to wait for.
     pub(crate) fn before_write(&self) -> impl Iterator<Item = &P> {
-        self.written.iter().chain(&self.readers.0).filter(|point| !point.is_reached())
+        self.written.iter().chain(&self.readers.0).chain(&self.behind.0).filter(|point| !point.is_reached())
     }
 
     /// Whether nothing uses the memory any more.
@@ -143,6 +152,12 @@ impl<P: Point> Uses<P> {
     /// Notes a write that ends at `point`, expected at `time`. It waited for
     /// [`before_write`](Self::before_write).
     pub(crate) fn written_at(&mut self, point: &P, time: Time) {
+        self.behind.forget_reached();
+        for before in self.written.iter().chain(&self.readers.0) {
+            if !before.shares_timeline(point) && !before.is_reached() {
+                self.behind.add(before);
+            }
+        }
         match &mut self.written {
             Some(written) => written.clone_from(point),
             written => *written = Some(point.clone()),

@@ -350,6 +350,12 @@ impl Surface {
         self.uses().before_write().cloned().collect()
     }
 
+    /// When its memory is cleared, if that is not over yet. Who reads a picture for a caller waits for this as well: one whose channel
+    /// died counts as decoded, and what it had waited for may still go on.
+    pub(crate) fn cleared(&self) -> Option<&SyncPoint> {
+        self.inner.cleared.as_ref().filter(|cleared| !cleared.is_reached())
+    }
+
     /// The memory of the context that it belongs to, while its decoder is there.
     pub(crate) fn memory(&self) -> Option<Arc<Memory>> {
         self.inner.pool.upgrade().map(|pool| pool.memory.clone())

@@ -119,6 +119,7 @@ impl Conversions<'_> {
         behind.clear();
         // Groups may be converted by different queues: all of them wait for those who use the memory.
         behind.add_all(decoded.iter().chain(&*waits));
+        behind.add_all(open.iter().filter_map(|(_, samples)| samples.cleared()));
         behind.forget_reached();
         let points = behind.as_slice();
         let lane = if open.len() == 1 { Lane::of(points) } else { converter.lane(points) };

@@ -101,7 +101,7 @@ impl Converter {
     /// returned is reached. Conversions are not ordered among each other: each waits for what it is given.
     ///
     /// Whether the picture is right is for [`Frame::integrity`] to say: one that was lost with the channel of its engine is
-    /// converted as well, whatever lies in its surface.
+    /// converted as well, whatever lies in its surface: grey, or what its stream had there before.
     ///
     /// # Errors
     ///
@@ -225,10 +225,10 @@ impl Converter {
         };
         let memory = self.context.memory();
         let all: Vec<SyncPoint>;
-        let waits = match waits {
-            [] => std::slice::from_ref(frame.ready()),
-            waits => {
-                all = waits.iter().chain([frame.ready()]).cloned().collect();
+        let waits = match (waits, samples.cleared()) {
+            ([], None) => std::slice::from_ref(frame.ready()),
+            (waits, cleared) => {
+                all = waits.iter().chain([frame.ready()]).chain(cleared).cloned().collect();
                 &all
             }
         };

@@ -380,6 +380,7 @@ impl TensorBuilder {
         // Groups of one tensor may be converted by different queues: all of them wait for those who read the memory.
         let decoded = open.iter().filter_map(|&(place, _)| pictures[place].as_ref());
         behind.add_all(decoded.map(TensorPicture::decoded).chain(&*waits));
+        behind.add_all(open.iter().filter_map(|(_, samples)| samples.cleared()));
         behind.forget_reached();
         let points = behind.as_slice();
         let behind = (points, Outside { waits: words, signals: &[] });

@@ -167,7 +167,7 @@ fn conflicting_accesses_are_ordered_in_every_small_program() {
 }
 
 #[test]
-fn a_write_makes_all_before_it_forgotten() {
+fn a_write_makes_all_before_it_forgotten_once_it_is_over() {
     let progress = Progress::default();
     let point = |engine, value| Fake { engine, value, progress: progress.clone() };
     let mut uses = Uses::written_by(point(0, 1));
@@ -177,9 +177,29 @@ fn a_write_makes_all_before_it_forgotten() {
     assert_eq!(values(&uses), [(0, 1), (1, 4)]);
     assert_eq!((uses.written_time(), uses.free_time()), (0, 9));
     uses.written_at(&point(1, 5), 20);
+    assert_eq!(values(&uses), [(1, 5), (0, 1)], "on a timeline of its own, the reads are before it anyway");
+    progress[0].set(1);
     assert_eq!(values(&uses), [(1, 5)]);
     assert_eq!((uses.written_time(), uses.free_time()), (20, 20));
     assert!(!uses.is_idle());
     progress[1].set(5);
+    assert!(uses.is_idle());
+}
+
+/// The channel of a write dies before the write begins, and while what it waits for goes on.
+#[test]
+fn what_a_lost_write_waited_for_is_waited_for() {
+    let progress = Progress::default();
+    let point = |engine, value| Fake { engine, value, progress: progress.clone() };
+    let mut uses = Uses::default();
+    uses.read_until(&point(1, 1), 0);
+    uses.written_at(&point(0, 1), 0);
+    uses.written_at(&point(0, 2), 0);
+    progress[0].set(2);
+    assert!(uses.before_read().next().is_none(), "there is nothing to be read");
+    let before: Vec<_> = uses.before_write().map(|point| (point.engine, point.value)).collect();
+    assert_eq!(before, [(1, 1)]);
+    assert!(!uses.is_idle());
+    progress[1].set(1);
     assert!(uses.is_idle());
 }

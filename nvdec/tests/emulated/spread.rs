@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use bitstream::split_annex_b;
 use hcq::kernel::emulated::{EmulatedKernel, LaunchFault};
-use hcq::{Device, EngineKind, EngineType};
+use hcq::{Device, EngineKind, EngineType, Placement};
 use md5::{Digest, Md5};
+use nvdec::tensor::Converter;
 use nvdec::{
     Codec, Context, Decoder, DecoderOptions, Downloader, EngineSet, Engines, Error, Frame, Mode, Packet,
-    PictureFault, Priority, Sent, Units, emulated,
+    PictureFault, Priority, Sent, TensorSpec, Units, emulated,
 };
 use proptest::prelude::*;
 
@@ -319,6 +320,34 @@ fn what_an_engine_takes_down_with_it_is_told() {
         struck += usize::from(lost > 0);
     }
     assert!(struck >= 3, "only {struck} engines took pictures down with them");
+}
+
+/// A picture that was lost is read for its caller behind the clearing of its memory, which may hold pictures of others until then.
+#[test]
+fn what_is_lost_shows_nothing_of_others() {
+    let kernel = emulated::h200().unwrap();
+    let (context, engine) = (open(&kernel), nvdec(3));
+    let clearing = context.copy_queue().unwrap().queue().engine();
+    kernel.faults().stall(0, clearing);
+    let mut decoder = decoder(&context, DecoderOptions::on(engine).with_mode(Mode::LowLatency));
+    let frame = send_all(&mut decoder, split_annex_b(&stream("h_ld_b")).take(6)).swap_remove(0);
+    assert!(!frame.ready().is_reached(), "its surface is not cleared yet");
+    context.video_queue(engine, Priority::Prompt).unwrap().queue().reset().unwrap();
+    assert!(frame.ready().is_reached());
+    let target = context.allocate(8 << 20, Placement::Vidmem).unwrap();
+    let converter = Converter::new(&context, &TensorSpec::default()).unwrap();
+    let one = converter.convert(&frame, &target, None, &[]).unwrap();
+    let mut group = converter.conversions(&target, std::slice::from_ref(&one));
+    group.push(0, &frame).unwrap();
+    assert!(group.submit().unwrap());
+    let download = Downloader::new(&context).start(frame).unwrap();
+    let points = [&one, &group.ready()[0], download.point()];
+    std::thread::sleep(Duration::from_millis(30));
+    assert_eq!(points.map(|point| point.is_reached()), [false; 3]);
+    kernel.faults().resume(0, clearing);
+    for point in points {
+        point.wait(Duration::from_secs(60)).unwrap();
+    }
 }
 
 /// Who wants a picture soon does not stand behind all that others submitted ahead of time.
