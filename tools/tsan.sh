@@ -5,8 +5,8 @@
 # usage: tsan.sh [TEST...]
 #   TEST  only tests with one of these in their names
 # Needs the nightly toolchain with its sources: rustup toolchain install nightly --component rust-src
-# Builds in target/tsan. Two cores take six minutes to build and five to run.
-# Exit code: that of cargo test; 66 as well of a test program in which an access was found; 69 no such toolchain.
+# Builds in target/tsan. Two cores take six minutes to build and a quarter of an hour to run.
+# Exit code: that of cargo test, which fails as well where such an access was found; 69 no such toolchain.
 set -eu
 case ${1:-} in --help | -h) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p;}' "$0"; exit 0 ;; esac
 root=$(cd "$(dirname "$0")/.." && pwd)
