@@ -528,9 +528,7 @@ fn the_probe_watches_engines() {
         assert_eq!((engines.len(), &engines[0]["engine"]), (7, &"NVDEC1".into()));
         assert!(engines.iter().all(|engine| engine["error"].is_null()), "{line}");
     }
-    let sampled = |line: &serde_json::Value| {
-        (0..7).any(|at| line["gpus"][0]["engines"][at]["samples"].as_u64().unwrap() > 0)
-    };
+    let sampled = |line: &serde_json::Value| line["gpus"][0]["engines"][0]["samples"].as_u64().unwrap() > 0;
     assert!(lines.iter().any(sampled), "{lines:?}");
     assert!(lines[1]["seconds"].as_f64() > lines[0]["seconds"].as_f64());
 

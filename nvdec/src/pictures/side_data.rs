@@ -41,7 +41,7 @@ pub struct SideData {
     pub structure: Option<PictureStructure>,
     /// When it was taken: one time for the frame, or up to three for its fields in output order.
     pub time_codes: Vec<TimeCode>,
-    /// What is kept as bytes, in the order of the stream.
+    /// What is kept as bytes, in the order of the stream, HDR10+ first.
     pub payloads: Vec<Payload>,
     /// Messages that were dropped, since the picture had [`MAX_BYTES`] already.
     pub dropped: u32,

@@ -343,7 +343,7 @@ fn semaphore_waits() {
         let context = Context::new(Device::open(Arc::new(kernel.clone()), 0).unwrap()).unwrap();
         for &engine in context.engines() {
             context.video_queue(engine, Priority::Bulk).unwrap();
-            kernel.faults().slow_down(0, engine, Duration::from_millis(3));
+            kernel.faults().slow_down(0, engine, Duration::from_millis(20));
         }
         let quick = context.engines()[0];
         kernel.faults().slow_down(0, quick, Duration::ZERO);
@@ -359,6 +359,5 @@ fn semaphore_waits() {
             || decoded.sums.iter().zip(expected.iter().cycle()).any(|(a, b)| a != b)
     };
     assert!(!is_caught(false));
-    // It has to be given a processor while the others are slow.
-    assert!((0..10).any(|_| is_caught(true)), "nobody noticed");
+    assert!(is_caught(true), "nobody noticed");
 }

@@ -94,17 +94,17 @@ def test_other_threads_run_while_pictures_are_decoded(clip: Path) -> None:
     thread.start()
     while not ticks:
         time.sleep(0.001)
-    # The other thread has to be given a processor meanwhile: with the lock held there would be no tick at all, however often.
-    for _ in range(50):
+    # Often, since the other thread has to be given a processor meanwhile.
+    calls = []
+    for _ in range(20):
         begin = time.perf_counter()
         assert video._decoding.take(list(range(16))) is not None
-        end = time.perf_counter()
-        during = sum(begin < tick < end for tick in ticks)
-        if during > 10:
-            break
+        calls.append((begin, time.perf_counter()))
     ends.set()
     thread.join(60)
-    assert during > 10, (during, end - begin)
+    during = [sum(begin < tick < end for tick in ticks) for begin, end in calls]
+    # With the lock held there would be none at all.
+    assert sum(during) > 10 * len(calls), (during, calls)
 
 
 def test_a_video_is_pickled_as_what_it_was_opened_with(plain: Path) -> None:
@@ -200,8 +200,14 @@ def test_memory_does_not_grow_with_opens(plain: Path) -> None:
         once()
     assert resident() - before < 24 << 20
     assert nvdec.probe()["memory_allocated"] <= allocated + (32 << 20)
-    # A queue has two more from the first time on that somebody sleeps for it; one of each open would be 200.
-    assert len(os.listdir("/proc/self/fd")) <= files + 60
+    # A queue has two more from the first time on that somebody sleeps for it, whenever that is. There are few of these.
+    for _ in range(5):
+        opened, files = files, len(os.listdir("/proc/self/fd"))
+        if files <= opened + 2:
+            break
+        for _ in range(200):
+            once()
+    assert files <= opened + 2
 
 
 def test_a_limit_of_memory(plain: Path) -> None:

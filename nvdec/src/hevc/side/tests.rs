@@ -83,7 +83,7 @@ fn user_data_is_of_one_picture() {
     assert_eq!(data.captions().collect::<Vec<_>>(), [[0xfc, 1, 2]]);
     assert_eq!(data.hdr10_plus(), Some(&hdr[..]));
     assert_eq!(data.payloads.len(), 4);
-    assert!(data.payloads.iter().any(|payload| payload.kind == PayloadKind::Registered));
+    assert_eq!(data.payloads[3].kind, PayloadKind::Registered);
     assert_eq!(data.dolby_vision_rpu(), None);
     let data = stream.begin(1, 0, &[]).unwrap();
     assert_eq!((data.hdr10_plus(), data.payloads.len()), (Some(&hdr[..]), 1), "the rest is");

@@ -115,9 +115,11 @@ fn at_the_limit_buffers_are_shared() {
     let mut bench = Bench::new(3);
     let one = hcq::allocation_size(SIZE, hcq::Placement::Vidmem);
     bench.machine.context.set_memory_limit(Some(one + one / 2));
-    let (first, ..) = bench.picture(0, 10);
+    let (first, cleared, _) = bench.picture(0, 10);
+    // Until it is over, that is waited for as well: the picture may be lost.
+    cleared.iter().for_each(|point| point.wait(LONG).unwrap());
     let (second, waits, _) = bench.picture(1, 20);
     assert_eq!(first, second);
-    assert!(waits.len() <= 2, "the picture before, and the clearing that this one waits for");
+    assert!(waits.len() <= 1);
     assert_eq!(bench.machine.context.allocated_memory(), one);
 }
