@@ -3,13 +3,14 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hcq::{CopyCommands, DeviceBuffer, PitchPlane, Placement, Quota, SyncPoint, View};
+use hcq::{CopyCommands, DeviceBuffer, Placement, Quota, SyncPoint};
 
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::frame::Frame;
 use crate::memory::Memory;
-use crate::surface::format::{Rect, SurfaceFormat, SurfaceGeometry};
+use crate::surface::format::{Rect, SurfaceFormat};
+use crate::surface::pitch::Layout;
 
 /// How often a copy is made that is lost with the channel of the copy engine.
 const TRIES: usize = 3;
@@ -126,62 +127,6 @@ pub struct Download {
     until: Mutex<SyncPoint>,
 }
 
-/// Where the planes lie in the host buffer, in bytes and lines, and what part of the picture is wanted.
-#[derive(Clone, Copy, Debug)]
-struct Layout {
-    window: Rect,
-    luma: Plane,
-    chroma: Plane,
-}
-
-/// A plane in host memory.
-#[derive(Clone, Copy, Debug)]
-struct Plane {
-    /// Bytes of a line that are samples.
-    width: u32,
-    pitch: u32,
-    lines: u32,
-}
-
-impl Plane {
-    fn new(width: u32, lines: u32) -> Plane {
-        // Of a window without columns as well, lines have a length.
-        Plane { width, pitch: width.next_multiple_of(64).max(64), lines }
-    }
-
-    fn bytes(&self) -> u64 {
-        u64::from(self.pitch) * u64::from(self.lines)
-    }
-
-    /// The plane at `offset` of a buffer, with nothing between the lines: other pictures were there before.
-    fn copy_out(&self, view: &View<'_>, offset: u64) -> Vec<u8> {
-        let mut bytes = vec![0; self.bytes() as usize];
-        view.copy_out(offset as usize, &mut bytes);
-        for line in bytes.chunks_exact_mut(self.pitch as usize) {
-            line[self.width as usize..].fill(0);
-        }
-        bytes
-    }
-}
-
-impl Layout {
-    /// For the part of a picture of `geometry` within `window`, which lies inside.
-    fn new(geometry: &SurfaceGeometry, window: Rect) -> Layout {
-        let bytes = geometry.format.bytes_per_sample();
-        let (sub_width, sub_height) = geometry.format.subsampling();
-        let (right, bottom) = (window.left + window.width, window.top + window.height);
-        Layout {
-            window,
-            luma: Plane::new(right * bytes, bottom),
-            chroma: Plane::new(2 * right.div_ceil(sub_width) * bytes, bottom.div_ceil(sub_height)),
-        }
-    }
-
-    fn bytes(&self) -> u64 {
-        self.luma.bytes() + self.chroma.bytes()
-    }
-}
-
 impl Downloader {
     /// A downloader on the context's copy queue.
     pub fn new(context: &Arc<Context>) -> Self {
@@ -222,15 +167,8 @@ impl Downloader {
         let layout = Layout::new(geometry, window);
         let memory = self.context.memory().clone();
         let held = self.staging.take(&memory, layout.bytes())?;
-        let buffer = held.buffer();
-        let luma = PitchPlane { buffer: buffer.clone(), pitch: layout.luma.pitch };
-        let chroma = PitchPlane {
-            buffer: buffer.slice(layout.luma.bytes(), layout.chroma.bytes()),
-            pitch: layout.chroma.pitch,
-        };
         let mut commands = CopyCommands::new();
-        commands.detile(&frame.surface().luma(), &luma, layout.luma.width, layout.luma.lines)?;
-        commands.detile(&frame.surface().chroma(), &chroma, layout.chroma.width, layout.chroma.lines)?;
+        layout.copy(frame.surface(), held.buffer(), 0, &mut commands)?;
         let point = submit(&memory, &frame, &commands)?;
         let until = Mutex::new(point.clone());
         Ok(Download { memory, frame, commands, held, layout, point, until })

@@ -71,7 +71,7 @@ pub use hcq::{
 pub use hevc::info::HevcPictureInfo;
 pub use observe::{EngineMemory, Observer, Submitted};
 pub use open::{DeviceChoice, Fallback, OpenOptions};
-pub use options::{ContextOptions, DecoderOptions, MemoryLimit, Mode, Policy, Price, Start};
+pub use options::{ContextOptions, DecoderOptions, MemoryLimit, Mode, Policy, Price, Start, Taint};
 pub use packet::{ByteStream, Framing, Packet, Sent, Source, Units};
 pub use pictures::info::{CodecInfo, Colour, Times};
 pub use pictures::integrity::{Dropped, Integrity, Origin, Tally};

@@ -93,6 +93,20 @@ pub enum Policy {
     Freeze,
 }
 
+/// By what a picture is taken for tainted that refers to one which is missing or not exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Taint {
+    /// By its reference lists: a picture that may be predicted from such a one counts as if it were. Costs nothing.
+    ByLists,
+    /// By its samples. It is decoded a second time, with other samples in the place of those that are missing or not exact, and is
+    /// exact if that makes no difference. Streams without damage pay nothing. In others such pictures take twice the time of an
+    /// engine and a copy of both to the host, and there are as many surfaces more as the decoded picture buffer
+    /// holds and two, if the budget has room for them; if not, lists decide.
+    #[default]
+    BySamples,
+}
+
 /// How a decoder works.
 ///
 /// ```
@@ -125,6 +139,8 @@ pub struct DecoderOptions {
     pub start: Start,
     /// What is done with pictures that are not exact.
     pub policy: Policy,
+    /// How it is found out which ones are tainted.
+    pub taint: Taint,
 }
 
 impl Default for DecoderOptions {
@@ -138,6 +154,7 @@ impl Default for DecoderOptions {
             max_luma_samples: Some(Self::DEFAULT_MAX_LUMA_SAMPLES),
             start: Start::default(),
             policy: Policy::default(),
+            taint: Taint::default(),
         }
     }
 }
@@ -200,6 +217,12 @@ impl DecoderOptions {
     #[must_use]
     pub fn with_policy(self, policy: Policy) -> Self {
         DecoderOptions { policy, ..self }
+    }
+
+    /// With another way to find out which pictures are tainted.
+    #[must_use]
+    pub fn with_taint(self, taint: Taint) -> Self {
+        DecoderOptions { taint, ..self }
     }
 
     /// Surfaces more where frames become tensors, on several engines and on one.

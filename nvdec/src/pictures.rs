@@ -4,9 +4,11 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Weak};
 
 use arrayvec::ArrayVec;
+use hcq::SyncPoint;
 use nvkernel_sys::video;
 
 pub(crate) mod coded;
+mod doubt;
 mod format_memory;
 pub(crate) mod held;
 pub(crate) mod info;
@@ -26,15 +28,16 @@ use crate::memory::motion::{MAX_COLLOCATED, MotionSlot, PLACES};
 use crate::memory::upload::Chunk;
 use crate::memory::{BITSTREAM_SLACK, Reservation};
 use crate::observe::Observer;
-use crate::options::{DecoderOptions, Policy, Price, Start};
+use crate::options::{DecoderOptions, Policy, Price, Start, Taint};
 use crate::packet::Sent;
 use crate::scheduler::cost::Time;
 use crate::session::{Bearing, Session, Statistics};
 use crate::surface::format::SurfaceGeometry;
 use crate::surface::pool::{Reuse, Surface};
-use coded::{Application, CodedPicture, Format, MAX_OPERANDS, Operands, Placed};
+use coded::{ALL_OPERANDS, Application, CodedPicture, Format, Operands, Placed};
+use doubt::{Once, Suspicion, Twin};
 use format_memory::FormatMemory;
-use held::{Held, Shown};
+use held::{Doubtful, Held, Shown};
 use integrity::Dropped;
 use lookahead::Lookahead;
 use picture_table::PictureTable;
@@ -45,8 +48,6 @@ use slice_data::{Bitstream, Place, Slices};
 const MAX_ERRORS: usize = 1024;
 /// An engine with fewer pictures to do is given one rather than wait for a better order.
 const IDLE_DEPTH: usize = 2;
-/// Methods with addresses that every codec needs, besides those of the picture table.
-const COMMON_OPERANDS: usize = 4;
 
 /// The codec-independent middle of a decoder: it takes coded pictures from a front end and gives frames.
 #[derive(Debug)]
@@ -96,6 +97,9 @@ struct Submitted {
     motion: MotionSlot,
     /// When the scheduler expects it to be decoded.
     finish: Time,
+    /// When its slice data is out of use.
+    until: SyncPoint,
+    doubtful: Option<Doubtful>,
 }
 
 impl Pictures {
@@ -667,13 +671,16 @@ impl Pictures {
     fn submit(&mut self, waiting: Waiting, surface: Surface) -> Result<()> {
         let submitted = self.submit_job(&waiting, &surface)?;
         let Waiting { coded, chunk, held, .. } = &waiting;
-        let Some(Submitted { record, motion, finish }) = submitted else {
+        let Some(Submitted { record, motion, finish, until, doubtful }) = submitted else {
             self.note(Error::TooManyReferences { poc: coded.poc() });
             return Ok(());
         };
-        self.session.upload.free(chunk, Some(record.point().clone()));
+        self.session.upload.free(chunk, Some(until));
         let frame = Frame::new(surface, record, finish);
         *held.motion() = Some(motion);
+        if let Some(doubtful) = doubtful {
+            held.set_doubtful(doubtful);
+        }
         held.shown.frame.set(Some(frame)).expect("a picture is submitted once");
         Ok(())
     }
@@ -708,6 +715,7 @@ impl Pictures {
             _ => None,
         };
         let flaw = coded.flaw().or_else(|| missing().map(|at| coded.missing(at)));
+        let suspicion = Suspicion::of(&**coded, held.number, flaw, coded.flaw().is_none());
         let predicted_from = references.iter().enumerate().filter(|(at, _)| is_used(*at));
         let predicted_from = predicted_from.filter_map(|(_, held)| Some(held.as_ref()?.frame()?.record()));
         let same = |a: usize, b: usize| match (&references[a], &references[b]) {
@@ -768,7 +776,7 @@ impl Pictures {
             Bitstream::InPlace(extent) => extent.operand(video::SET_IN_BUF_BASE_OFFSET),
             _ => Operand::new(video::SET_IN_BUF_BASE_OFFSET, &chunk.memory).at(bitstream_at),
         };
-        let mut buffers: ArrayVec<Operand<'_>, { COMMON_OPERANDS + MAX_OPERANDS }> = ArrayVec::new();
+        let mut buffers: ArrayVec<Operand<'_>, ALL_OPERANDS> = ArrayVec::new();
         buffers.extend([
             Operand::new(video::SET_DRV_PIC_SETUP_OFFSET, &chunk.memory),
             bitstream,
@@ -782,10 +790,46 @@ impl Pictures {
         let job = PictureJob { buffers: &buffers, waits: &waits, ..job };
         let identity = Identity { number: held.number, poc: coded.poc(), blocks, bytes: *stream_len };
         let bearing = Bearing { flaw, refresh, predicted_from };
-        let record = session.submit(&job, plan, slot, identity, coded.shows(), bearing)?;
+        let mut twin = None;
+        if let Some(suspicion) = &suspicion
+            && suspicion.can_be_tried
+            && self.options.taint == Taint::BySamples
+        {
+            // Before the picture is submitted: the session looks then what became of those that are done, and this one is not to
+            // be judged without its twin.
+            match memory.twins.surface(&mut self.reservation) {
+                Ok(Some(surface)) => match session.status_slot(memory.in_flight) {
+                    Ok(slot) => twin = Some((suspicion, surface, slot)),
+                    Err(error) => {
+                        session.abandon(slot);
+                        return Err(error);
+                    }
+                },
+                Ok(None) => {}
+                Err(error) => log::debug!("picture {} is not decoded a second time: {error}", held.number),
+            }
+        }
+        let record = match session.submit(&job, plan, slot, identity, coded.shows(), bearing) {
+            Ok(record) => record,
+            Err(error) => {
+                twin.into_iter().for_each(|(.., slot)| session.abandon(slot));
+                return Err(error);
+            }
+        };
+        let mut until = record.point().clone();
+        let mut doubtful = suspicion.as_ref().map(Suspicion::doubtful);
+        if let (Some((suspicion, surface, slot)), Some(doubtful)) = (twin, &mut doubtful) {
+            let (places, bytes) = (&table.references, *stream_len);
+            let once = Once { job: &job, record: &record, references, places, motion: &motion, bytes };
+            match memory.twins.submit(&once, suspicion, surface, session, slot) {
+                Ok(Twin { surface, point }) => (until, doubtful.twin) = (point, Some(surface)),
+                // It stays in doubt, no more.
+                Err(error) => log::debug!("picture {} is not decoded a second time: {error}", held.number),
+            }
+        }
         // They name the scratch.
         drop(buffers);
-        memory.scratch.used_until(scratch, record.point(), plan.finish);
-        Ok(Some(Submitted { record, motion: motion.target.0.clone(), finish: plan.finish }))
+        memory.scratch.used_until(scratch, &until, plan.finish);
+        Ok(Some(Submitted { record, motion: motion.target.0.clone(), finish: plan.finish, until, doubtful }))
     }
 }

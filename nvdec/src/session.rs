@@ -87,6 +87,8 @@ struct InFlight {
     slot: u64,
     record: Arc<PictureRecord>,
     bytes: u64,
+    /// Not one that is decoded to be compared with another.
+    counts: bool,
 }
 
 /// How many pictures of a session are in flight before it waits for some of them.
@@ -298,9 +300,41 @@ impl Session {
             observer.submitted(&Submitted { job, waits: self.waits.as_slice(), record: &record });
         }
         self.member.submitted(self.engines, plan.engine, record.point());
-        self.inflight.push_back(InFlight { slot, record: record.clone(), bytes });
+        self.inflight.push_back(InFlight { slot, record: record.clone(), bytes, counts: true });
         self.finished.bitstream_bytes += bytes;
         Ok(record)
+    }
+
+    /// Submits a picture once more, as `job` says, behind the one of `record` on the same engine. It counts for nothing, and nobody
+    /// sees it.
+    pub(crate) fn submit_twin(
+        &mut self,
+        job: &PictureJob<'_>,
+        slot: StatusSlot,
+        record: &PictureRecord,
+        bytes: u64,
+    ) -> Result<Arc<PictureRecord>> {
+        self.waits.clear();
+        job.add_uses(&mut self.waits);
+        self.waits.add_all(job.waits);
+        self.waits.add(record.point());
+        let engine = record.point().timeline().engine();
+        let cost = self.costs.estimate(record.blocks(), bytes);
+        let plan = self.context.scheduler().plan(EngineSet::default().with(engine), 0, cost);
+        let none = std::iter::empty();
+        let prospects = Prospects::new(None, Refresh::default(), none, self.waits.as_slice());
+        let point = match self.enqueue(job, plan) {
+            Ok(point) => point,
+            Err(error) => {
+                self.abandon(slot);
+                return Err(error);
+            }
+        };
+        let StatusSlot { memory, number: slot } = slot;
+        let twin = PictureRecord::twin(record, memory, point, prospects);
+        self.member.submitted(self.engines, engine, twin.point());
+        self.inflight.push_back(InFlight { slot, record: twin.clone(), bytes, counts: false });
+        Ok(twin)
     }
 
     /// Hands a job to its queue.
@@ -369,7 +403,7 @@ impl Session {
             let mut settled = ArrayVec::<InFlight, BATCH>::new();
             for line in &lines[..done] {
                 let picture = self.inflight.pop_front().expect("so many are done");
-                self.settle(&picture.record, line, picture.bytes);
+                self.settle(&picture, line);
                 settled.push(picture);
             }
             // At once: the instructions behind a counted reference wait for stores to GPU memory before them.
@@ -386,15 +420,18 @@ impl Session {
     }
 
     /// Takes note of what became of a picture.
-    fn settle(&mut self, record: &PictureRecord, line: &[u8; LINE], bytes: u64) {
+    fn settle(&mut self, picture: &InFlight, line: &[u8; LINE]) {
+        let InFlight { record, bytes, counts, .. } = picture;
         let outcome = record.settle(line);
         let cycles = 16 * u64::from(outcome.status.cycle_count);
-        self.finished.pictures += 1;
-        self.finished.engine_cycles += cycles;
-        self.finished.tally.count(outcome.integrity);
+        if *counts {
+            self.finished.pictures += 1;
+            self.finished.engine_cycles += cycles;
+            self.finished.tally.count(outcome.integrity);
+        }
         match outcome.fault() {
             None => {
-                self.costs.learn(record.blocks(), bytes, cycles);
+                self.costs.learn(record.blocks(), *bytes, cycles);
                 self.good = self.good.saturating_add(1);
                 if self.good == FORGIVEN {
                     self.strikes = 0;
@@ -408,7 +445,7 @@ impl Session {
                     self.strikes += 1;
                     self.good = 0;
                 }
-                if record.number < self.forgotten {
+                if record.number < self.forgotten || !counts {
                     return;
                 }
                 if self.failed.len() == MAX_ERRORS {

@@ -1,6 +1,7 @@
 //! Surfaces: decoded pictures in GPU memory.
 
 pub mod format;
+pub(crate) mod pitch;
 pub mod pool;
 
 pub use format::{LOG2_GOBS, SurfaceFormat, SurfaceGeometry, block_linear_offset};

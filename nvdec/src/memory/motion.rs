@@ -72,7 +72,7 @@ impl MotionSlot {
     }
 
     /// Where it lies.
-    fn memory(&self) -> &DeviceBuffer {
+    pub(crate) fn memory(&self) -> &DeviceBuffer {
         &self.inner.memory
     }
 

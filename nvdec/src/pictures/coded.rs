@@ -18,6 +18,10 @@ use crate::surface::format::SurfaceGeometry;
 
 /// Most methods with addresses that a codec adds to those that all have.
 pub(crate) const MAX_OPERANDS: usize = 8;
+/// Methods with addresses that every codec needs, besides those of the picture table: descriptor, slice data, motion vectors, status.
+const COMMON_OPERANDS: usize = 4;
+/// Most of both.
+pub(crate) const ALL_OPERANDS: usize = COMMON_OPERANDS + MAX_OPERANDS;
 
 /// The methods with addresses of one picture that are its codec's alone.
 pub(crate) type Operands<'a> = ArrayVec<Operand<'a>, MAX_OPERANDS>;

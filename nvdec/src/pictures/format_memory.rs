@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::coded::Format;
+use super::doubt::Twins;
 use crate::error::Result;
 use crate::memory::Memory;
 use crate::memory::motion::{MotionStore, PLACES};
@@ -38,6 +39,8 @@ pub(crate) struct FormatMemory {
     pub(super) scratch: ScratchStore,
     /// Stands in for missing references. Never written after it was cleared.
     grey: Option<Surface>,
+    /// For pictures that are decoded twice.
+    pub(super) twins: Twins,
 }
 
 impl FormatMemory {
@@ -61,6 +64,7 @@ impl FormatMemory {
             motion: MotionStore::new(memory, motion_slots(engines), format.motion)?,
             scratch: ScratchStore::new(memory, engines),
             grey: None,
+            twins: Twins::new(memory, format),
             memory: memory.clone(),
         })
     }

@@ -1,9 +1,11 @@
 //! [`Held`]: a picture that a decoder holds, for other pictures to refer to or until it is shown.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::frame::Frame;
 use crate::memory::motion::MotionSlot;
+use crate::surface::pool::Surface;
 
 /// A picture of a decoded picture buffer.
 #[derive(Debug)]
@@ -13,6 +15,20 @@ pub(crate) struct Held {
     pub(crate) shown: Arc<Shown>,
     /// From its submission on, while it is a reference.
     motion: Mutex<Option<MotionSlot>>,
+    /// Whether there is a doubt, for those who ask of every reference of every picture.
+    is_doubtful: AtomicBool,
+    doubtful: Mutex<Option<Doubtful>>,
+}
+
+/// What was doubtful about a picture when it was submitted.
+#[derive(Clone, Debug)]
+pub(super) struct Doubtful {
+    /// Number of the first picture that it is not known to be right for.
+    pub(super) since: u64,
+    /// The same picture once more, decoded from other samples wherever these are doubtful.
+    pub(super) twin: Option<Surface>,
+    /// Its motion vectors are beyond doubt: they depend on no samples, and those that it took from other pictures were right.
+    pub(super) moves_rightly: bool,
 }
 
 /// A picture as it comes out.
@@ -24,7 +40,9 @@ pub(crate) struct Shown {
 
 impl Held {
     pub(super) fn new(number: u64) -> Self {
-        Held { number, shown: Arc::default(), motion: Mutex::default() }
+        let (shown, motion) = Default::default();
+        let (is_doubtful, doubtful) = Default::default();
+        Held { number, shown, motion, is_doubtful, doubtful }
     }
 
     pub(super) fn motion(&self) -> MutexGuard<'_, Option<MotionSlot>> {
@@ -36,7 +54,31 @@ impl Held {
     pub(crate) fn release_motion(held: &Arc<Held>) {
         if Arc::strong_count(held) == 1 {
             *held.motion() = None;
+            *held.lock_doubtful() = None;
         }
+    }
+
+    fn lock_doubtful(&self) -> MutexGuard<'_, Option<Doubtful>> {
+        self.doubtful.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_doubtful(&self, doubtful: Doubtful) {
+        *self.lock_doubtful() = Some(doubtful);
+        self.is_doubtful.store(true, Ordering::Release);
+    }
+
+    /// What is doubtful about the picture, as far as that is not settled.
+    pub(super) fn doubtful(&self) -> Option<Doubtful> {
+        if !self.is_doubtful.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut doubtful = self.lock_doubtful();
+        let moves_rightly = doubtful.as_ref().is_some_and(|doubtful| doubtful.moves_rightly);
+        if moves_rightly && self.frame().is_some_and(|frame| frame.record().is_known_exact()) {
+            *doubtful = None;
+            self.is_doubtful.store(false, Ordering::Release);
+        }
+        doubtful.clone()
     }
 
     /// The frame, if the picture was submitted.

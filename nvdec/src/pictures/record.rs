@@ -1,5 +1,6 @@
 //! [`PictureRecord`]: what is known of a picture that was submitted: which one it is, when it is done, how it went.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -45,7 +46,11 @@ pub struct PictureRecord {
 #[derive(Debug)]
 enum State {
     Open(Prospects),
-    Settled(Outcome),
+    Settled {
+        outcome: Outcome,
+        /// See [`PictureRecord::is_covered`].
+        is_covered: bool,
+    },
 }
 
 /// The engine's status, and what follows from it and from the pictures before.
@@ -81,6 +86,17 @@ pub(crate) struct Prospects {
     predicted_from: ArrayVec<Arc<PictureRecord>, PLACES>,
     /// Copies that clear memory for it, and move motion vectors.
     copies: Vec<SyncPoint>,
+    /// What there is to be said for it, if what it refers to is doubtful.
+    defence: Option<Box<dyn Defence>>,
+}
+
+/// What may show that a picture is right although it refers to some that are not.
+pub(crate) trait Defence: fmt::Debug + Send {
+    /// Whether it holds whatever is wrong with `reference`.
+    fn covers(&self, reference: &PictureRecord) -> bool;
+
+    /// Whether it does show that, for pictures that are done. May wait.
+    fn holds(&self) -> bool;
 }
 
 impl Prospects {
@@ -101,25 +117,39 @@ impl Prospects {
                 .cloned()
                 .collect(),
             copies: copies.cloned().collect(),
+            defence: None,
         }
     }
 
-    /// What they come to, once the engine is done with the picture and `verdict` is what it says.
-    fn judge(&self, verdict: Result<(), PictureFault>) -> Integrity {
-        if let Some(cause) = verdict.err().or(self.flaw) {
-            return Integrity::Damaged { cause };
+    /// What they come to, once the engine is done with the picture and `verdict` is what it says; and whether its defence, if there
+    /// is one, is for all that may be wrong with it.
+    fn judge(&self, verdict: Result<(), PictureFault>) -> (Integrity, bool) {
+        if let Err(cause) = verdict {
+            return (Integrity::Damaged { cause }, false);
         }
         if self.copies.iter().any(is_lost) {
-            return Integrity::Damaged { cause: PictureFault::ReferenceLost };
+            return (Integrity::Damaged { cause: PictureFault::ReferenceLost }, false);
         }
-        let origins = self.predicted_from.iter().filter_map(|reference| reference.origin());
         // A loss stays one: what lies there may be another's.
         let counts = |origin: &Origin| origin.number >= self.refresh.clean_since || origin.cause.is_loss();
-        match (origins.filter(counts).min_by_key(|origin| origin.number), self.refresh.recovering_until) {
-            (Some(by), _) => Integrity::Tainted { by },
-            (None, Some(until)) => Integrity::Recovering { until },
-            (None, None) => Integrity::Exact,
+        let mut by: Option<Origin> = None;
+        let defence = self.defence.as_ref();
+        let mut is_covered = self.flaw.is_none() || defence.is_some();
+        for reference in &self.predicted_from {
+            if let Some(origin) = reference.origin().filter(counts) {
+                is_covered &= defence.is_some_and(|defence| defence.covers(reference));
+                by = Some(by.filter(|by| by.number <= origin.number).unwrap_or(origin));
+            }
         }
+        let is_doubtful = self.flaw.is_some() || by.is_some();
+        let is_right = is_doubtful && is_covered && defence.is_some_and(|defence| defence.holds());
+        let integrity = match (self.flaw, by, self.refresh.recovering_until) {
+            (Some(cause), ..) if !is_right => Integrity::Damaged { cause },
+            (_, Some(by), _) if !is_right => Integrity::Tainted { by },
+            (.., Some(until)) => Integrity::Recovering { until },
+            _ => Integrity::Exact,
+        };
+        (integrity, is_covered)
     }
 }
 
@@ -144,6 +174,18 @@ impl PictureRecord {
         })
     }
 
+    /// That of the picture of `other` once more.
+    pub(crate) fn twin(
+        other: &PictureRecord,
+        memory: DeviceBuffer,
+        point: SyncPoint,
+        prospects: Prospects,
+    ) -> Arc<PictureRecord> {
+        let PictureRecord { number, poc, blocks, .. } = *other;
+        let identity = Identity { number, poc, blocks, bytes: 0 };
+        PictureRecord::new(&identity, other.shows.clone(), memory, point, prospects)
+    }
+
     /// Blocks of 16x16.
     pub(crate) fn blocks(&self) -> u32 {
         self.blocks
@@ -159,6 +201,29 @@ impl PictureRecord {
         &self.point
     }
 
+    /// Says what there is to be said for the picture, before anybody asks what became of it.
+    pub(super) fn defend(&self, defence: Box<dyn Defence>) {
+        if let State::Open(prospects) = &mut *self.lock() {
+            prospects.defence = Some(defence);
+        }
+    }
+
+    /// Whether it is known that the picture is exact.
+    pub(super) fn is_known_exact(&self) -> bool {
+        self.is_exact.load(Ordering::Acquire)
+    }
+
+    /// Whether nobody has looked what became of it.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(*self.lock(), State::Open(_))
+    }
+
+    /// Whether its defence is for all that is wrong with it. For pictures that are done.
+    pub(super) fn is_covered(&self) -> bool {
+        self.outcome();
+        matches!(*self.lock(), State::Settled { is_covered: true, .. })
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -170,7 +235,7 @@ impl PictureRecord {
         }
         // The session asks as well, before it gives the memory to another picture.
         let mut state = self.lock();
-        if let State::Settled(outcome) = *state {
+        if let State::Settled { outcome, .. } = *state {
             return Some(outcome);
         }
         let mut line = [[0; LINE]];
@@ -186,14 +251,15 @@ impl PictureRecord {
     /// As [`settle`](Self::settle), unless the status was read before.
     fn judge(&self, state: &mut State, line: &[u8; LINE]) -> Outcome {
         let prospects = match state {
-            State::Settled(outcome) => return *outcome,
+            State::Settled { outcome, .. } => return *outcome,
             State::Open(prospects) => prospects,
         };
         let (status, verdict) = status::read(line, self.blocks);
         let verdict = if is_lost(&self.point) { Err(PictureFault::ChannelLost) } else { verdict };
-        let outcome = Outcome { status, integrity: prospects.judge(verdict) };
+        let (integrity, is_covered) = prospects.judge(verdict);
+        let outcome = Outcome { status, integrity };
         self.is_exact.store(outcome.integrity.is_exact(), Ordering::Release);
-        *state = State::Settled(outcome);
+        *state = State::Settled { outcome, is_covered };
         outcome
     }
 

@@ -7,7 +7,7 @@ use bitstream::split_annex_b;
 use hcq::Device;
 use nvdec::{
     Codec, Context, Decoder, DecoderOptions, Downloader, Error, Integrity, PictureFault, Policy, Start,
-    Tally, Units,
+    Taint, Tally, Units,
 };
 use proptest::prelude::*;
 
@@ -166,6 +166,58 @@ fn an_intra_picture_is_begun_with() {
     assert_eq!(later.tally.total(), outcome.tally.total() - 1);
 }
 
+/// Of a stream that loses two pictures in a row, and five: how many pictures are right and not said to be. A picture may be in the
+/// lists of others, and no block of them be predicted from it.
+#[test]
+fn a_lost_picture_that_nothing_is_predicted_from_taints_none() {
+    let (data, whole) = (stream("h_10b_ra"), sums("h_10b_ra"));
+    let whole: HashSet<String> = whole.into_iter().collect();
+    let context = context();
+    let all = context.engines().iter().copied().collect();
+    let doubted = |engines: nvdec::Engines, taint, lost: std::ops::Range<usize>| {
+        let options = DecoderOptions::default().with_engines(engines).with_taint(taint);
+        let outcome = decode(&without(&data, |slice| lost.contains(&slice)), options);
+        let mut doubted = 0;
+        for (number, (md5, integrity, _)) in outcome.frames.iter().enumerate() {
+            let is_right = whole.contains(md5);
+            assert!(is_right || !integrity.is_exact(), "picture {number} without {lost:?}, {taint:?}");
+            doubted += u64::from(is_right && !integrity.is_exact());
+        }
+        let Tally { damaged, tainted, .. } = outcome.tally;
+        assert_eq!(
+            outcome.frames.iter().filter(|(_, it, _)| !it.is_exact()).count() as u64,
+            damaged + tainted
+        );
+        assert_eq!(outcome.errors.len() as u64, damaged);
+        doubted
+    };
+    let lost = || (1..17).flat_map(|at| [2, 5].map(|length| at..at + length));
+    let sum = |engines, taint| lost().map(|lost| doubted(engines, taint, lost)).sum::<u64>();
+    let by_lists = sum(nvdec::Engines::LeastBusy, Taint::ByLists);
+    assert!(by_lists > 10, "{by_lists}: this stream shows nothing");
+    assert_eq!(sum(nvdec::Engines::LeastBusy, Taint::BySamples), 0);
+    assert_eq!(sum(nvdec::Engines::Set(all), Taint::BySamples), 0);
+}
+
+/// Where the budget has no room for a second decoding, lists decide, and the stream comes out all the same.
+#[test]
+fn without_memory_lists_decide() {
+    let data = without(&stream("h_10b_ra"), |slice| (2..7).contains(&slice));
+    let outcome = |limit| {
+        let context = context();
+        let mut decoder = Decoder::new(&context, Codec::Hevc, DecoderOptions::default()).unwrap();
+        context.set_memory_limit(limit);
+        let frames: Vec<Integrity> =
+            decoder.frames(Units::new(&data)).map(|frame| frame.unwrap().integrity().unwrap()).collect();
+        decoder.finish().unwrap();
+        (frames.len(), decoder.statistics().tally.exact, decoder.price().unwrap().total())
+    };
+    let (frames, by_samples, price) = outcome(None);
+    let (as_many, by_lists, _) = outcome(Some(price));
+    assert_eq!(frames, as_many);
+    assert!(by_lists < by_samples, "{by_lists} of {frames} are exact by lists, {by_samples} by samples");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
@@ -173,7 +225,7 @@ proptest! {
     /// accounted for.
     #[test]
     fn what_is_said_to_be_exact_is(
-        name in prop::sample::select(&["h_ld_b", "h_ra_cra", "x_wpp", "h_tmvp2_o", "s_lt_rplm"][..]),
+        name in prop::sample::select(&["h_ld_b", "h_ra_cra", "h_10b_ra", "x_wpp", "h_tmvp2_o", "s_lt_rplm"][..]),
         lost in prop::collection::hash_set(0..40usize, 1..5),
         engines in 1..4usize,
     ) {
