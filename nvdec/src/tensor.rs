@@ -16,6 +16,7 @@ pub(crate) mod plan;
 mod pool;
 mod shape;
 mod spec;
+mod uses;
 
 pub use conversions::Conversions;
 pub use convert::Converter;

@@ -74,6 +74,14 @@ impl<P: Point> Latest<P> {
         self.0.retain(|point| !point.is_reached());
     }
 
+    pub(crate) fn retain(&mut self, keep: impl FnMut(&P) -> bool) {
+        self.0.retain(keep);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn as_slice(&self) -> &[P] {
         &self.0
     }

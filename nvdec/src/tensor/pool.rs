@@ -9,6 +9,7 @@ use hcq::{CopyCommands, DeviceBuffer, Outside, Placement, SyncPoint, WordPoint};
 use super::convert::{Converter, GROUP, Prepared};
 use super::shape::{TensorPicture, TensorShape};
 use super::spec::{Dtype, Layout, TensorSpec};
+use super::uses::Uses;
 use crate::channels::{Channels, Lane};
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -61,14 +62,6 @@ struct Slab {
 struct Free {
     number: usize,
     uses: Uses,
-}
-
-/// Until when a tensor's memory is read.
-#[derive(Debug, Default)]
-struct Uses {
-    points: Latest<SyncPoint>,
-    /// Words that other programs write when they are done.
-    words: Vec<WordPoint>,
 }
 
 impl fmt::Debug for Slab {
@@ -184,7 +177,7 @@ impl TensorPool {
         let slab = self.slab(prepared.shape())?;
         let held = || Error::TensorsHeld { tensors: self.inner.tensors, bytes: slab.tensor_bytes };
         // What is out of use the longest.
-        let Free { number, uses } = {
+        let Free { number, mut uses } = {
             let mut free = slab.free();
             if free.is_empty() {
                 return Err(held());
@@ -192,8 +185,7 @@ impl TensorPool {
             free.remove(0)
         };
         let memory = slab.memory.slice(number as u64 * slab.tensor_bytes, slab.tensor_bytes);
-        let waits = uses.points.as_slice().iter().filter(|point| !point.is_reached()).cloned().collect();
-        let words = uses.words.clone();
+        let (waits, words) = uses.before_conversion();
         // The part keeps them until a conversion stands behind them: a builder may be dropped before there is one.
         let part = Part { slab, number, memory, uses: Mutex::new(uses) };
         let (pictures, open) = (Vec::with_capacity(self.pictures().min(MANY)), ArrayVec::new());
@@ -233,7 +225,7 @@ impl TensorPool {
         for at in (0..all).step_by(CLEARED as usize) {
             cleared.add(&of_context.fill(&memory.slice(at, CLEARED.min(all - at)), 0)?);
         }
-        let uses = || Uses { points: cleared.clone(), words: Vec::new() };
+        let uses = || Uses::written_by(cleared.clone());
         let free = (0..*tensors).map(|number| Free { number, uses: uses() }).collect();
         let free = Mutex::new(free);
         Ok(Arc::new(Slab { shape: shape.clone(), memory, picture_bytes, tensor_bytes, free }))
@@ -309,7 +301,7 @@ impl TensorBuilder {
         self.pictures.truncate(len);
         let uses = self.part.uses.get_mut().unwrap_or_else(PoisonError::into_inner);
         if self.is_begun {
-            self.waits.extend(uses.points.as_slice().iter().cloned());
+            self.waits.extend(uses.points().iter().cloned());
         }
     }
 
@@ -387,11 +379,7 @@ impl TensorBuilder {
         let converter = &pool.inner.converter;
         let point = converter.submit_group(prepared, open, &part.memory, pool.lane(points), behind)?;
         let uses = part.uses.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if !std::mem::replace(is_begun, true) {
-            // Whoever waits for the conversions waits for them.
-            *uses = Uses::default();
-        }
-        uses.points.add(&point);
+        uses.converted(&point, !std::mem::replace(is_begun, true));
         open.clear();
         Ok(true)
     }
@@ -412,7 +400,7 @@ impl TensorBuilder {
         let context = pool.inner.converter.context().clone();
         let uses = part.uses.get_mut().unwrap_or_else(PoisonError::into_inner);
         // So far only conversions use it, if there are any.
-        let ready = if pictures.is_empty() { Vec::new() } else { uses.points.as_slice().to_vec() };
+        let ready = if pictures.is_empty() { Vec::new() } else { uses.points().to_vec() };
         Ok(Tensor { inner: Arc::new(TensorInner { part, pictures, ready, context }) })
     }
 }
@@ -511,12 +499,13 @@ impl Tensor {
         if !self.inner.context.device().owns_point(point) {
             return Err(Error::OtherContext { what: "a sync point" });
         }
-        self.inner.part.uses().points.add(point);
+        self.inner.part.uses().read_until(point);
         Ok(())
     }
 
     /// Says that another program reads the elements until it writes the value of `word`, or one behind it. The memory is
-    /// written again only behind that; should the word never be written, conversions stand still and count as stalled.
+    /// written again only behind that; should the word never be written, conversions stand still and count as stalled. It is not
+    /// to go back: conversions of several tensors may wait for it.
     ///
     /// # Errors
     ///
@@ -525,7 +514,7 @@ impl Tensor {
         if !self.inner.context.device().owns(word.word().buffer()) {
             return Err(Error::OtherContext { what: "a shared word" });
         }
-        self.inner.part.uses().words.push(word.clone());
+        self.inner.part.uses().read_until_word(word.clone());
         Ok(())
     }
 

@@ -111,6 +111,61 @@ fn a_compute_channel_dies() {
     }
 }
 
+/// Conversions that are lost while they wait for those who read the memory leave these in front of the next one.
+#[test]
+fn who_reads_is_not_overtaken_behind_a_channel_that_died() {
+    let (kernel, context) = machine();
+    let frames = frames(&context);
+    let expected = exact(&context, &frames);
+    let graphics = context.device().engines_of(EngineKind::Graphics).unwrap()[0];
+    let (pool, other) = [(); 2].map(|()| TensorPool::in_host_memory(&context, &spec(), 1, 1).unwrap()).into();
+    let tensor = |pool: &TensorPool, at: usize| {
+        let mut tensor = pool.begin(&frames[at]).unwrap();
+        assert!(tensor.push(&frames[at]).unwrap());
+        tensor.finish().unwrap()
+    };
+    let first = tensor(&pool, 0);
+    first.wait().unwrap();
+    let memory = first.buffer();
+    // Its memory is cleared by the queue that is to stand still.
+    tensor(&other, 0).wait().unwrap();
+    // A queue that does not get on, and a word that another program has not written yet.
+    let copies = context.copy_queue().unwrap();
+    kernel.faults().stall(0, copies.queue().engine());
+    let read = copies.queue().mark().unwrap();
+    first.use_until(&read).unwrap();
+    let page = context.device().allocate(4096, Placement::Sysmem).unwrap();
+    page.view().unwrap().fill(0, 4096, 0);
+    let word = SharedWord::new(&page, 0).unwrap();
+    first.use_until_word(&word.at(1)).unwrap();
+    drop(first);
+    // One is lost with a channel that dies of another's launch, one behind it with a channel that is taken down.
+    kernel.faults().stall(0, graphics);
+    kernel.faults().fault_next_launch(0, graphics, LaunchFault::Engine);
+    let deadly = tensor(&other, 0);
+    let lost = tensor(&pool, 1);
+    kernel.faults().resume(0, graphics);
+    assert!(deadly.wait().is_err() && lost.wait().is_err());
+    drop(lost);
+    let lost = tensor(&pool, 2);
+    context.compute_queue().unwrap().queue().reset().unwrap();
+    assert!(lost.wait().is_err());
+    drop(lost);
+    let last = tensor(&pool, 3);
+    let is_untouched = || {
+        std::thread::sleep(Duration::from_millis(50));
+        let mut elements = vec![0; expected[0].len()];
+        memory.view().unwrap().copy_out(0, &mut elements);
+        elements == expected[0] && !last.ready()[0].is_reached()
+    };
+    assert!(is_untouched(), "written before anybody was done");
+    kernel.faults().resume(0, copies.queue().engine());
+    read.wait(LONG).unwrap();
+    assert!(is_untouched(), "written before the other program was done");
+    word.store(1).unwrap();
+    assert_eq!(last.to_host().unwrap(), expected[3]);
+}
+
 /// What was lost with the channel of its video engine does not pass for a picture, although its conversion went well.
 #[test]
 fn a_picture_that_was_lost_is_no_tensor() {
