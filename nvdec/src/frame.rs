@@ -62,6 +62,13 @@ impl Frame {
         self.record.point()
     }
 
+    /// What a queue, or another program, waits for before it reads the samples: [`ready`](Self::ready), and the clearing of fresh
+    /// memory where that is not over yet. A picture that was lost with the channel of its engine counts as decoded, and without
+    /// the latter a reader might see what another session has left in the memory.
+    pub fn before_read(&self) -> impl Iterator<Item = &SyncPoint> {
+        [self.ready()].into_iter().chain(self.surface.cleared())
+    }
+
     /// The part of the picture to show (HEVC's conformance window). It lies within the surface.
     pub fn crop(&self) -> Rect {
         self.record.shows.crop

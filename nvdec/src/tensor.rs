@@ -14,6 +14,7 @@ pub(crate) mod params;
 mod parse;
 pub(crate) mod plan;
 mod pool;
+mod recipe;
 mod shape;
 mod spec;
 mod uses;
@@ -21,7 +22,9 @@ mod uses;
 pub use conversions::Conversions;
 pub use convert::Converter;
 pub use frames::Tensors;
+pub use kernels::cubin;
 pub use pool::{Tensor, TensorBuilder, TensorPool};
+pub use recipe::{Places, Recipe};
 pub use shape::{TensorPicture, TensorShape};
 pub use spec::{
     Channels, ChromaFilter, Dtype, Fit, Layout, Matrix, Orientation, Resize, Rotation, SampleRange,

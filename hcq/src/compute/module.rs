@@ -49,8 +49,36 @@ impl Module {
         Module::load_any(device, [bytes])
     }
 
-    /// Loads the one of several cubins that is for the GPU: of its own compute capability, or of a lower one of the same
-    /// generation (code for sm_80 runs on sm_86, not that for sm_90 on sm_100).
+    /// The one of several cubins that is for the GPU: of its own compute capability, or of a lower one of the same generation
+    /// (code for sm_80 runs on sm_86, not that for sm_90 on sm_100). For those who load it elsewhere: nothing is loaded.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Cubin`] if one is none; [`CubinError::NoneFits`] names those that there are.
+    pub fn fitting<'a>(device: &Device, cubins: impl IntoIterator<Item = &'a [u8]>) -> Result<&'a [u8]> {
+        let gpu = device.compute_capability()?;
+        let mut fitting: Option<(u32, &[u8])> = None;
+        let mut offered = Vec::new();
+        for bytes in cubins {
+            let architecture = cubin::architecture(bytes)?;
+            offered.push(architecture);
+            let fits = architecture / 10 == gpu / 10 && architecture <= gpu;
+            if fits && fitting.is_none_or(|(best, _)| best < architecture) {
+                fitting = Some((architecture, bytes));
+            }
+        }
+        fitting.map(|(_, bytes)| bytes).ok_or_else(|| {
+            Error::Cubin(match offered[..] {
+                [cubin] => CubinError::Architecture { cubin, gpu },
+                _ => {
+                    let offered: Vec<_> = offered.iter().map(|sm| format!("sm_{sm}")).collect();
+                    CubinError::NoneFits { gpu, offered: offered.join(", ") }
+                }
+            })
+        })
+    }
+
+    /// Loads the one of several cubins that is [for the GPU](Self::fitting).
     ///
     /// # Errors
     ///
@@ -67,25 +95,7 @@ impl Module {
         let gpu = device.compute_capability()?;
         let multiprocessor = descriptor::multiprocessor(gpu)
             .ok_or_else(|| Error::Unsupported(format!("nothing is known of launches on sm_{gpu}")))?;
-        let mut fitting: Option<(u32, &[u8])> = None;
-        let mut offered = Vec::new();
-        for bytes in cubins {
-            let architecture = cubin::architecture(bytes)?;
-            offered.push(architecture);
-            let fits = architecture / 10 == gpu / 10 && architecture <= gpu;
-            if fits && fitting.is_none_or(|(best, _)| best < architecture) {
-                fitting = Some((architecture, bytes));
-            }
-        }
-        let Some((_, bytes)) = fitting else {
-            return Err(Error::Cubin(match offered[..] {
-                [cubin] => CubinError::Architecture { cubin, gpu },
-                _ => {
-                    let offered: Vec<_> = offered.iter().map(|sm| format!("sm_{sm}")).collect();
-                    CubinError::NoneFits { gpu, offered: offered.join(", ") }
-                }
-            }));
-        };
+        let bytes = Module::fitting(device, cubins)?;
         let cubin = Cubin::parse(bytes)?;
         let memory = device.allocate_internal(cubin.image.len() as u64, Placement::Vidmem)?;
         let mut image = cubin.image.clone();

@@ -7,7 +7,8 @@ use hcq::{ComputeQueue, DeviceBuffer, Launch, Outside, SyncPoint};
 use zerocopy::IntoBytes;
 
 use super::params::Params;
-use super::plan::{PictureShape, Plan};
+use super::plan::PictureShape;
+use super::recipe::{Places, Recipe};
 use super::shape::TensorShape;
 use super::spec::TensorSpec;
 use crate::channels::{Lane, Turns};
@@ -41,21 +42,19 @@ pub struct Converter {
 /// What conversions of pictures of one kind share.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    of: PictureShape,
-    shape: TensorShape,
-    plan: Plan,
+    recipe: Recipe,
     tables: DeviceBuffer,
 }
 
 impl Prepared {
     /// What comes out.
     pub(super) fn shape(&self) -> &TensorShape {
-        &self.shape
+        self.recipe.shape()
     }
 
     /// Whether it is for pictures such as `frame`.
     pub(super) fn is_for(&self, frame: &Frame) -> bool {
-        self.of.is_of(frame)
+        self.recipe.is_for(frame)
     }
 }
 
@@ -171,15 +170,15 @@ impl Converter {
             return Ok(known);
         }
         // Memory is waited for without the lock.
-        let plan = Plan::new(&self.spec, &of)?;
-        let tables = self.context.memory().allocate_own(plan.tables().len() as u64)?;
+        let recipe = Recipe::of(&self.spec, of)?;
+        let tables = self.context.memory().allocate_own(recipe.tables().len() as u64)?;
         // No engine knows of it yet.
-        tables.view()?.stream_in(0, plan.tables());
+        tables.view()?.stream_in(0, recipe.tables());
         let mut kept = self.kept();
         if let Some(known) = find(&mut kept, &of) {
             return Ok(known);
         }
-        let prepared = Arc::new(Prepared { of, shape: TensorShape::of(&plan), plan, tables });
+        let prepared = Arc::new(Prepared { recipe, tables });
         if kept.len() == KEPT {
             kept.remove(0);
         }
@@ -205,22 +204,22 @@ impl Converter {
         target: Target<'_>,
         (waits, outside): (&[SyncPoint], Outside<'_>),
     ) -> Result<SyncPoint> {
-        let Prepared { plan, tables, .. } = prepared;
+        let Prepared { recipe, tables } = prepared;
+        let plan = recipe.plan();
         let Target { buffer, offset, strides } = target;
         target.check(plan.extent(strides)?)?;
-        let parameters = plan.params(
-            samples.luma_address(),
-            samples.chroma_address(),
-            tables.gpu_address(),
-            buffer.gpu_address() + offset,
-            strides,
-        )?;
+        let places = Places {
+            surface: samples.luma_address(),
+            tables: tables.gpu_address(),
+            output: buffer.gpu_address() + offset,
+        };
+        let parameter = recipe.parameter(places, strides)?;
         let launch = Launch {
             kernel: self.context.kernels()?.of(plan.entry()),
             grid: plan.grid(),
             block: plan.block(),
             shared: 0,
-            parameters: parameters.as_bytes(),
+            parameters: &parameter,
             buffers: &[samples.buffer(), tables, buffer],
         };
         let memory = self.context.memory();
@@ -252,7 +251,8 @@ impl Converter {
         lane: Lane,
         (waits, outside): (&[SyncPoint], Outside<'_>),
     ) -> Result<SyncPoint> {
-        let Prepared { plan, tables, .. } = prepared;
+        let Prepared { recipe, tables } = prepared;
+        let plan = recipe.plan();
         let step = plan.bytes();
         let end = samples.iter().map(|&(place, _)| place as u64 + 1).max().unwrap_or(0);
         Target::new(buffer, None).check(end.saturating_mul(step))?;
@@ -290,7 +290,7 @@ impl Converter {
 
 /// What is kept for pictures like `of`, which becomes the last one used.
 fn find(kept: &mut [Arc<Prepared>], of: &PictureShape) -> Option<Arc<Prepared>> {
-    let at = kept.iter().rposition(|prepared| prepared.of == *of)?;
+    let at = kept.iter().rposition(|prepared| prepared.recipe.picture() == of)?;
     kept[at..].rotate_left(1);
     kept.last().cloned()
 }

@@ -20,6 +20,16 @@ pub(crate) static CUBINS: [&[u8]; 11] = [
     include_bytes!("../../kernels/cubin/convert.sm_121.cubin"),
 ];
 
+/// The code of the kernels that [`Recipe`](super::Recipe)s name, for the GPU of `device`: a cubin, whole, for those who load it into
+/// another context, such as CUDA's. It is what [`Converter`](super::Converter) runs.
+///
+/// # Errors
+///
+/// [`Error::Gpu`](crate::Error::Gpu) if there is none for the GPU, or it is not known which it is.
+pub fn cubin(device: &Device) -> Result<&'static [u8]> {
+    Ok(Module::fitting(device, CUBINS)?)
+}
+
 /// The kernels that make tensors.
 #[derive(Debug)]
 pub(crate) struct Kernels {

@@ -259,7 +259,7 @@ impl Plan {
         Ok(params)
     }
 
-    fn unwritable(&self, fault: String) -> Error {
+    pub(super) fn unwritable(&self, fault: String) -> Error {
         let [channels, lines, columns] = self.counts();
         let shape = format!("{channels} channels, {lines} lines, {columns} columns of {:?}", self.dtype);
         Error::TensorMemory { shape, fault }
