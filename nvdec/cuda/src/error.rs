@@ -59,12 +59,26 @@ pub enum Error {
         /// What was named.
         what: String,
     },
+    /// Something of another context of CUDA than that which is to work with it.
+    #[error("{what} of another context of CUDA")]
+    OtherContext {
+        /// What was given.
+        what: &'static str,
+    },
+    /// A stream that records a graph: the GPU would wait for a word that nobody writes before the graph runs.
+    #[error(
+        "the stream records a graph: conversions, and waits between it and our queues, cannot be part of one"
+    )]
+    Capturing,
     /// A tensor that cannot be described so.
     #[error("tensor: {0}")]
     Tensor(String),
     /// An error of the layer below.
     #[error(transparent)]
     Hcq(#[from] hcq::Error),
+    /// An error of the decoder, or of what makes tensors.
+    #[error(transparent)]
+    Nvdec(#[from] nvdec::Error),
 }
 
 impl Error {

@@ -1,4 +1,4 @@
-//! Memory and waits shared between [`hcq`] and CUDA in one process.
+//! Memory and waits shared between [`hcq`] and CUDA in one process, and tensors of [`nvdec`]'s frames made in CUDA's context.
 //!
 //! CUDA's driver library is loaded by [`Cuda::load`] and by nothing else: a program that never calls it needs none, and
 //! nothing is linked against it. No other crate of this project depends on this one.
@@ -8,6 +8,8 @@
 //! | use memory of ours in CUDA | [`Imported`]: one for a pool, [`Imported::pointer`] for each part |
 //! | have a stream of CUDA wait for our queue | [`Promised`] and [`Imported::wait`] |
 //! | have our queue wait for a stream | [`Imported::write`] and [`hcq::Outside`] |
+//! | both, with words and queues made for it | [`Handover`] |
+//! | make tensors of frames on a stream of CUDA | [`StreamConverter`], to a [`Target`] |
 //! | use memory of CUDA, such as a tensor, on our queues | [`Borrowed`] |
 //! | hand out a tensor without a copy | [`dlpack`] |
 //! | run kernels in CUDA's context | [`PrimaryContext::load_module`] |
@@ -26,18 +28,23 @@
 #![warn(missing_docs)]
 
 mod borrowed;
+mod convert;
 #[allow(unsafe_code)]
 pub mod dlpack;
 mod error;
+mod handover;
+mod imports;
 mod shared;
 #[allow(unsafe_code)]
 mod sys;
 
 pub use borrowed::{Borrowed, Lender, Piece};
+pub use convert::StreamConverter;
 pub use error::{Error, Result};
+pub use handover::Handover;
 pub use shared::{Imported, Promised};
 pub use sys::{
-    DeviceMemory, Event, ExternalMemory, Function, Module, OrdinalDevice, PrimaryContext, Stream,
+    DeviceMemory, Event, ExternalMemory, Function, Module, OrdinalDevice, PrimaryContext, Stream, Target,
     VirtualMemory,
 };
 

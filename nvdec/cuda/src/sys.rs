@@ -1,17 +1,21 @@
-//! CUDA's driver library: loaded, its functions in a table. The one room with unsafe code, but for
+//! CUDA's driver library: loaded, its functions in a table; and the launch of conversions. The one room with unsafe code, but for
 //! [`dlpack`](crate::dlpack).
 //!
 //! Names, numbers and layouts are those of `cuda.h`; none of it is NVIDIA's code, and nothing is linked.
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
-use std::sync::OnceLock;
+use std::marker::PhantomData;
+use std::sync::{Arc, OnceLock};
 
 use libloading::Library;
+use nvdec::tensor::{Places, Recipe};
+use nvdec::{DeviceBuffer, Placement};
 
 use crate::error::{Error, Result};
 
 mod handles;
 
+use handles::range;
 pub use handles::{
     DeviceMemory, Event, ExternalMemory, Function, Module, OrdinalDevice, PrimaryContext, Stream,
     VirtualMemory,
@@ -88,6 +92,9 @@ pub(crate) const POINTER_MAPPING_BASE: c_uint = 19;
 pub(crate) const SUCCESS: CUresult = 0;
 pub(crate) const NOT_READY: CUresult = 600;
 pub(crate) const INVALID_VALUE: CUresult = 1;
+/// `CUDA_ERROR_NOT_SUPPORTED`.
+#[cfg(test)]
+pub(crate) const NOT_SUPPORTED: CUresult = 801;
 
 macro_rules! api {
     ($($name:ident = $symbol:literal ($($argument:ty),* $(,)?);)*) => {
@@ -95,7 +102,8 @@ macro_rules! api {
         #[derive(Debug)]
         pub(crate) struct Api {
             $(pub(crate) $name: unsafe extern "C" fn($($argument),*) -> CUresult,)*
-            _library: Library,
+            /// None of a table that a test made.
+            _library: Option<Library>,
         }
 
         impl Api {
@@ -108,7 +116,18 @@ macro_rules! api {
                     };
                     let $name = *found.map_err(|_| Error::Symbol { library: name.to_owned(), symbol: $symbol })?;
                 )*
-                Ok(Api { $($name,)* _library: library })
+                Ok(Api { $($name,)* _library: Some(library) })
+            }
+
+            /// Functions that all refuse, some of which a test has others in the place of.
+            #[cfg(test)]
+            pub(crate) fn refusing() -> Api {
+                $(
+                    unsafe extern "C" fn $name($(_: $argument),*) -> CUresult {
+                        NOT_SUPPORTED
+                    }
+                )*
+                Api { $($name,)* _library: None }
             }
         }
     };
@@ -151,6 +170,7 @@ api! {
     stream_destroy = "cuStreamDestroy_v2"(Handle);
     stream_synchronize = "cuStreamSynchronize"(Handle);
     stream_query = "cuStreamQuery"(Handle);
+    stream_is_capturing = "cuStreamIsCapturing"(Handle, *mut c_uint);
     stream_wait_event = "cuStreamWaitEvent"(Handle, Handle, c_uint);
     stream_wait_value = "cuStreamWaitValue32_v2"(Handle, CUdeviceptr, c_uint, c_uint);
     stream_write_value = "cuStreamWriteValue32_v2"(Handle, CUdeviceptr, c_uint, c_uint);
@@ -209,6 +229,509 @@ impl Api {
         // SAFETY: as above.
         let name = unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned();
         Err(Error::Cuda { call, name, status })
+    }
+}
+
+/// Memory of CUDA that a conversion may write to, and how the elements lie in it.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    context: &'a PrimaryContext,
+    pointer: CUdeviceptr,
+    size: u64,
+    strides: Option<[i64; 3]>,
+}
+
+impl<'a> Target<'a> {
+    fn within(context: &'a PrimaryContext, pointer: CUdeviceptr, size: u64) -> Target<'a> {
+        Target { context, pointer, size, strides: None }
+    }
+
+    /// `size` bytes at an address of CUDA, such as those of a tensor of PyTorch.
+    ///
+    /// # Safety
+    ///
+    /// They are memory that kernels of the context may write, and that is not freed before the streams to which
+    /// conversions to it are given have come so far.
+    pub unsafe fn from_raw(context: &'a PrimaryContext, pointer: u64, size: u64) -> Target<'a> {
+        Target::within(context, pointer, size)
+    }
+
+    /// A part of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Outside`] if it is none.
+    pub fn part(self, offset: u64, length: u64) -> Result<Target<'a>> {
+        Ok(Target { pointer: range(self.pointer, self.size, offset, length)?, size: length, ..self })
+    }
+
+    /// With so many bytes from one channel, line and column to the next. Without, all elements lie side by side.
+    pub fn with_strides(self, strides: [i64; 3]) -> Target<'a> {
+        Target { strides: Some(strides), ..self }
+    }
+
+    /// CUDA's address of its beginning.
+    pub fn pointer(&self) -> u64 {
+        self.pointer
+    }
+
+    /// Bytes of it.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+/// The kernels that make tensors, loaded into a context.
+#[derive(Debug)]
+pub(crate) struct Kernels(Module);
+
+impl Kernels {
+    /// Loads those for the GPU of `device`.
+    pub(crate) fn load(context: &PrimaryContext, device: &hcq::Device) -> Result<Kernels> {
+        let cubin = nvdec::tensor::cubin(device)?;
+        // SAFETY: a whole cubin, which is a part of this program.
+        Ok(Kernels(unsafe { context.load_module(cubin)? }))
+    }
+}
+
+/// What launches of one recipe share: the kernel, and the tables in GPU memory.
+#[derive(Debug)]
+pub(crate) struct Conversion {
+    // Before the module: unmapping waits until the context is done with what was launched.
+    tables: ExternalMemory,
+    _memory: DeviceBuffer,
+    kernel: Function,
+    recipe: Recipe,
+}
+
+impl Conversion {
+    /// Finds the kernel, which loads it, and copies the tables.
+    pub(crate) fn new(kernels: &Kernels, context: &nvdec::Context, recipe: Recipe) -> Result<Conversion> {
+        let kernel = kernels.0.function(recipe.kernel())?;
+        let memory = context.allocate(recipe.tables().len() as u64, Placement::Vidmem)?;
+        // Nobody knows of it yet, and nobody writes to it later.
+        memory.view().map_err(Error::Hcq)?.stream_in(0, recipe.tables());
+        let exported = memory.export()?;
+        let tables = ExternalMemory::import(kernels.0.context(), exported.fd, exported.size)?;
+        Ok(Conversion { tables, _memory: memory, kernel, recipe })
+    }
+
+    pub(crate) fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Looks at all that can be wrong with a launch, of the surface at `offset` of `surface`.
+    pub(crate) fn launch_of<'a>(
+        self: &Arc<Self>,
+        (surface, offset): (&Arc<ExternalMemory>, u64),
+        target: &Target<'a>,
+    ) -> Result<Launch<'a>> {
+        let Conversion { tables, recipe, .. } = &**self;
+        tables.context().check(surface.context(), "a surface")?;
+        tables.context().check(target.context, "a target")?;
+        let places = Places {
+            surface: surface.at(offset, recipe.surface_bytes())?,
+            tables: tables.at(0, recipe.tables().len() as u64)?,
+            output: range(target.pointer, target.size, 0, recipe.extent(target.strides)?)?,
+        };
+        let parameter = recipe.parameter(places, target.strides)?;
+        Ok(Launch { conversion: self.clone(), _surface: surface.clone(), parameter, memory: PhantomData })
+    }
+}
+
+/// A launch that holds what it works with.
+#[derive(Debug)]
+pub(crate) struct Launch<'a> {
+    conversion: Arc<Conversion>,
+    _surface: Arc<ExternalMemory>,
+    parameter: [u8; Recipe::PARAMETER_BYTES],
+    memory: PhantomData<&'a ()>,
+}
+
+impl Launch<'_> {
+    pub(crate) fn on(&self, stream: &Stream) -> Result<()> {
+        let Conversion { tables, kernel, recipe, .. } = &*self.conversion;
+        tables.context().check(stream.context(), "a stream")?;
+        // SAFETY: it is the parameter of the recipe's kernel, which reads the tables, as they were written, and samples of the
+        // picture's window, by starts and counts that stay in it; it writes the bytes of the target that were seen to be
+        // there. Surface and tables are unmapped behind the work of the context, the module goes after the tables, and of the
+        // target that is so, or the caller's promise.
+        unsafe { kernel.launch(stream, recipe.grid(), recipe.block(), 0, &[&self.parameter]) }
+    }
+}
+
+/// A library that does what CUDA's does, by another client of an emulated GPU: what is converted there can be compared.
+#[cfg(test)]
+pub(crate) mod model {
+    use std::cell::RefCell;
+    use std::collections::{HashMap, VecDeque};
+    use std::os::fd::{FromRawFd, OwnedFd};
+    use std::time::{Duration, Instant};
+
+    use hcq::kernel::emulated::EmulatedKernel;
+    use hcq::{ComputeQueue, Device, Kernel};
+
+    use super::*;
+
+    /// What a stream is told.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(crate) enum Told {
+        Wait(u32),
+        Write(u32),
+        Launch(usize),
+        Synchronize,
+        Free,
+    }
+
+    enum Work {
+        Wait(u64, u32),
+        Write(u64, u32),
+        Launch(usize, [u32; 3], [u32; 3], Vec<u8>),
+    }
+
+    struct State {
+        device: Device,
+        queue: ComputeQueue,
+        module: hcq::Module,
+        kernels: Vec<Kernel>,
+        /// By their addresses: those of the device, which are others than ours.
+        mapped: HashMap<u64, DeviceBuffer>,
+        imported: HashMap<usize, DeviceBuffer>,
+        next: usize,
+        told: Vec<Told>,
+        /// All streams are one. It does nothing while it is held.
+        is_held: bool,
+        held: VecDeque<Work>,
+        is_capturing: bool,
+        /// The call that fails, and after how many that do not.
+        failing: Option<(&'static str, usize)>,
+    }
+
+    // Of each test its own: nothing here is called by another thread than that of the test.
+    thread_local! {
+        static STATE: RefCell<Option<State>> = const { RefCell::new(None) };
+    }
+
+    fn with<R>(f: impl FnOnce(&mut State) -> R) -> R {
+        STATE.with(|state| f(state.borrow_mut().as_mut().expect("the test made a model")))
+    }
+
+    impl State {
+        /// The memory at an address, and where in it that is.
+        fn at(&self, address: u64) -> (&DeviceBuffer, u64) {
+            let found = self.mapped.values().find(|buffer| buffer.contains(address, 1));
+            let buffer = found.unwrap_or_else(|| panic!("nothing is mapped at {address:#x}"));
+            (buffer, address - buffer.gpu_address())
+        }
+
+        fn tell(&mut self, told: Told, work: Work) {
+            self.told.push(told);
+            self.held.push_back(work);
+            if !self.is_held {
+                self.run();
+            }
+        }
+
+        fn run(&mut self) {
+            while let Some(work) = self.held.pop_front() {
+                match work {
+                    Work::Wait(address, value) => {
+                        let (buffer, offset) = self.at(address);
+                        let view = buffer.view().unwrap();
+                        let start = Instant::now();
+                        while (view.load(offset as usize).wrapping_sub(value) as i32) < 0 {
+                            assert!(start.elapsed() < Duration::from_secs(120), "a stream waits for ever");
+                            std::thread::sleep(Duration::from_micros(100));
+                        }
+                    }
+                    Work::Write(address, value) => {
+                        let (buffer, offset) = self.at(address);
+                        buffer.view().unwrap().store(offset as usize, value);
+                    }
+                    Work::Launch(kernel, grid, block, parameters) => {
+                        let buffers: Vec<_> = self.mapped.values().collect();
+                        let kernel = &self.kernels[kernel];
+                        let launch = hcq::Launch {
+                            kernel,
+                            grid,
+                            block,
+                            shared: 0,
+                            parameters: &parameters,
+                            buffers: &buffers,
+                        };
+                        // SAFETY: on the emulated GPU a kernel that goes elsewhere is a fault of the channel.
+                        let point = unsafe { self.queue.launch(&[], hcq::Outside::default(), &launch) };
+                        point.unwrap().wait(Duration::from_secs(120)).unwrap();
+                    }
+                }
+            }
+        }
+
+        fn fails(&mut self, call: &'static str) -> bool {
+            match &mut self.failing {
+                Some((failing, 0)) if *failing == call => true,
+                Some((failing, left)) if *failing == call => {
+                    *left -= 1;
+                    false
+                }
+                _ => false,
+            }
+        }
+    }
+
+    /// CUDA on the emulated GPU of `kernel`, for this thread.
+    pub(crate) fn context(kernel: &EmulatedKernel) -> PrimaryContext {
+        let device = Device::open(Arc::new(kernel.clone()), 0).unwrap();
+        // So that an address of ours is none here.
+        let apart = device.allocate(1 << 30, Placement::Vidmem).unwrap();
+        let queue = ComputeQueue::new(&device).unwrap();
+        let module = hcq::Module::load(&device, nvdec::tensor::cubin(&device).unwrap()).unwrap();
+        let state = State {
+            device,
+            queue,
+            module,
+            kernels: Vec::new(),
+            mapped: HashMap::from([(apart.gpu_address(), apart)]),
+            imported: HashMap::new(),
+            next: 1,
+            told: Vec::new(),
+            is_held: false,
+            held: VecDeque::new(),
+            is_capturing: false,
+            failing: None,
+        };
+        STATE.with(|place| *place.borrow_mut() = Some(state));
+        PrimaryContext::retain(Box::leak(Box::new(api())), 0).unwrap()
+    }
+
+    /// What streams were told since the last call.
+    pub(crate) fn told() -> Vec<Told> {
+        with(|state| std::mem::take(&mut state.told))
+    }
+
+    /// Has streams do nothing, or all that they were told meanwhile.
+    pub(crate) fn hold(is_held: bool) {
+        with(|state| {
+            state.is_held = is_held;
+            if !is_held {
+                state.run();
+            }
+        });
+    }
+
+    pub(crate) fn capture(is_capturing: bool) {
+        with(|state| state.is_capturing = is_capturing);
+    }
+
+    /// Has a call fail, after so many that do not.
+    pub(crate) fn fail(failing: impl Into<Option<(&'static str, usize)>>) {
+        with(|state| state.failing = failing.into());
+    }
+
+    /// The bytes at an address.
+    pub(crate) fn read(address: u64, bytes: &mut [u8]) {
+        with(|state| {
+            let (buffer, offset) = state.at(address);
+            buffer.view().unwrap().copy_out(offset as usize, bytes);
+        });
+    }
+
+    fn api() -> Api {
+        Api {
+            device_get: model_device,
+            primary_retain: model_retain,
+            primary_release: model_release,
+            context_push: model_push,
+            context_pop: model_pop,
+            import_external_memory: model_import,
+            external_memory_buffer: model_map,
+            destroy_external_memory: model_handle,
+            mem_alloc: model_allocate,
+            mem_free: model_free,
+            stream_create: model_stream,
+            stream_destroy: model_handle,
+            stream_synchronize: model_synchronize,
+            stream_is_capturing: model_is_capturing,
+            stream_wait_value: model_wait,
+            stream_write_value: model_write,
+            module_load: model_load,
+            module_unload: model_handle,
+            module_function: model_function,
+            launch: model_launch,
+            ..Api::refusing()
+        }
+    }
+
+    unsafe extern "C" fn model_device(device: *mut CUdevice, ordinal: c_int) -> CUresult {
+        // SAFETY: here and below, places are the caller's, as CUDA's are.
+        unsafe { device.write(ordinal) };
+        SUCCESS
+    }
+
+    unsafe extern "C" fn model_retain(context: *mut Handle, _: CUdevice) -> CUresult {
+        // SAFETY: as above.
+        unsafe { context.write(4096 as Handle) };
+        SUCCESS
+    }
+
+    unsafe extern "C" fn model_release(_: CUdevice) -> CUresult {
+        SUCCESS
+    }
+
+    unsafe extern "C" fn model_push(_: Handle) -> CUresult {
+        SUCCESS
+    }
+
+    unsafe extern "C" fn model_pop(_: *mut Handle) -> CUresult {
+        SUCCESS
+    }
+
+    unsafe extern "C" fn model_handle(handle: Handle) -> CUresult {
+        with(|state| state.imported.remove(&(handle as usize)));
+        SUCCESS
+    }
+
+    unsafe extern "C" fn model_import(
+        handle: *mut Handle,
+        desc: *const ExternalMemoryHandleDesc,
+    ) -> CUresult {
+        // SAFETY: a description, and a descriptor that is CUDA's from now on.
+        let (size, fd) = unsafe { ((*desc).size, OwnedFd::from_raw_fd((*desc).fd)) };
+        with(|state| {
+            let memory = state.device.import(&fd, Some(size)).unwrap();
+            state.next += 1;
+            state.imported.insert(state.next, memory);
+            // SAFETY: as above.
+            unsafe { handle.write(state.next as Handle) };
+        });
+        SUCCESS
+    }
+
+    unsafe extern "C" fn model_map(
+        pointer: *mut CUdeviceptr,
+        handle: Handle,
+        _: *const ExternalMemoryBufferDesc,
+    ) -> CUresult {
+        with(|state| {
+            let memory = state.imported[&(handle as usize)].clone();
+            // SAFETY: as above.
+            unsafe { pointer.write(memory.gpu_address()) };
+            state.mapped.insert(memory.gpu_address(), memory);
+        });
+        SUCCESS
+    }
+
+    unsafe extern "C" fn model_allocate(pointer: *mut CUdeviceptr, size: usize) -> CUresult {
+        with(|state| {
+            let memory = state.device.allocate(size as u64, Placement::Vidmem).unwrap();
+            // SAFETY: as above.
+            unsafe { pointer.write(memory.gpu_address()) };
+            state.mapped.insert(memory.gpu_address(), memory);
+        });
+        SUCCESS
+    }
+
+    unsafe extern "C" fn model_free(pointer: CUdeviceptr) -> CUresult {
+        with(|state| {
+            state.told.push(Told::Free);
+            // It waits for the context.
+            state.run();
+            assert!(state.mapped.remove(&pointer).is_some(), "{pointer:#x} is not mapped");
+        });
+        SUCCESS
+    }
+
+    unsafe extern "C" fn model_stream(stream: *mut Handle, _: c_uint) -> CUresult {
+        // SAFETY: as above.
+        unsafe { stream.write(8192 as Handle) };
+        SUCCESS
+    }
+
+    unsafe extern "C" fn model_synchronize(_: Handle) -> CUresult {
+        with(|state| {
+            state.told.push(Told::Synchronize);
+            state.run();
+        });
+        SUCCESS
+    }
+
+    unsafe extern "C" fn model_is_capturing(_: Handle, status: *mut c_uint) -> CUresult {
+        // SAFETY: as above.
+        unsafe { status.write(with(|state| state.is_capturing.into())) };
+        SUCCESS
+    }
+
+    unsafe extern "C" fn model_wait(_: Handle, at: CUdeviceptr, value: c_uint, flags: c_uint) -> CUresult {
+        assert_eq!(flags, STREAM_WAIT_GEQ);
+        with(|state| {
+            if state.fails("wait") {
+                return NOT_SUPPORTED;
+            }
+            state.tell(Told::Wait(value), Work::Wait(at, value));
+            SUCCESS
+        })
+    }
+
+    unsafe extern "C" fn model_write(_: Handle, at: CUdeviceptr, value: c_uint, _: c_uint) -> CUresult {
+        with(|state| {
+            if state.fails("write") {
+                return NOT_SUPPORTED;
+            }
+            state.tell(Told::Write(value), Work::Write(at, value));
+            SUCCESS
+        })
+    }
+
+    unsafe extern "C" fn model_load(module: *mut Handle, image: *const c_void) -> CUresult {
+        with(|state| {
+            let cubin = nvdec::tensor::cubin(&state.device).unwrap();
+            assert_eq!(image, cubin.as_ptr().cast(), "it is the one for the GPU");
+            // SAFETY: as above.
+            unsafe { module.write(12288 as Handle) };
+        });
+        SUCCESS
+    }
+
+    unsafe extern "C" fn model_function(kernel: *mut Handle, _: Handle, name: *const c_char) -> CUresult {
+        // SAFETY: a text that ends with a zero.
+        let name = unsafe { CStr::from_ptr(name) }.to_str().unwrap();
+        with(|state| {
+            let Ok(found) = state.module.kernel(name) else { return 500 };
+            state.kernels.push(found);
+            // SAFETY: as above. No handle is 0.
+            unsafe { kernel.write(state.kernels.len() as Handle) };
+            SUCCESS
+        })
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "it is CUDA's")]
+    unsafe extern "C" fn model_launch(
+        kernel: Handle,
+        grid_x: c_uint,
+        grid_y: c_uint,
+        grid_z: c_uint,
+        block_x: c_uint,
+        block_y: c_uint,
+        block_z: c_uint,
+        shared: c_uint,
+        _: Handle,
+        parameters: *mut *mut c_void,
+        extra: *mut *mut c_void,
+    ) -> CUresult {
+        assert!(shared == 0 && extra.is_null());
+        // SAFETY: the kernels have one parameter of that size.
+        let parameters = unsafe {
+            std::slice::from_raw_parts((*parameters).cast::<u8>(), Recipe::PARAMETER_BYTES).to_vec()
+        };
+        with(|state| {
+            if state.fails("launch") {
+                return NOT_SUPPORTED;
+            }
+            let kernel = kernel as usize - 1;
+            let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
+            state.tell(Told::Launch(kernel), Work::Launch(kernel, grid, block, parameters));
+            SUCCESS
+        })
     }
 }
 

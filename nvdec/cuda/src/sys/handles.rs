@@ -96,6 +96,11 @@ impl PrimaryContext {
         self.0.api
     }
 
+    /// That something of the context `other` can be used in this one.
+    pub(super) fn check(&self, other: &PrimaryContext, what: &'static str) -> Result<()> {
+        if self.0.context == other.0.context { Ok(()) } else { Err(Error::OtherContext { what }) }
+    }
+
     /// Runs `f` with the context current on this thread.
     fn with<R>(&self, f: impl FnOnce(&'static Api) -> Result<R>) -> Result<R> {
         /// Also where `f` panics.
@@ -273,6 +278,11 @@ impl Stream {
         self.raw as Handle
     }
 
+    /// The context that it is of.
+    pub fn context(&self) -> &PrimaryContext {
+        &self.context
+    }
+
     /// Waits on the host until everything on it is over.
     ///
     /// # Errors
@@ -291,6 +301,20 @@ impl Stream {
     pub fn is_done(&self) -> Result<bool> {
         // SAFETY: the stream is there.
         is_done(self.context.call("cuStreamQuery", |api| unsafe { (api.stream_query)(self.raw()) }))
+    }
+
+    /// Whether what it is told is recorded for a graph, and not done.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Cuda`].
+    pub fn is_capturing(&self) -> Result<bool> {
+        let mut status = 0;
+        // SAFETY: the stream is there; a place for a number.
+        self.context.call("cuStreamIsCapturing", |api| unsafe {
+            (api.stream_is_capturing)(self.raw(), &mut status)
+        })?;
+        Ok(status != 0)
     }
 
     /// Has the stream wait for an event.
@@ -500,6 +524,11 @@ impl ExternalMemory {
         range(self.pointer, self.size, offset, length)
     }
 
+    /// All of it, to be written by a conversion: what somebody else reads there is for them and the caller to order.
+    pub fn target(&self) -> Target<'_> {
+        Target::within(&self.context, self.pointer, self.size)
+    }
+
     fn word(&self, offset: u64) -> Result<u64> {
         if !offset.is_multiple_of(4) {
             return Err(outside(format!("a word at {offset}")));
@@ -508,7 +537,7 @@ impl ExternalMemory {
     }
 }
 
-fn range(pointer: u64, size: u64, offset: u64, length: u64) -> Result<u64> {
+pub(super) fn range(pointer: u64, size: u64, offset: u64, length: u64) -> Result<u64> {
     let inside = offset.checked_add(length).is_some_and(|end| end <= size);
     if inside { Ok(pointer + offset) } else { Err(outside(format!("{length} bytes at {offset} of {size}"))) }
 }
@@ -638,6 +667,11 @@ impl DeviceMemory {
         range(self.pointer, self.size, offset, length)
     }
 
+    /// All of it, to be written by a conversion.
+    pub fn target(&self) -> Target<'_> {
+        Target::within(&self.context, self.pointer, self.size)
+    }
+
     /// Reads bytes, behind what the legacy default stream has to do.
     ///
     /// # Errors
@@ -694,6 +728,10 @@ impl Drop for Loaded {
 pub struct Module(Arc<Loaded>);
 
 impl Module {
+    pub(super) fn context(&self) -> &PrimaryContext {
+        &self.0.context
+    }
+
     /// A kernel of it.
     ///
     /// # Errors
