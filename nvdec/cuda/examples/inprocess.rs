@@ -1,6 +1,9 @@
 //! A library for a process that has CUDA: decodes a clip and gives its pictures as tensors, without a copy and without a wait
 //! by a CPU. `tools/interop/inprocess.py` loads it into the process of PyTorch.
 //!
+//! It can also do so over and over on a thread of its own, in either of two ways, while the process has other work
+//! (`interop_convert_open`): for `tools/interop/beside.py`, which measures what that costs a training step.
+//!
 //! The functions are C's. Those that fail return a negative number or null, and [`interop_error`] says why. A session is used
 //! by one thread at a time.
 //!
@@ -13,10 +16,21 @@ use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::os::fd::{BorrowedFd, IntoRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
 
+use nvdec::Context;
+use nvdec_cuda::Cuda;
+
+#[allow(dead_code, reason = "another program uses the rest")]
+mod converting;
 #[allow(dead_code, reason = "the program uses the rest")]
 mod serving;
 
+use converting::meter::{Meter, this_thread};
+use converting::work::Work;
 use serving::error::{Error, Result};
 use serving::message::Given;
 use serving::options::Options;
@@ -52,6 +66,76 @@ fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Option<T> {
     }
 }
 
+/// A clip that becomes tensors on a thread of its own.
+pub struct Converting {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<converting::Result<()>>>,
+    meter: Meter,
+    report: CString,
+}
+
+impl Converting {
+    /// Returns when the first tensor is submitted.
+    fn begin(options: converting::options::Options) -> converting::Result<Converting> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let is_over = stop.clone();
+        let (begun, first) = channel();
+        let thread = std::thread::spawn(move || {
+            let context = Context::open(options.device)?;
+            // The context of the process, that of PyTorch.
+            let cuda = Cuda::load()?.context_of(context.device())?;
+            let mut work = Work::new(&options, &context, &cuda)?;
+            work.step()?;
+            // Nobody listens who does not want to know.
+            let _ = begun.send(Meter::new(work.counts(), this_thread()));
+            while !is_over.load(Ordering::Relaxed) {
+                work.step()?;
+            }
+            work.finish()
+        });
+        match first.recv() {
+            Ok(meter) => Ok(Converting { stop, thread: Some(thread), meter, report: CString::default() }),
+            Err(_) => Err(joined(thread).err().unwrap_or_else(|| "the thread ended".into())),
+        }
+    }
+
+    fn read(&mut self) -> converting::Result<&CStr> {
+        if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
+            return Err(self.end().err().unwrap_or_else(|| "the thread ended".into()));
+        }
+        self.report = CString::new(self.meter.read().to_string())?;
+        Ok(&self.report)
+    }
+
+    fn end(&mut self) -> converting::Result<()> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().map_or(Ok(()), joined)
+    }
+}
+
+fn joined(thread: JoinHandle<converting::Result<()>>) -> converting::Result<()> {
+    thread.join().unwrap_or_else(|_| Err("a panic, which is on standard error".into()))
+}
+
+/// As [`guarded`], for what has errors of several kinds.
+fn guarded_too<T>(work: impl FnOnce() -> converting::Result<T>) -> Option<T> {
+    guarded(|| work().map_err(|error| Error::Options(error.to_string())))
+}
+
+/// A text of C.
+///
+/// # Safety
+///
+/// `text` is null or a string that ends with a zero, which lives for as long as the result.
+unsafe fn text_of<'a>(text: *const c_char) -> Result<&'a str> {
+    if text.is_null() {
+        return Err(Error::Options("no options".into()));
+    }
+    // SAFETY: the caller's promise.
+    let text = unsafe { CStr::from_ptr(text) };
+    text.to_str().map_err(|error| Error::Options(error.to_string()))
+}
+
 fn open(text: &str) -> Result<Session> {
     let options = Options::parse(text.lines().map(str::to_owned))?;
     let context = options.open()?;
@@ -74,14 +158,8 @@ pub extern "C" fn interop_error() -> *const c_char {
 /// `options` is a string that ends with a zero.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn interop_open(options: *const c_char) -> *mut Session {
-    let session = guarded(|| {
-        if options.is_null() {
-            return Err(Error::Options("no options".into()));
-        }
-        // SAFETY: the caller's promise.
-        let text = unsafe { CStr::from_ptr(options) };
-        open(text.to_str().map_err(|error| Error::Options(error.to_string()))?)
-    });
+    // SAFETY: the caller's promise.
+    let session = guarded(|| open(unsafe { text_of(options) }?));
     session.map_or(std::ptr::null_mut(), |session| Box::into_raw(Box::new(session)))
 }
 
@@ -175,4 +253,44 @@ pub unsafe extern "C" fn interop_close(session: *mut Session) -> c_int {
         Ok(())
     });
     if finished.and(dropped).is_some() { 0 } else { -1 }
+}
+
+/// Opens a GPU and begins to convert a clip on a thread of its own, until it is closed; returns when the first tensor is
+/// submitted. `options` are those of the example `stepconvert`, a line each; times and `--check` mean nothing here.
+///
+/// # Safety
+///
+/// As [`interop_open`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn interop_convert_open(options: *const c_char) -> *mut Converting {
+    let session = guarded_too(|| {
+        // SAFETY: the caller's promise.
+        let text = unsafe { text_of(options) }?;
+        Converting::begin(converting::options::Options::parse(text.lines().map(str::to_owned))?)
+    });
+    session.map_or(std::ptr::null_mut(), |session| Box::into_raw(Box::new(session)))
+}
+
+/// JSON of what was done since the last call, good until the next one, or null if the thread has ended.
+///
+/// # Safety
+///
+/// `session` is one that was opened and not closed, and no other thread uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn interop_convert_read(session: *mut Converting) -> *const c_char {
+    // SAFETY: the caller's promise.
+    let session = unsafe { &mut *session };
+    guarded_too(|| session.read().map(CStr::as_ptr)).unwrap_or(std::ptr::null())
+}
+
+/// Waits for what was submitted, and frees all.
+///
+/// # Safety
+///
+/// As [`interop_convert_read`]; afterwards there is no session.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn interop_convert_close(session: *mut Converting) -> c_int {
+    // SAFETY: the caller's promise; it was made by `Box::into_raw`.
+    let mut session = unsafe { Box::from_raw(session) };
+    if guarded_too(|| session.end()).is_some() { 0 } else { -1 }
 }

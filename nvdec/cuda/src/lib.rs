@@ -124,6 +124,14 @@ fn same_address(a: &str, b: &str) -> bool {
     a.is_some() && a == b
 }
 
+// The loop of the examples, on what stands in for CUDA in tests. It calls the crate by its name.
+#[cfg(test)]
+extern crate self as nvdec_cuda;
+#[cfg(test)]
+#[path = "../examples/converting/mod.rs"]
+#[allow(dead_code, reason = "the programs use the rest")]
+mod converting;
+
 #[cfg(test)]
 mod tests {
     use super::*;

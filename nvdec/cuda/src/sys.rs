@@ -548,6 +548,7 @@ pub(crate) mod model {
             destroy_external_memory: model_handle,
             mem_alloc: model_allocate,
             mem_free: model_free,
+            copy_to_host: model_copy_to_host,
             stream_create: model_stream,
             stream_destroy: model_handle,
             stream_synchronize: model_synchronize,
@@ -638,6 +639,12 @@ pub(crate) mod model {
             state.run();
             assert!(state.mapped.remove(&pointer).is_some(), "{pointer:#x} is not mapped");
         });
+        SUCCESS
+    }
+
+    unsafe extern "C" fn model_copy_to_host(to: *mut c_void, from: CUdeviceptr, size: usize) -> CUresult {
+        // SAFETY: as many bytes as the caller says.
+        read(from, unsafe { std::slice::from_raw_parts_mut(to.cast(), size) });
         SUCCESS
     }
 

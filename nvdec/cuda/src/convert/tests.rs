@@ -209,3 +209,33 @@ fn surfaces_go_with_their_decoder() {
     assert_eq!(converter.mapped_surfaces(), 0);
     assert_eq!(model::told().iter().filter(|told| **told == Told::Free).count(), 3 * mapped);
 }
+
+/// The examples do what they say, and go on behind the end of the clip.
+#[test]
+fn the_examples_make_tensors_either_way() {
+    use std::sync::atomic::Ordering;
+
+    use crate::converting::check::check;
+    use crate::converting::options::Options;
+    use crate::converting::work::Work;
+
+    let clip = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/h_ld_b.hevc");
+    let options = |rest: &str| {
+        let text = format!("--clip {clip} --spec size=32x16,dtype=f16 --batch 3 --tensors 2 {rest}");
+        Options::parse(text.split_whitespace().map(str::to_owned)).unwrap()
+    };
+    for (place, waits) in [("queue", true), ("cuda", true), ("nothing", false)] {
+        let (_kernel, context, cuda) = open();
+        let mut work = Work::new(&options(&format!("--in {place}")), &context, &cuda).unwrap();
+        while work.counts().pictures.load(Ordering::Relaxed) < 40 {
+            work.step().unwrap();
+        }
+        work.finish().unwrap();
+        let told = told();
+        assert_eq!(told.iter().any(|told| matches!(told, Told::Write(_))), waits, "{place}");
+        assert_eq!(told.iter().any(|told| matches!(told, Told::Launch(_))), place == "cuda", "{place}");
+    }
+    let (_kernel, context, cuda) = open();
+    let (report, is_same) = check(&options("--check --pictures 30"), &context, &cuda).unwrap();
+    assert!(is_same && report["pictures"] == 30 && report["elements"] == 30 * 3 * 32 * 16, "{report}");
+}
