@@ -160,7 +160,8 @@ impl Frame {
     }
 
     /// How far it is what its encoder made, waiting for the picture on the host. Once [`ready`](Self::ready) is reached it
-    /// does not wait.
+    /// does not wait, unless the picture refers to one that is missing: then for the time that another decoding takes, and its
+    /// comparison ([`Taint::BySamples`](crate::Taint::BySamples)).
     ///
     /// # Errors
     ///

@@ -35,7 +35,7 @@ use crate::session::{Bearing, Session, Statistics};
 use crate::surface::format::SurfaceGeometry;
 use crate::surface::pool::{Reuse, Surface};
 use coded::{ALL_OPERANDS, Application, CodedPicture, Format, Operands, Placed};
-use doubt::{Once, Suspicion, Twin};
+use doubt::{Once, Suspicion};
 use format_memory::FormatMemory;
 use held::{Doubtful, Held, Shown};
 use integrity::Dropped;
@@ -820,9 +820,12 @@ impl Pictures {
         let mut doubtful = suspicion.as_ref().map(Suspicion::doubtful);
         if let (Some((suspicion, surface, slot)), Some(doubtful)) = (twin, &mut doubtful) {
             let (places, bytes) = (&table.references, *stream_len);
-            let once = Once { job: &job, record: &record, references, places, motion: &motion, bytes };
+            let once = Once { job: &job, record: &record, references, places, bytes };
             match memory.twins.submit(&once, suspicion, surface, session, slot) {
-                Ok(Twin { surface, point }) => (until, doubtful.twin) = (point, Some(surface)),
+                Ok(twin) => {
+                    until = twin.record.point().clone();
+                    doubtful.twin = Some(twin);
+                }
                 // It stays in doubt, no more.
                 Err(error) => log::debug!("picture {} is not decoded a second time: {error}", held.number),
             }

@@ -316,7 +316,6 @@ impl Session {
     ) -> Result<Arc<PictureRecord>> {
         self.waits.clear();
         job.add_uses(&mut self.waits);
-        self.waits.add_all(job.waits);
         self.waits.add(record.point());
         let engine = record.point().timeline().engine();
         let cost = self.costs.estimate(record.blocks(), bytes);

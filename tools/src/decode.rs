@@ -19,7 +19,8 @@ use hevc::picture_hash::PictureHash;
 use nvdec::tensor::TensorPool;
 use nvdec::{
     Codec, CodecInfo, Colour, Context, Decoder, DecoderOptions, Download, Downloader, Engines, Frame, Frames,
-    HostFrame, Integrity, Mode, Next, Observer, Policy, Rect, Sent, SideData, Start, Statistics, Times,
+    HostFrame, Integrity, Mode, Next, Observer, Policy, Rect, Sent, SideData, Start, Statistics, Taint,
+    Times,
 };
 
 use crate::exit::Failure;
@@ -92,6 +93,8 @@ pub struct Settings {
     pub start: Start,
     /// What is done with pictures that are not exact.
     pub policy: Policy,
+    /// How it is found out which pictures are tainted.
+    pub taint: Taint,
     /// Stop after so many pictures.
     pub frames: Option<u64>,
     /// Leave the pictures on the GPU: nothing is given to the consumer.
@@ -217,6 +220,7 @@ fn decode_from(
         .with_surfaces(settings.surfaces)
         .with_start(settings.start)
         .with_policy(settings.policy)
+        .with_taint(settings.taint)
         .with_tensors(pool.is_some())
         .with_held_frames(IN_FLIGHT + 2);
     if let Some(samples) = settings.max_luma_samples {

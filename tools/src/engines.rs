@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use clap::ValueEnum;
 use hcq::{EngineKind, EngineType};
-use nvdec::{Context, EngineSet, Engines, Mode, Policy, Start};
+use nvdec::{Context, EngineSet, Engines, Mode, Policy, Start, Taint};
 
 /// A text that names no engines.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -124,6 +124,25 @@ impl From<PolicyChoice> for Policy {
             PolicyChoice::Skip => Policy::Skip,
             PolicyChoice::Stop => Policy::Stop,
             PolicyChoice::Freeze => Policy::Freeze,
+        }
+    }
+}
+
+/// What `--taint` names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TaintChoice {
+    /// Whatever has it in a reference list
+    Lists,
+    /// What comes out differently with other samples in its place: such pictures are decoded twice
+    #[default]
+    Samples,
+}
+
+impl From<TaintChoice> for Taint {
+    fn from(choice: TaintChoice) -> Taint {
+        match choice {
+            TaintChoice::Lists => Taint::ByLists,
+            TaintChoice::Samples => Taint::BySamples,
         }
     }
 }

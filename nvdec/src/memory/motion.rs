@@ -72,7 +72,7 @@ impl MotionSlot {
     }
 
     /// Where it lies.
-    pub(crate) fn memory(&self) -> &DeviceBuffer {
+    fn memory(&self) -> &DeviceBuffer {
         &self.inner.memory
     }
 

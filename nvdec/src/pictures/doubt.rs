@@ -3,8 +3,10 @@
 //! That a picture is in a reference list says that blocks may be predicted from it, not that one is, and which ones are is known to
 //! the engine alone. So a picture that refers to a doubtful one is decoded a second time, with other samples in the place of
 //! those that are doubtful: if both come to the same, none of them was used, and the picture is what its encoder made. The second
-//! one, its twin, is kept for as long as the picture is a reference, so that the same can be asked of the pictures behind. Motion
-//! vectors that are taken from a doubtful picture are treated likewise.
+//! one, its twin, is kept for as long as the picture is a reference, so that the same can be asked of the pictures behind.
+//!
+//! A picture that takes motion vectors from a doubtful one stays in doubt: other vectors would have to stand in for those, and how the
+//! engine stores them is not known. So the motion vectors of a picture that has a twin are right, and those of the twin the same.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,21 +15,19 @@ use hcq::{CopyCommands, DeviceBuffer, SyncPoint};
 use nvkernel_sys::video;
 
 use super::coded::{ALL_OPERANDS, CodedPicture, Format};
-use super::held::{Doubtful, Held};
+use super::held::{Doubtful, Held, Twin};
 use super::record::{Defence, PictureRecord};
 use crate::channels::is_lost;
 use crate::error::Result;
 use crate::job::{Operand, PictureJob};
-use crate::memory::motion::{MAX_COLLOCATED, MotionStore, PLACES, Placement};
+use crate::memory::motion::PLACES;
 use crate::memory::status::StatusSlot;
-use crate::memory::store::Lease;
-use crate::memory::{AtLimit, Memory, Reservation};
+use crate::memory::{Memory, Reservation};
 use crate::session::Session;
 use crate::status::PictureFault;
 use crate::surface::format::Rect;
 use crate::surface::pitch::Layout;
 use crate::surface::pool::{Reuse, Surface, SurfacePool};
-use crate::uses::{Latest, Uses};
 
 /// Twins that wait for their comparison, at most: each takes host memory for two pictures.
 const COMPARISONS: usize = 2;
@@ -36,8 +36,6 @@ const MORE_TWINS: usize = 2;
 /// The samples that stand in for doubtful ones: a quarter of the largest value, since those that stand in for missing ones
 /// the first time are half of it. Whatever is predicted from either differs, unless both run over the end of the same side.
 const OTHER: [u32; 2] = [0x4040_4040, 0x4000_4000];
-/// What stands in for doubtful motion vectors: wherever a block is, it moves.
-const OTHER_MOTION: u32 = 0x0003_0101;
 
 /// What is doubtful about a picture that is about to be submitted.
 #[derive(Debug)]
@@ -48,8 +46,6 @@ pub(super) struct Suspicion {
     pub(super) can_be_tried: bool,
     /// Those of its references that are doubtful, by their positions.
     references: ArrayVec<(usize, Doubtful), PLACES>,
-    /// Those of its collocated pictures whose motion vectors are doubtful, by their positions among these.
-    moved: ArrayVec<usize, MAX_COLLOCATED>,
 }
 
 impl Suspicion {
@@ -76,36 +72,38 @@ impl Suspicion {
             }
         }
         let since = since?;
-        let moves_rightly = |at: usize| {
+        let moves_rightly = |&at: &usize| {
             let doubtful = references.iter().find(|(doubtful, _)| *doubtful == at);
             !is_missing_at(coded.references(), at)
-                && doubtful.is_none_or(|(_, doubtful)| doubtful.moves_rightly)
+                && doubtful.is_none_or(|(_, doubtful)| doubtful.twin.is_some())
         };
-        let moved = coded.collocated().iter().enumerate().filter(|(_, at)| !moves_rightly(**at));
-        let moved = moved.map(|(number, _)| number).collect();
-        Some(Suspicion { since, can_be_tried: flaw.is_none() || is_missing, references, moved })
+        let can_be_tried = (flaw.is_none() || is_missing) && coded.collocated().iter().all(moves_rightly);
+        Some(Suspicion { since, can_be_tried, references })
     }
 
     /// What is to be known of the picture when others refer to it.
     pub(super) fn doubtful(&self) -> Doubtful {
-        let moves_rightly = self.can_be_tried && self.moved.is_empty();
-        Doubtful { since: self.since, twin: None, moves_rightly }
+        Doubtful { since: self.since, twin: None }
     }
 
     /// What the twin has in the place of the reference at a position; `None` where there is no doubt.
     fn instead<'a>(&'a self, at: usize, other: &'a Surface) -> Option<&'a Surface> {
         let (_, doubtful) = self.references.iter().find(|(doubtful, _)| *doubtful == at)?;
-        Some(doubtful.twin.as_ref().unwrap_or(other))
+        Some(doubtful.twin.as_ref().map_or(other, |twin| &twin.surface))
     }
 
-    /// The numbers of the references for which the twin has other samples throughout, and of those for which it has theirs.
-    fn numbers(&self, references: &[Option<Arc<Held>>]) -> [ArrayVec<u64, PLACES>; 2] {
-        [false, true].map(|has_twin| {
-            let such = self.references.iter().filter(|(_, doubtful)| doubtful.twin.is_some() == has_twin);
-            such.filter_map(|&(at, _)| Some(references[at].as_ref()?.number)).collect()
-        })
+    /// The numbers of the doubtful references, and their twins if they have any.
+    fn replaced(&self, references: &[Option<Arc<Held>>]) -> Replaced {
+        let replaced = self.references.iter().filter_map(|(at, doubtful)| {
+            let twin = doubtful.twin.as_ref().map(|twin| twin.record.clone());
+            Some((references[*at].as_ref()?.number, twin))
+        });
+        replaced.collect()
     }
 }
+
+/// References that a twin has others in the place of, by number: their twins, or else what differs throughout.
+type Replaced = ArrayVec<(u64, Option<Arc<PictureRecord>>), PLACES>;
 
 /// Whether something else stands in the place of a reference.
 fn is_missing_at(references: &[Option<Arc<Held>>], at: usize) -> bool {
@@ -125,10 +123,9 @@ pub(super) struct Twins {
 #[derive(Debug)]
 struct Means {
     pool: SurfacePool,
-    /// Samples that differ from those of doubtful pictures. Never written after it was filled.
+    /// Samples that differ from those of doubtful pictures. Never written after it was filled, at this point.
     other: Surface,
-    /// A window of motion vectors for those that differ, and what uses it.
-    window: Option<(Lease, Uses)>,
+    filled: SyncPoint,
     desks: Vec<Arc<Desk>>,
     /// Pictures whose twins nobody may have looked at yet.
     open: Vec<Arc<PictureRecord>>,
@@ -156,15 +153,8 @@ pub(super) struct Once<'a> {
     /// The pictures that it refers to, and their places in the picture table.
     pub(super) references: &'a [Option<Arc<Held>>],
     pub(super) places: &'a [u8],
-    pub(super) motion: &'a Placement,
     /// Bytes of slice data.
     pub(super) bytes: u64,
-}
-
-/// A picture that was submitted a second time.
-pub(super) struct Twin {
-    pub(super) surface: Surface,
-    pub(super) point: SyncPoint,
 }
 
 impl Twins {
@@ -194,7 +184,6 @@ impl Twins {
         session: &mut Session,
         slot: StatusSlot,
     ) -> Result<Twin> {
-        let (memory, slot_bytes) = (self.memory.clone(), self.format.motion);
         let means = self.means.as_mut().expect("there is a surface");
         let other = means.other.clone();
         let Once { job, record, .. } = *once;
@@ -208,43 +197,19 @@ impl Twins {
             };
             pictures.push((place, samples));
         }
-        let moved = match suspicion.moved.is_empty() {
-            true => None,
-            false => match means.move_otherwise(&memory, once.motion, &suspicion.moved, slot_bytes) {
-                Ok(moved) => Some(moved),
-                Err(error) => {
-                    session.abandon(slot);
-                    return Err(error);
-                }
-            },
-        };
         let status = slot.memory.clone();
-        let buffers: ArrayVec<Operand<'_>, ALL_OPERANDS> = job
-            .buffers
-            .iter()
-            .map(|operand| match (operand.method, &moved) {
-                (video::SET_NVDEC_STATUS_OFFSET, _) => Operand::new(operand.method, &status),
-                (video::SET_COLOC_DATA_OFFSET, Some((window, _))) => Operand::new(operand.method, window),
-                _ => *operand,
-            })
-            .collect();
-        let usual =
+        let mut buffers: ArrayVec<Operand<'_>, ALL_OPERANDS> = job.buffers.iter().copied().collect();
+        let its_own = buffers.iter_mut().find(|operand| operand.method == video::SET_NVDEC_STATUS_OFFSET);
+        *its_own.expect("every picture has a status") = Operand::new(video::SET_NVDEC_STATUS_OFFSET, &status);
+        // Its motion vectors are the same, and go to the same place.
+        let twin =
             PictureJob { buffers: &buffers, target: &surface, pictures: &pictures, waits: &[], ..*job };
-        let twin = match &moved {
-            None => session.submit_twin(&usual, slot, record, once.bytes)?,
-            Some((_, done)) => {
-                let waits = std::slice::from_ref(done);
-                let job = PictureJob { motion: None, collocated: &[], waits, ..usual };
-                let twin = session.submit_twin(&job, slot, record, once.bytes)?;
-                means.window.as_mut().expect("just used").1.written_at(twin.point(), 0);
-                twin
-            }
-        };
-        if let Err(error) = means.compare(&memory, once, (&twin, &surface), suspicion) {
+        let twin = session.submit_twin(&twin, slot, record, once.bytes)?;
+        let twin = Twin { surface: surface.clone(), record: twin };
+        if let Err(error) = means.compare(&self.memory, once, &twin, suspicion) {
             log::debug!("picture {} is not compared with its twin: {error}", record.number);
         }
-        let point = twin.point().clone();
-        Ok(Twin { surface: surface.clone(), point })
+        Ok(twin)
     }
 
     /// What there is to decode twins with, if the budget and the GPU have room for it.
@@ -252,9 +217,8 @@ impl Twins {
         if self.means.is_none() && !self.is_unavailable {
             let promised = reservation.bytes();
             let capacity = self.format.dpb + MORE_TWINS;
-            let bytes = |size| hcq::allocation_size(size, hcq::Placement::Vidmem);
-            let surfaces = capacity as u64 * bytes(self.format.geometry.bytes());
-            if reservation.grow(surfaces + bytes(MotionStore::bytes(PLACES, self.format.motion))) {
+            let surface = hcq::allocation_size(self.format.geometry.bytes(), hcq::Placement::Vidmem);
+            if reservation.grow(capacity as u64 * surface) {
                 let pool = SurfacePool::new(&self.memory, self.format.geometry, capacity, Reuse::First);
                 match Means::new(&self.memory, pool) {
                     Err(error) if error.is_out_of_memory() => {}
@@ -280,48 +244,7 @@ impl Means {
         let waits = other.pending();
         let filled = memory.submit_copies(&waits, &commands)?;
         other.uses().written_at(&filled, 0);
-        Ok(Some(Means { pool, other, window: None, desks: Vec::new(), open: Vec::new() }))
-    }
-
-    /// A window in which the collocated pictures of `moved` have other motion vectors than in that of `motion`, and the others the
-    /// same; and when they are there.
-    fn move_otherwise(
-        &mut self,
-        memory: &Memory,
-        motion: &Placement,
-        moved: &[usize],
-        slot_bytes: u64,
-    ) -> Result<(DeviceBuffer, SyncPoint)> {
-        let (window, uses) = match &mut self.window {
-            Some(window) => window,
-            none => {
-                let bytes = MotionStore::bytes(PLACES, slot_bytes);
-                let (window, cleared) = memory.allocate_filled(bytes, 0, AtLimit::Fail)?;
-                none.insert((window, Uses::written_by(cleared)))
-            }
-        };
-        let mut commands = CopyCommands::new();
-        let mut waits = Latest::default();
-        waits.add_all(uses.before_write());
-        for (number, (slot, place)) in motion.sources.iter().enumerate() {
-            let place = window.slice(u64::from(*place) * slot_bytes, slot_bytes);
-            match moved.contains(&number) {
-                true => drop(commands.fill(&place, OTHER_MOTION)?),
-                false => {
-                    commands.copy(slot.memory(), &place)?;
-                    waits.add_all(slot.uses().before_read());
-                }
-            }
-        }
-        let done = memory.submit_copies(waits.as_slice(), &commands)?;
-        for (number, (slot, _)) in motion.sources.iter().enumerate() {
-            if !moved.contains(&number) {
-                let time = slot.uses().written_time();
-                slot.read_until(&done, time);
-            }
-        }
-        uses.written_at(&done, 0);
-        Ok((window.buffer().clone(), done))
+        Ok(Some(Means { pool, other, filled, desks: Vec::new(), open: Vec::new() }))
     }
 
     /// Has a picture compared with its twin, and judged by that.
@@ -329,7 +252,7 @@ impl Means {
         &mut self,
         memory: &Arc<Memory>,
         once: &Once<'_>,
-        (twin, twin_surface): (&Arc<PictureRecord>, &Surface),
+        twin: &Twin,
         suspicion: &Suspicion,
     ) -> Result<()> {
         let (record, surface) = (once.record, once.job.target);
@@ -339,25 +262,17 @@ impl Means {
         let desk = self.desk(memory, 2 * layout.bytes())?;
         let mut commands = CopyCommands::new();
         layout.copy(surface, &desk.buffer, 0, &mut commands)?;
-        layout.copy(twin_surface, &desk.buffer, layout.bytes(), &mut commands)?;
-        let surfaces = [surface, twin_surface];
-        let mut waits = vec![record.point().clone(), twin.point().clone()];
+        layout.copy(&twin.surface, &desk.buffer, layout.bytes(), &mut commands)?;
+        let surfaces = [surface, &twin.surface];
+        let mut waits = vec![record.point().clone(), twin.record.point().clone()];
         waits.extend(desk.until().clone());
         waits.extend(surfaces.iter().filter_map(|surface| surface.cleared().cloned()));
         let point = memory.submit_copies(&waits, &commands)?;
         surfaces.iter().for_each(|surface| surface.read_until(&point));
         *desk.until() = Some(point.clone());
-        let [replaced, twinned] = suspicion.numbers(once.references);
-        let memory = memory.clone();
-        record.defend(Box::new(Comparison {
-            memory,
-            replaced,
-            twinned,
-            twin: twin.clone(),
-            desk,
-            layout,
-            point,
-        }));
+        let (memory, twin) = (memory.clone(), twin.record.clone());
+        let (replaced, filled) = (suspicion.replaced(once.references), self.filled.clone());
+        record.defend(Box::new(Comparison { memory, replaced, filled, twin, desk, layout, point }));
         self.open.push(record.clone());
         Ok(())
     }
@@ -384,10 +299,9 @@ impl Means {
 #[derive(Debug)]
 struct Comparison {
     memory: Arc<Memory>,
-    /// Numbers of doubtful references in whose place the twin had other samples throughout.
-    replaced: ArrayVec<u64, PLACES>,
-    /// Of those in whose place it had their twins.
-    twinned: ArrayVec<u64, PLACES>,
+    replaced: Replaced,
+    /// When the samples were there that differ throughout.
+    filled: SyncPoint,
     twin: Arc<PictureRecord>,
     desk: Arc<Desk>,
     layout: Layout,
@@ -397,18 +311,24 @@ struct Comparison {
 
 impl Defence for Comparison {
     fn covers(&self, reference: &PictureRecord) -> bool {
-        let number = &reference.number;
-        self.replaced.contains(number) || (self.twinned.contains(number) && reference.is_covered())
+        match self.replaced.iter().find(|(number, _)| *number == reference.number) {
+            Some((_, Some(twin))) => reference.is_covered() && is_whole(twin),
+            Some((_, None)) => true,
+            None => false,
+        }
     }
 
     fn holds(&self) -> bool {
         let channels = self.memory.channels();
         let is_done = |point: &SyncPoint| channels.wait_until_over(point).is_ok() && !is_lost(point);
-        if !is_done(self.twin.point()) || !is_done(&self.point) {
-            return false;
-        }
-        let is_whole = self.twin.outcome().is_some_and(|outcome| outcome.integrity.is_exact());
         let are_same = |view| self.layout.are_same(&view, [0, self.layout.bytes()]);
-        is_whole && self.desk.buffer.view().is_ok_and(are_same)
+        [&self.filled, self.twin.point(), &self.point].into_iter().all(is_done)
+            && is_whole(&self.twin)
+            && self.desk.buffer.view().is_ok_and(are_same)
     }
+}
+
+/// Whether the engine finished a twin, which what it refers to has no part in.
+fn is_whole(twin: &PictureRecord) -> bool {
+    twin.outcome().is_some_and(|outcome| outcome.integrity.is_exact())
 }

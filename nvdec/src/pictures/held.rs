@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::frame::Frame;
 use crate::memory::motion::MotionSlot;
+use crate::pictures::record::PictureRecord;
 use crate::surface::pool::Surface;
 
 /// A picture of a decoded picture buffer.
@@ -25,10 +26,16 @@ pub(crate) struct Held {
 pub(super) struct Doubtful {
     /// Number of the first picture that it is not known to be right for.
     pub(super) since: u64,
-    /// The same picture once more, decoded from other samples wherever these are doubtful.
-    pub(super) twin: Option<Surface>,
-    /// Its motion vectors are beyond doubt: they depend on no samples, and those that it took from other pictures were right.
-    pub(super) moves_rightly: bool,
+    /// The same picture once more, decoded from other samples wherever these are doubtful. There is one only if its motion vectors
+    /// are beyond doubt: they depend on no samples.
+    pub(super) twin: Option<Twin>,
+}
+
+/// A picture that was submitted a second time.
+#[derive(Clone, Debug)]
+pub(super) struct Twin {
+    pub(super) surface: Surface,
+    pub(super) record: Arc<PictureRecord>,
 }
 
 /// A picture as it comes out.
@@ -73,8 +80,7 @@ impl Held {
             return None;
         }
         let mut doubtful = self.lock_doubtful();
-        let moves_rightly = doubtful.as_ref().is_some_and(|doubtful| doubtful.moves_rightly);
-        if moves_rightly && self.frame().is_some_and(|frame| frame.record().is_known_exact()) {
+        if self.frame().is_some_and(|frame| frame.record().is_known_exact()) {
             *doubtful = None;
             self.is_doubtful.store(false, Ordering::Release);
         }

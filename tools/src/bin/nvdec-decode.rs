@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{ArgGroup, Parser};
 use nvdec::TensorSpec;
 use nvdec_tools::device::DeviceArgs;
-use nvdec_tools::engines::{BeginChoice, EngineChoice, ModeChoice, PolicyChoice};
+use nvdec_tools::engines::{BeginChoice, EngineChoice, ModeChoice, PolicyChoice, TaintChoice};
 use nvdec_tools::exit::{Exit, Failure};
 use nvdec_tools::film::wanted::{Every, Grid, Numbers, Seconds, Wanted};
 use nvdec_tools::output::{self, Format};
@@ -95,6 +95,10 @@ struct Args {
     /// What to do with pictures that are not exact: damaged, predicted from damaged ones, or not refreshed yet
     #[arg(long, value_enum, default_value_t, conflicts_with_all = ["check", "check_tensors", "check_access", "parse"])]
     on_damage: PolicyChoice,
+
+    /// What a missing or damaged picture taints
+    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["check", "check_tensors", "check_access", "parse"])]
+    taint: TaintChoice,
 
     /// INPUT is a pipe, and each write to it is one or more whole access units: each picture comes out as soon as it is
     /// there, without waiting for the beginning of the next one
@@ -328,6 +332,7 @@ fn run(args: Args, start: Start) -> Result<Exit, Failure> {
         boost: args.boost,
         begin_at: args.begin.into(),
         policy: args.on_damage.into(),
+        taint: args.taint.into(),
         whole_access_units: args.whole_access_units,
         preview: args.preview,
         trace: args.trace,

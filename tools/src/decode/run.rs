@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use indicatif::ProgressBar;
 use nvdec::tensor::{TensorPool, TensorSpec};
-use nvdec::{Download, Mode, Observer, OpenOptions, Policy};
+use nvdec::{Download, Mode, Observer, OpenOptions, Policy, Taint};
 
 use super::material::Material;
 use super::out::Out;
@@ -59,6 +59,8 @@ pub struct Options {
     pub begin_at: nvdec::Start,
     /// What is done with pictures that are not exact.
     pub policy: Policy,
+    /// How it is found out which pictures are tainted.
+    pub taint: Taint,
     /// Each write to the pipe that is read ends where an access unit ends.
     pub whole_access_units: bool,
     /// Where to write one picture as PNG, beside the output.
@@ -97,6 +99,7 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
         max_luma_samples: options.max_luma_samples,
         start: options.begin_at,
         policy: options.policy,
+        taint: options.taint,
         frames: options.wanted.frames,
         discard: options.format == Format::Null && !options.verify && preview.is_none(),
     };
@@ -362,6 +365,7 @@ mod tests {
             boost: false,
             begin_at: nvdec::Start::default(),
             policy: Policy::default(),
+            taint: Taint::default(),
             whole_access_units: false,
             preview: None,
             trace: None,
