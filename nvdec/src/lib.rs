@@ -61,14 +61,14 @@ pub use ::hcq;
 pub use class::Codec;
 pub use context::Context;
 pub use decoder::{Decoder, Frames, Next};
-pub use download::{Download, Downloader, HostFrame};
+pub use download::{Download, Downloader};
 pub use engines::{EngineSet, Engines, Priority};
 pub use error::{Error, ParseDeviceError, ParseFallbackError, Result, SyntaxError};
 pub use frame::Frame;
 pub use hcq::{
     Device, DeviceBuffer, EngineKind, EngineType, Input, InputMut, KernelInterface, Placement, SyncPoint,
 };
-pub use hevc::info::HevcPictureInfo;
+pub use hevc::info::{HevcPictureInfo, first_wrong_plane};
 pub use observe::{EngineMemory, Observer, Submitted};
 pub use open::{DeviceChoice, Fallback, OpenOptions};
 pub use options::{ContextOptions, DecoderOptions, MemoryLimit, Mode, Policy, Price, Start, Taint};
@@ -82,6 +82,7 @@ pub use scheduler::EngineLoad;
 pub use session::Statistics;
 pub use status::{DecodeStatus, PictureFault};
 pub use surface::format::Rect;
+pub use surface::host::HostFrame;
 pub use surface::{Surface, SurfaceFormat, SurfaceGeometry};
 pub use tensor::TensorSpec;
 pub use video::{Index, Video};

@@ -789,7 +789,8 @@ impl Pictures {
         }
         let job = PictureJob { buffers: &buffers, waits: &waits, ..job };
         let identity = Identity { number: held.number, poc: coded.poc(), blocks, bytes: *stream_len };
-        let bearing = Bearing { flaw, refresh, predicted_from };
+        let moved_by = suspicion.as_ref().and_then(|suspicion| suspicion.moved_by);
+        let bearing = Bearing { flaw, refresh, moved_by, predicted_from };
         let mut twin = None;
         if let Some(suspicion) = &suspicion
             && suspicion.can_be_tried
@@ -799,7 +800,7 @@ impl Pictures {
             // be judged without its twin.
             match memory.twins.surface(&mut self.reservation) {
                 Ok(Some(surface)) => match session.status_slot(memory.in_flight) {
-                    Ok(slot) => twin = Some((suspicion, surface, slot)),
+                    Ok(slot) => twin = Some((surface, slot)),
                     Err(error) => {
                         session.abandon(slot);
                         return Err(error);
@@ -818,16 +819,23 @@ impl Pictures {
         };
         let mut until = record.point().clone();
         let mut doubtful = suspicion.as_ref().map(Suspicion::doubtful);
-        if let (Some((suspicion, surface, slot)), Some(doubtful)) = (twin, &mut doubtful) {
+        if let (Some(suspicion), Some(doubtful)) = (&suspicion, &mut doubtful)
+            && self.options.taint == Taint::BySamples
+        {
             let (places, bytes) = (&table.references, *stream_len);
             let once = Once { job: &job, record: &record, references, places, bytes };
-            match memory.twins.submit(&once, suspicion, surface, session, slot) {
-                Ok(twin) => {
-                    until = twin.record.point().clone();
-                    doubtful.twin = Some(twin);
-                }
-                // It stays in doubt, no more.
-                Err(error) => log::debug!("picture {} is not decoded a second time: {error}", held.number),
+            // What goes wrong here leaves the picture in doubt, no more.
+            let left = |error| log::debug!("picture {} stays in doubt: {error}", held.number);
+            if let Some((surface, slot)) = twin {
+                doubtful.twin =
+                    memory.twins.submit(&once, suspicion, surface, session, slot).map_err(left).ok();
+            }
+            if let Some(twin) = &doubtful.twin {
+                until = twin.record.point().clone();
+            }
+            let (twin, fingerprint) = (doubtful.twin.as_ref(), coded.fingerprint());
+            if twin.is_some() || fingerprint.is_some() {
+                memory.twins.compare(&once, twin, fingerprint, suspicion).unwrap_or_else(left);
             }
         }
         // They name the scratch.

@@ -15,8 +15,7 @@ use crate::memory::status::{StatusMemory, StatusSlot};
 use crate::memory::upload::UploadRing;
 use crate::observe::{Observer, Submitted};
 use crate::pictures::info::Shows;
-use crate::pictures::integrity::Refresh;
-use crate::pictures::integrity::Tally;
+use crate::pictures::integrity::{Origin, Refresh, Tally};
 use crate::pictures::record::{Identity, PictureRecord, Prospects};
 use crate::queue::VideoQueue;
 use crate::scheduler::Plan;
@@ -77,6 +76,8 @@ pub(crate) struct Bearing<I> {
     /// What is known to be wrong with it.
     pub(crate) flaw: Option<PictureFault>,
     pub(crate) refresh: Refresh,
+    /// Where it goes back to if it took motion vectors that are doubtful.
+    pub(crate) moved_by: Option<Origin>,
     /// The records of the pictures that it is predicted from.
     pub(crate) predicted_from: I,
 }
@@ -284,8 +285,9 @@ impl Session {
         bearing: Bearing<impl Iterator<Item = &'a Arc<PictureRecord>>>,
     ) -> Result<Arc<PictureRecord>> {
         self.waits.add_all(job.waits);
-        let Bearing { flaw, refresh, predicted_from } = bearing;
-        let prospects = Prospects::new(flaw, refresh, predicted_from, self.waits.as_slice());
+        let Bearing { flaw, refresh, moved_by, predicted_from } = bearing;
+        let prospects =
+            Prospects::new(flaw, refresh, predicted_from, self.waits.as_slice()).moved_by(moved_by);
         let point = match self.enqueue(job, plan) {
             Ok(point) => point,
             Err(error) => {

@@ -1,6 +1,7 @@
 //! Surfaces: decoded pictures in GPU memory.
 
 pub mod format;
+pub(crate) mod host;
 pub(crate) mod pitch;
 pub mod pool;
 

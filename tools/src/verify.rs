@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hevc::picture_hash::{HashKind, PictureHash, PlaneHasher};
+use hevc::picture_hash::{HashKind, PictureHash};
 use serde::Serialize;
 
 use crate::decode::Picture;
@@ -97,23 +97,7 @@ fn first_wrong_plane(picture: &mut Picture, hash: &PictureHash) -> Option<usize>
     let window = (host.left, host.top, host.width, host.height);
     (host.left, host.top) = (0, 0);
     (host.width, host.height) = picture.coded_size;
-    let wrong = (0..picture.planes().min(hash.planes.len())).find(|&plane| {
-        let mut hasher = PlaneHasher::new(hash.kind(), picture.host.format.depth_of(plane));
-        let mut bytes = Vec::new();
-        picture.host.write_plane(plane, &mut bytes);
-        let width = if plane == 0 { picture.coded_size.0 } else { picture.host.chroma_size().0 };
-        let sample_bytes = picture.host.format.bytes_per_sample() as usize;
-        let mut row = Vec::with_capacity(width as usize);
-        for line in bytes.chunks_exact(width as usize * sample_bytes) {
-            row.clear();
-            match sample_bytes {
-                1 => row.extend(line.iter().map(|&sample| u16::from(sample))),
-                _ => row.extend(line.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]))),
-            }
-            hasher.row(&row);
-        }
-        hasher.finish() != hash.planes[plane]
-    });
+    let wrong = nvdec::first_wrong_plane(host, hash);
     let host = &mut picture.host;
     (host.left, host.top, host.width, host.height) = window;
     wrong

@@ -12,7 +12,7 @@ use hevc::{Picture, Pps, Sps};
 use nvkernel_sys::video;
 
 use super::descriptor::{DESCRIPTOR_BYTES, PlacedReference, References, Template};
-use super::info::HevcPictureInfo;
+use super::info::{HevcPictureInfo, first_wrong_plane};
 use super::tables::{SCALING_LIST_BYTES, TILE_TABLE_BYTES};
 use crate::class::VideoClass;
 use crate::error::Result;
@@ -20,13 +20,14 @@ use crate::job::Operand;
 use crate::memory::motion::{MAX_COLLOCATED, PLACES};
 use crate::memory::store::{Lease, Purpose};
 use crate::memory::{AtLimit, Memory};
-use crate::pictures::coded::{CodedPicture, Operands, Placed};
+use crate::pictures::coded::{CodedPicture, Fingerprint, Operands, Placed};
 use crate::pictures::held::Held;
 use crate::pictures::info::{CodecInfo, Colour, Shows, Times};
 use crate::pictures::integrity::Refresh;
 use crate::pictures::side_data::SideData;
 use crate::status::PictureFault;
 use crate::surface::format::{Rect, SurfaceGeometry};
+use crate::surface::host::HostFrame;
 
 /// Offsets within a picture's chunk of host memory. The tables are there for the first pictures of their
 /// parameter sets alone.
@@ -171,6 +172,12 @@ impl HevcPicture {
     }
 }
 
+impl Fingerprint for PictureHash {
+    fn is_of(&self, picture: &HostFrame) -> bool {
+        !self.planes.is_empty() && first_wrong_plane(picture, self).is_none()
+    }
+}
+
 impl CodedPicture for HevcPicture {
     fn poc(&self) -> i32 {
         self.picture.pic_order_cnt_val
@@ -195,6 +202,11 @@ impl CodedPicture for HevcPicture {
 
     fn refresh(&self) -> Refresh {
         self.refresh
+    }
+
+    fn fingerprint(&self) -> Option<Box<dyn Fingerprint>> {
+        let hash = self.hash.clone()?;
+        Some(Box::new(hash))
     }
 
     fn collocated(&self) -> &[usize] {

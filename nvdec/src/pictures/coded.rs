@@ -15,6 +15,7 @@ use crate::job::Operand;
 use crate::memory::Memory;
 use crate::status::PictureFault;
 use crate::surface::format::SurfaceGeometry;
+use crate::surface::host::HostFrame;
 
 /// Most methods with addresses that a codec adds to those that all have.
 pub(crate) const MAX_OPERANDS: usize = 8;
@@ -90,6 +91,11 @@ pub(crate) trait CodedPicture: fmt::Debug + Send {
     /// What gradual refresh means for it.
     fn refresh(&self) -> Refresh;
 
+    /// What the stream says of its samples, if it does.
+    fn fingerprint(&self) -> Option<Box<dyn Fingerprint>> {
+        None
+    }
+
     /// Which of these it takes motion vectors from: each once.
     fn collocated(&self) -> &[usize];
 
@@ -105,6 +111,12 @@ pub(crate) trait CodedPicture: fmt::Debug + Send {
 
     /// What is said of the picture when it is shown. Called once.
     fn shows(&self) -> Shows;
+}
+
+/// What tells the samples of a picture from others, such as a hash.
+pub(crate) trait Fingerprint: fmt::Debug + Send {
+    /// Whether it is that of a picture, all of which is given.
+    fn is_of(&self, picture: &HostFrame) -> bool;
 }
 
 /// Where a picture, its references and its memory have their places.

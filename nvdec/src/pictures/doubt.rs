@@ -5,8 +5,10 @@
 //! those that are doubtful: if both come to the same, none of them was used, and the picture is what its encoder made. The second
 //! one, its twin, is kept for as long as the picture is a reference, so that the same can be asked of the pictures behind.
 //!
-//! A picture that takes motion vectors from a doubtful one stays in doubt: other vectors would have to stand in for those, and how the
+//! A picture that takes motion vectors from a doubtful one has no twin: other vectors would have to stand in for those, and how the
 //! engine stores them is not known. So the motion vectors of a picture that has a twin are right, and those of the twin the same.
+//!
+//! Where the stream has a hash of the picture, that decides in the end.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,8 +16,9 @@ use arrayvec::ArrayVec;
 use hcq::{CopyCommands, DeviceBuffer, SyncPoint};
 use nvkernel_sys::video;
 
-use super::coded::{ALL_OPERANDS, CodedPicture, Format};
+use super::coded::{ALL_OPERANDS, CodedPicture, Fingerprint, Format};
 use super::held::{Doubtful, Held, Twin};
+use super::integrity::Origin;
 use super::record::{Defence, PictureRecord};
 use crate::channels::is_lost;
 use crate::error::Result;
@@ -25,11 +28,11 @@ use crate::memory::status::StatusSlot;
 use crate::memory::{Memory, Reservation};
 use crate::session::Session;
 use crate::status::PictureFault;
-use crate::surface::format::Rect;
+use crate::surface::format::{Rect, SurfaceFormat};
 use crate::surface::pitch::Layout;
 use crate::surface::pool::{Reuse, Surface, SurfacePool};
 
-/// Twins that wait for their comparison, at most: each takes host memory for two pictures.
+/// Pictures that wait to be looked at, at most: each takes host memory for it and its twin.
 const COMPARISONS: usize = 2;
 /// Twins beside those of a full decoded picture buffer: the one that is being decoded, and what stands in for pictures without any.
 const MORE_TWINS: usize = 2;
@@ -40,8 +43,10 @@ const OTHER: [u32; 2] = [0x4040_4040, 0x4000_4000];
 /// What is doubtful about a picture that is about to be submitted.
 #[derive(Debug)]
 pub(super) struct Suspicion {
-    /// Number of the first picture that something is wrong with.
-    pub(super) since: u64,
+    /// The first picture that something is wrong with.
+    origin: Origin,
+    /// That of the motion vectors that it takes from others, if they are doubtful.
+    pub(super) moved_by: Option<Origin>,
     /// Whether decoding it a second time can tell more.
     pub(super) can_be_tried: bool,
     /// Those of its references that are doubtful, by their positions.
@@ -58,32 +63,35 @@ impl Suspicion {
         is_missing: bool,
     ) -> Option<Suspicion> {
         let clean_since = coded.refresh().clean_since;
+        let own = flaw.map(|cause| Origin { number, poc: coded.poc(), cause });
+        let (mut origin, mut moved_by) = (own, None);
         let mut references = ArrayVec::new();
-        let mut since = flaw.map(|_| number);
         for (at, held) in coded.references().iter().enumerate() {
             // What is wrong with pictures before a refresh is of no matter behind it.
             if coded.used() >> at & 1 != 0
                 && let Some(doubtful) = held.as_ref().and_then(|held| held.doubtful())
-                && doubtful.since >= clean_since
+                && doubtful.origin.number >= clean_since
                 && !references.is_full()
             {
-                since = Some(since.map_or(doubtful.since, |since| since.min(doubtful.since)));
-                references.push((at, doubtful));
+                let moves = !doubtful.moves_rightly && coded.collocated().contains(&at);
+                if moves {
+                    moved_by = first(moved_by, doubtful.origin);
+                }
+                if moves || !doubtful.is_exact {
+                    origin = first(origin, doubtful.origin);
+                    references.push((at, doubtful));
+                }
             }
         }
-        let since = since?;
-        let moves_rightly = |&at: &usize| {
-            let doubtful = references.iter().find(|(doubtful, _)| *doubtful == at);
-            !is_missing_at(coded.references(), at)
-                && doubtful.is_none_or(|(_, doubtful)| doubtful.twin.is_some())
-        };
-        let can_be_tried = (flaw.is_none() || is_missing) && coded.collocated().iter().all(moves_rightly);
-        Some(Suspicion { since, can_be_tried, references })
+        let moves_rightly =
+            moved_by.is_none() && coded.collocated().iter().all(|&at| !is_missing_at(coded.references(), at));
+        let can_be_tried = (flaw.is_none() || is_missing) && moves_rightly;
+        Some(Suspicion { origin: origin?, moved_by, can_be_tried, references })
     }
 
     /// What is to be known of the picture when others refer to it.
     pub(super) fn doubtful(&self) -> Doubtful {
-        Doubtful { since: self.since, twin: None }
+        Doubtful { origin: self.origin, twin: None, moves_rightly: self.can_be_tried, is_exact: false }
     }
 
     /// What the twin has in the place of the reference at a position; `None` where there is no doubt.
@@ -102,6 +110,11 @@ impl Suspicion {
     }
 }
 
+/// The one of two origins that comes first.
+fn first(known: Option<Origin>, other: Origin) -> Option<Origin> {
+    Some(known.filter(|known| known.number <= other.number).unwrap_or(other))
+}
+
 /// References that a twin has others in the place of, by number: their twins, or else what differs throughout.
 type Replaced = ArrayVec<(u64, Option<Arc<PictureRecord>>), PLACES>;
 
@@ -118,6 +131,9 @@ pub(super) struct Twins {
     means: Option<Means>,
     /// There was no memory for them.
     is_unavailable: bool,
+    desks: Vec<Arc<Desk>>,
+    /// Pictures that nobody may have looked at yet.
+    open: Vec<Arc<PictureRecord>>,
 }
 
 #[derive(Debug)]
@@ -126,12 +142,9 @@ struct Means {
     /// Samples that differ from those of doubtful pictures. Never written after it was filled, at this point.
     other: Surface,
     filled: SyncPoint,
-    desks: Vec<Arc<Desk>>,
-    /// Pictures whose twins nobody may have looked at yet.
-    open: Vec<Arc<PictureRecord>>,
 }
 
-/// Host memory for two pictures.
+/// Host memory for a picture and its twin.
 #[derive(Debug)]
 struct Desk {
     buffer: DeviceBuffer,
@@ -159,7 +172,8 @@ pub(super) struct Once<'a> {
 
 impl Twins {
     pub(super) fn new(memory: &Arc<Memory>, format: &Format) -> Twins {
-        Twins { memory: memory.clone(), format: *format, means: None, is_unavailable: false }
+        let (desks, open) = Default::default();
+        Twins { memory: memory.clone(), format: *format, means: None, is_unavailable: false, desks, open }
     }
 
     /// A surface for a twin, or `None` if there is no memory for that.
@@ -170,12 +184,7 @@ impl Twins {
         }
     }
 
-    /// Submits a picture once more, to `surface` and with others in the place of its references as `suspicion` says, and has both
-    /// compared.
-    ///
-    /// # Errors
-    ///
-    /// If it is not submitted. One that is not compared says nothing.
+    /// Submits a picture once more, to `surface` and with others in the place of its references as `suspicion` says.
     pub(super) fn submit(
         &mut self,
         once: &Once<'_>,
@@ -205,11 +214,59 @@ impl Twins {
         let twin =
             PictureJob { buffers: &buffers, target: &surface, pictures: &pictures, waits: &[], ..*job };
         let twin = session.submit_twin(&twin, slot, record, once.bytes)?;
-        let twin = Twin { surface: surface.clone(), record: twin };
-        if let Err(error) = means.compare(&self.memory, once, &twin, suspicion) {
-            log::debug!("picture {} is not compared with its twin: {error}", record.number);
+        Ok(Twin { surface: surface.clone(), record: twin })
+    }
+
+    /// Has a picture judged by its twin, and by its fingerprint, as far as there are any.
+    pub(super) fn compare(
+        &mut self,
+        once: &Once<'_>,
+        twin: Option<&Twin>,
+        fingerprint: Option<Box<dyn Fingerprint>>,
+        suspicion: &Suspicion,
+    ) -> Result<()> {
+        let (record, surface) = (once.record, once.job.target);
+        let geometry = surface.geometry();
+        let window = Rect { left: 0, top: 0, width: geometry.width, height: geometry.height };
+        let layout = Layout::new(geometry, window);
+        let desk = self.desk(2 * layout.bytes())?;
+        let mut commands = CopyCommands::new();
+        let mut waits: Vec<SyncPoint> = desk.until().iter().cloned().collect();
+        let both = [Some((surface, record)), twin.map(|twin| (&twin.surface, &twin.record))];
+        for (at, (surface, record)) in [0, layout.bytes()].into_iter().zip(both.into_iter().flatten()) {
+            layout.copy(surface, &desk.buffer, at, &mut commands)?;
+            waits.push(record.point().clone());
+            waits.extend(surface.cleared().cloned());
         }
-        Ok(twin)
+        let point = self.memory.submit_copies(&waits, &commands)?;
+        both.into_iter().flatten().for_each(|(surface, _)| surface.read_until(&point));
+        *desk.until() = Some(point.clone());
+        let twin = twin.zip(self.means.as_ref()).map(|(twin, means)| Second {
+            record: twin.record.clone(),
+            replaced: suspicion.replaced(once.references),
+            filled: means.filled.clone(),
+        });
+        let (memory, format) = (self.memory.clone(), geometry.format);
+        record.defend(Box::new(Comparison { memory, format, twin, fingerprint, desk, layout, point }));
+        self.open.push(record.clone());
+        Ok(())
+    }
+
+    /// Host memory that no picture uses. If all is in use, the oldest picture is looked at.
+    fn desk(&mut self, bytes: u64) -> Result<Arc<Desk>> {
+        self.open.retain(|record| record.is_open());
+        while self.open.len() >= COMPARISONS {
+            let oldest = self.open.remove(0);
+            self.memory.channels().wait_until_over(oldest.point())?;
+            oldest.outcome();
+        }
+        if let Some(free) = self.desks.iter().find(|desk| Arc::strong_count(desk) == 1) {
+            return Ok(free.clone());
+        }
+        let buffer = self.memory.staging(bytes, &Arc::default())?;
+        let desk = Arc::new(Desk { buffer, until: Mutex::default() });
+        self.desks.push(desk.clone());
+        Ok(desk)
     }
 
     /// What there is to decode twins with, if the budget and the GPU have room for it.
@@ -244,87 +301,62 @@ impl Means {
         let waits = other.pending();
         let filled = memory.submit_copies(&waits, &commands)?;
         other.uses().written_at(&filled, 0);
-        Ok(Some(Means { pool, other, filled, desks: Vec::new(), open: Vec::new() }))
-    }
-
-    /// Has a picture compared with its twin, and judged by that.
-    fn compare(
-        &mut self,
-        memory: &Arc<Memory>,
-        once: &Once<'_>,
-        twin: &Twin,
-        suspicion: &Suspicion,
-    ) -> Result<()> {
-        let (record, surface) = (once.record, once.job.target);
-        let geometry = surface.geometry();
-        let window = Rect { left: 0, top: 0, width: geometry.width, height: geometry.height };
-        let layout = Layout::new(geometry, window);
-        let desk = self.desk(memory, 2 * layout.bytes())?;
-        let mut commands = CopyCommands::new();
-        layout.copy(surface, &desk.buffer, 0, &mut commands)?;
-        layout.copy(&twin.surface, &desk.buffer, layout.bytes(), &mut commands)?;
-        let surfaces = [surface, &twin.surface];
-        let mut waits = vec![record.point().clone(), twin.record.point().clone()];
-        waits.extend(desk.until().clone());
-        waits.extend(surfaces.iter().filter_map(|surface| surface.cleared().cloned()));
-        let point = memory.submit_copies(&waits, &commands)?;
-        surfaces.iter().for_each(|surface| surface.read_until(&point));
-        *desk.until() = Some(point.clone());
-        let (memory, twin) = (memory.clone(), twin.record.clone());
-        let (replaced, filled) = (suspicion.replaced(once.references), self.filled.clone());
-        record.defend(Box::new(Comparison { memory, replaced, filled, twin, desk, layout, point }));
-        self.open.push(record.clone());
-        Ok(())
-    }
-
-    /// Host memory that no comparison uses. If all is in use, the oldest comparison is made.
-    fn desk(&mut self, memory: &Memory, bytes: u64) -> Result<Arc<Desk>> {
-        self.open.retain(|record| record.is_open());
-        while self.open.len() >= COMPARISONS {
-            let oldest = self.open.remove(0);
-            memory.channels().wait_until_over(oldest.point())?;
-            oldest.outcome();
-        }
-        if let Some(free) = self.desks.iter().find(|desk| Arc::strong_count(desk) == 1) {
-            return Ok(free.clone());
-        }
-        let buffer = memory.staging(bytes, &Arc::default())?;
-        let desk = Arc::new(Desk { buffer, until: Mutex::default() });
-        self.desks.push(desk.clone());
-        Ok(desk)
+        Ok(Some(Means { pool, other, filled }))
     }
 }
 
-/// A picture beside its twin.
+/// A picture beside its twin, and what the stream says of it.
 #[derive(Debug)]
 struct Comparison {
     memory: Arc<Memory>,
-    replaced: Replaced,
-    /// When the samples were there that differ throughout.
-    filled: SyncPoint,
-    twin: Arc<PictureRecord>,
+    format: SurfaceFormat,
+    twin: Option<Second>,
+    fingerprint: Option<Box<dyn Fingerprint>>,
     desk: Arc<Desk>,
     layout: Layout,
-    /// When both are in host memory.
+    /// When all of it is in host memory.
     point: SyncPoint,
 }
 
+/// How a twin was decoded.
+#[derive(Debug)]
+struct Second {
+    record: Arc<PictureRecord>,
+    replaced: Replaced,
+    /// When the samples were there that differ throughout.
+    filled: SyncPoint,
+}
+
+impl Comparison {
+    fn is_done(&self, point: &SyncPoint) -> bool {
+        self.memory.channels().wait_until_over(point).is_ok() && !is_lost(point)
+    }
+}
+
 impl Defence for Comparison {
-    fn covers(&self, reference: &PictureRecord) -> bool {
-        match self.replaced.iter().find(|(number, _)| *number == reference.number) {
+    fn covers(&self, reference: Option<&PictureRecord>) -> bool {
+        let (Some(Second { replaced, .. }), Some(reference)) = (&self.twin, reference) else {
+            return self.twin.is_some();
+        };
+        match replaced.iter().find(|(number, _)| *number == reference.number) {
             Some((_, Some(twin))) => reference.is_covered() && is_whole(twin),
             Some((_, None)) => true,
             None => false,
         }
     }
 
-    fn holds(&self) -> bool {
-        let channels = self.memory.channels();
-        let is_done = |point: &SyncPoint| channels.wait_until_over(point).is_ok() && !is_lost(point);
-        let are_same = |view| self.layout.are_same(&view, [0, self.layout.bytes()]);
-        [&self.filled, self.twin.point(), &self.point].into_iter().all(is_done)
-            && is_whole(&self.twin)
-            && self.desk.buffer.view().is_ok_and(are_same)
+    fn holds(&self, is_covered: bool) -> bool {
+        let Ok(view) = self.desk.buffer.view() else { return false };
+        if !self.is_done(&self.point) {
+            return false;
+        }
+        let twin_agrees = |Second { record, filled, .. }: &Second| {
+            [filled, record.point()].into_iter().all(|point| self.is_done(point))
+                && is_whole(record)
+                && self.layout.are_same(&view, [0, self.layout.bytes()])
+        };
+        (is_covered && self.twin.as_ref().is_some_and(twin_agrees))
+            || self.fingerprint.as_ref().is_some_and(|it| it.is_of(&self.layout.read(&view, 0, self.format)))
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::frame::Frame;
 use crate::memory::motion::MotionSlot;
+use crate::pictures::integrity::Origin;
 use crate::pictures::record::PictureRecord;
 use crate::surface::pool::Surface;
 
@@ -24,11 +25,14 @@ pub(crate) struct Held {
 /// What was doubtful about a picture when it was submitted.
 #[derive(Clone, Debug)]
 pub(super) struct Doubtful {
-    /// Number of the first picture that it is not known to be right for.
-    pub(super) since: u64,
-    /// The same picture once more, decoded from other samples wherever these are doubtful. There is one only if its motion vectors
-    /// are beyond doubt: they depend on no samples.
+    /// The first picture that something is wrong with.
+    pub(super) origin: Origin,
+    /// The same picture once more, decoded from other samples wherever these are doubtful.
     pub(super) twin: Option<Twin>,
+    /// Its motion vectors are beyond doubt: they depend on no samples, and those that it took from other pictures were right.
+    pub(super) moves_rightly: bool,
+    /// Its samples are known to be right by now.
+    pub(super) is_exact: bool,
 }
 
 /// A picture that was submitted a second time.
@@ -81,8 +85,11 @@ impl Held {
         }
         let mut doubtful = self.lock_doubtful();
         if self.frame().is_some_and(|frame| frame.record().is_known_exact()) {
-            *doubtful = None;
-            self.is_doubtful.store(false, Ordering::Release);
+            *doubtful = doubtful.take().filter(|doubtful| !doubtful.moves_rightly);
+            match &mut *doubtful {
+                Some(doubtful) => doubtful.is_exact = true,
+                None => self.is_doubtful.store(false, Ordering::Release),
+            }
         }
         doubtful.clone()
     }

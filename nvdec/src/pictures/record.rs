@@ -86,17 +86,19 @@ pub(crate) struct Prospects {
     predicted_from: ArrayVec<Arc<PictureRecord>, PLACES>,
     /// Copies that clear memory for it, and move motion vectors.
     copies: Vec<SyncPoint>,
+    /// Where it goes back to if it took motion vectors that are doubtful, of a picture whose samples may be right.
+    moved_by: Option<Origin>,
     /// What there is to be said for it, if what it refers to is doubtful.
     defence: Option<Box<dyn Defence>>,
 }
 
 /// What may show that a picture is right although it refers to some that are not.
 pub(crate) trait Defence: fmt::Debug + Send {
-    /// Whether it holds whatever is wrong with `reference`.
-    fn covers(&self, reference: &PictureRecord) -> bool;
+    /// Whether it is for what is wrong with `reference`; `None` stands for what is missing.
+    fn covers(&self, reference: Option<&PictureRecord>) -> bool;
 
-    /// Whether it does show that, for pictures that are done. May wait.
-    fn holds(&self) -> bool;
+    /// Whether it does show that, for pictures that are done. `is_covered`: it is for all that is wrong. May wait.
+    fn holds(&self, is_covered: bool) -> bool;
 }
 
 impl Prospects {
@@ -117,8 +119,14 @@ impl Prospects {
                 .cloned()
                 .collect(),
             copies: copies.cloned().collect(),
+            moved_by: None,
             defence: None,
         }
+    }
+
+    /// With doubtful motion vectors that go back to `origin`.
+    pub(crate) fn moved_by(self, origin: Option<Origin>) -> Prospects {
+        Prospects { moved_by: origin, ..self }
     }
 
     /// What they come to, once the engine is done with the picture and `verdict` is what it says; and whether its defence, if there
@@ -132,17 +140,18 @@ impl Prospects {
         }
         // A loss stays one: what lies there may be another's.
         let counts = |origin: &Origin| origin.number >= self.refresh.clean_since || origin.cause.is_loss();
-        let mut by: Option<Origin> = None;
+        let mut by = self.moved_by.filter(counts);
         let defence = self.defence.as_ref();
-        let mut is_covered = self.flaw.is_none() || defence.is_some();
+        let covers = |reference| defence.is_some_and(|defence| defence.covers(reference));
+        let mut is_covered = by.is_none() && (self.flaw.is_none() || covers(None));
         for reference in &self.predicted_from {
             if let Some(origin) = reference.origin().filter(counts) {
-                is_covered &= defence.is_some_and(|defence| defence.covers(reference));
+                is_covered &= covers(Some(reference));
                 by = Some(by.filter(|by| by.number <= origin.number).unwrap_or(origin));
             }
         }
         let is_doubtful = self.flaw.is_some() || by.is_some();
-        let is_right = is_doubtful && is_covered && defence.is_some_and(|defence| defence.holds());
+        let is_right = is_doubtful && defence.is_some_and(|defence| defence.holds(is_covered));
         let integrity = match (self.flaw, by, self.refresh.recovering_until) {
             (Some(cause), ..) if !is_right => Integrity::Damaged { cause },
             (_, Some(by), _) if !is_right => Integrity::Tainted { by },

@@ -1,26 +1,27 @@
-//! [`Layout`]: how a picture lies in host memory, line by line.
+//! [`Layout`]: how a copy engine leaves a picture in host memory, line by line.
 
 use hcq::{CopyCommands, DeviceBuffer, PitchPlane, View};
 
 use crate::error::Result;
-use crate::surface::format::{Rect, SurfaceGeometry};
+use crate::surface::format::{Rect, SurfaceFormat, SurfaceGeometry};
+use crate::surface::host::HostFrame;
 use crate::surface::pool::Surface;
 
 /// Where the planes lie in the host buffer, in bytes and lines, and what part of the picture is wanted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
-    pub(crate) window: Rect,
-    pub(crate) luma: Plane,
-    pub(crate) chroma: Plane,
+    window: Rect,
+    luma: Plane,
+    chroma: Plane,
 }
 
 /// A plane in host memory.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plane {
+struct Plane {
     /// Bytes of a line that are samples.
     width: u32,
     /// Bytes from one line to the next.
-    pub(crate) pitch: u32,
+    pitch: u32,
     lines: u32,
 }
 
@@ -30,7 +31,7 @@ impl Plane {
         Plane { width, pitch: width.next_multiple_of(64).max(64), lines }
     }
 
-    pub(crate) fn bytes(&self) -> u64 {
+    fn bytes(&self) -> u64 {
         u64::from(self.pitch) * u64::from(self.lines)
     }
 
@@ -46,7 +47,7 @@ impl Plane {
     }
 
     /// The plane at `offset` of a buffer, with nothing between the lines: other pictures were there before.
-    pub(crate) fn copy_out(&self, view: &View<'_>, offset: u64) -> Vec<u8> {
+    fn copy_out(&self, view: &View<'_>, offset: u64) -> Vec<u8> {
         let mut bytes = vec![0; self.bytes() as usize];
         view.copy_out(offset as usize, &mut bytes);
         for line in bytes.chunks_exact_mut(self.pitch as usize) {
@@ -88,6 +89,22 @@ impl Layout {
             commands.detile(&source, &target, width, lines)?;
         }
         Ok(())
+    }
+
+    /// The picture of `format` that begins `at` bytes behind the beginning of a buffer.
+    pub(crate) fn read(&self, view: &View<'_>, at: u64, format: SurfaceFormat) -> HostFrame {
+        let Layout { window, luma, chroma } = self;
+        HostFrame {
+            format,
+            left: window.left,
+            top: window.top,
+            width: window.width,
+            height: window.height,
+            luma: luma.copy_out(view, at),
+            luma_pitch: luma.pitch as usize,
+            chroma: chroma.copy_out(view, at + luma.bytes()),
+            chroma_pitch: chroma.pitch as usize,
+        }
     }
 
     /// Whether the pictures that begin at these two places of a buffer have the same samples.
