@@ -99,7 +99,7 @@ struct Submitted {
     finish: Time,
     /// When its slice data is out of use.
     until: SyncPoint,
-    doubtful: Option<Doubtful>,
+    doubtful: Option<Box<Doubtful>>,
 }
 
 impl Pictures {
@@ -790,52 +790,29 @@ impl Pictures {
         let job = PictureJob { buffers: &buffers, waits: &waits, ..job };
         let identity = Identity { number: held.number, poc: coded.poc(), blocks, bytes: *stream_len };
         let moved_by = suspicion.as_ref().and_then(|suspicion| suspicion.moved_by);
+        let mut doubtful = suspicion.as_ref().map(|suspicion| suspicion.doubtful());
         let bearing = Bearing { flaw, refresh, moved_by, predicted_from };
-        let mut twin = None;
-        if let Some(suspicion) = &suspicion
-            && suspicion.can_be_tried
-            && self.options.taint == Taint::BySamples
-        {
-            // Before the picture is submitted: the session looks then what became of those that are done, and this one is not to
-            // be judged without its twin.
-            match memory.twins.surface(&mut self.reservation) {
-                Ok(Some(surface)) => match session.status_slot(memory.in_flight) {
-                    Ok(slot) => twin = Some((surface, slot)),
-                    Err(error) => {
-                        session.abandon(slot);
-                        return Err(error);
-                    }
-                },
-                Ok(None) => {}
-                Err(error) => log::debug!("picture {} is not decoded a second time: {error}", held.number),
+        let suspicion = suspicion.filter(|_| self.options.taint == Taint::BySamples);
+        let place = match &suspicion {
+            Some(suspicion) => {
+                memory.twins.place(suspicion, session, memory.in_flight, &mut self.reservation)
             }
-        }
+            None => None,
+        };
         let record = match session.submit(&job, plan, slot, identity, coded.shows(), bearing) {
             Ok(record) => record,
             Err(error) => {
-                twin.into_iter().for_each(|(.., slot)| session.abandon(slot));
+                place.into_iter().for_each(|(_, slot)| session.abandon(slot));
                 return Err(error);
             }
         };
         let mut until = record.point().clone();
-        let mut doubtful = suspicion.as_ref().map(Suspicion::doubtful);
-        if let (Some(suspicion), Some(doubtful)) = (&suspicion, &mut doubtful)
-            && self.options.taint == Taint::BySamples
-        {
+        if let (Some(suspicion), Some(doubtful)) = (&suspicion, &mut doubtful) {
             let (places, bytes) = (&table.references, *stream_len);
             let once = Once { job: &job, record: &record, references, places, bytes };
-            // What goes wrong here leaves the picture in doubt, no more.
-            let left = |error| log::debug!("picture {} stays in doubt: {error}", held.number);
-            if let Some((surface, slot)) = twin {
-                doubtful.twin =
-                    memory.twins.submit(&once, suspicion, surface, session, slot).map_err(left).ok();
-            }
+            doubtful.twin = memory.twins.follow(&once, suspicion, place, session, coded.fingerprint());
             if let Some(twin) = &doubtful.twin {
                 until = twin.record.point().clone();
-            }
-            let (twin, fingerprint) = (doubtful.twin.as_ref(), coded.fingerprint());
-            if twin.is_some() || fingerprint.is_some() {
-                memory.twins.compare(&once, twin, fingerprint, suspicion).unwrap_or_else(left);
             }
         }
         // They name the scratch.

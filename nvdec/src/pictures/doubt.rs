@@ -21,12 +21,12 @@ use super::held::{Doubtful, Held, Twin};
 use super::integrity::Origin;
 use super::record::{Defence, PictureRecord};
 use crate::channels::is_lost;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::job::{Operand, PictureJob};
 use crate::memory::motion::PLACES;
 use crate::memory::status::StatusSlot;
 use crate::memory::{Memory, Reservation};
-use crate::session::Session;
+use crate::session::{InFlightLimit, Session};
 use crate::status::PictureFault;
 use crate::surface::format::{Rect, SurfaceFormat};
 use crate::surface::pitch::Layout;
@@ -43,25 +43,42 @@ const OTHER: [u32; 2] = [0x4040_4040, 0x4000_4000];
 /// What is doubtful about a picture that is about to be submitted.
 #[derive(Debug)]
 pub(super) struct Suspicion {
+    /// Number of the picture.
+    number: u64,
     /// The first picture that something is wrong with.
     origin: Origin,
     /// That of the motion vectors that it takes from others, if they are doubtful.
     pub(super) moved_by: Option<Origin>,
     /// Whether decoding it a second time can tell more.
-    pub(super) can_be_tried: bool,
+    can_be_tried: bool,
     /// Those of its references that are doubtful, by their positions.
     references: ArrayVec<(usize, Doubtful), PLACES>,
 }
 
 impl Suspicion {
     /// Of a picture with this number and `flaw`; `is_missing` says that the flaw is a missing reference and nothing else. `None`
-    /// for what is beyond doubt.
+    /// for what is beyond doubt, as pictures are nearly always.
+    #[inline]
     pub(super) fn of(
         coded: &dyn CodedPicture,
         number: u64,
         flaw: Option<PictureFault>,
         is_missing: bool,
-    ) -> Option<Suspicion> {
+    ) -> Option<Box<Suspicion>> {
+        let mut references = coded.references().iter().flatten();
+        match flaw.is_some() || references.any(|held| held.is_doubtful()) {
+            true => Suspicion::found(coded, number, flaw, is_missing),
+            false => None,
+        }
+    }
+
+    #[cold]
+    fn found(
+        coded: &dyn CodedPicture,
+        number: u64,
+        flaw: Option<PictureFault>,
+        is_missing: bool,
+    ) -> Option<Box<Suspicion>> {
         let clean_since = coded.refresh().clean_since;
         let own = flaw.map(|cause| Origin { number, poc: coded.poc(), cause });
         let (mut origin, mut moved_by) = (own, None);
@@ -86,12 +103,17 @@ impl Suspicion {
         let moves_rightly =
             moved_by.is_none() && coded.collocated().iter().all(|&at| !is_missing_at(coded.references(), at));
         let can_be_tried = (flaw.is_none() || is_missing) && moves_rightly;
-        Some(Suspicion { origin: origin?, moved_by, can_be_tried, references })
+        Some(Box::new(Suspicion { number, origin: origin?, moved_by, can_be_tried, references }))
     }
 
     /// What is to be known of the picture when others refer to it.
-    pub(super) fn doubtful(&self) -> Doubtful {
-        Doubtful { origin: self.origin, twin: None, moves_rightly: self.can_be_tried, is_exact: false }
+    pub(super) fn doubtful(&self) -> Box<Doubtful> {
+        Box::new(Doubtful {
+            origin: self.origin,
+            twin: None,
+            moves_rightly: self.can_be_tried,
+            is_exact: false,
+        })
     }
 
     /// What the twin has in the place of the reference at a position; `None` where there is no doubt.
@@ -108,6 +130,11 @@ impl Suspicion {
         });
         replaced.collect()
     }
+}
+
+/// Says that a picture stays in doubt.
+fn left(number: u64) -> impl Fn(Error) + Copy {
+    move |error| log::debug!("picture {number} stays in doubt: {error}")
 }
 
 /// The one of two origins that comes first.
@@ -176,16 +203,49 @@ impl Twins {
         Twins { memory: memory.clone(), format: *format, means: None, is_unavailable: false, desks, open }
     }
 
-    /// A surface for a twin, or `None` if there is no memory for that.
-    pub(super) fn surface(&mut self, reservation: &mut Reservation) -> Result<Option<Surface>> {
-        match self.means(reservation)? {
-            Some(means) => means.pool.take(),
-            None => Ok(None),
+    /// Where the twin of a picture goes, and its status, if it is to have one and there is memory for that. To be asked for before the
+    /// picture is submitted: the session looks then what became of those that are done, and this one is not to be judged without
+    /// its twin.
+    #[cold]
+    pub(super) fn place(
+        &mut self,
+        suspicion: &Suspicion,
+        session: &mut Session,
+        limit: InFlightLimit,
+        reservation: &mut Reservation,
+    ) -> Option<(Surface, StatusSlot)> {
+        let mut take = || {
+            let Some(means) = self.means(reservation)? else { return Ok(None) };
+            let Some(surface) = means.pool.take()? else { return Ok(None) };
+            Ok(Some((surface, session.status_slot(limit)?)))
+        };
+        let taken: Result<_> = if suspicion.can_be_tried { take() } else { Ok(None) };
+        taken.map_err(left(suspicion.number)).ok().flatten()
+    }
+
+    /// Submits a picture once more, if `place` is one for its twin, and has the picture judged by that and by its fingerprint. Its twin,
+    /// if it has one now. What goes wrong leaves the picture in doubt, no more.
+    #[cold]
+    pub(super) fn follow(
+        &mut self,
+        once: &Once<'_>,
+        suspicion: &Suspicion,
+        place: Option<(Surface, StatusSlot)>,
+        session: &mut Session,
+        fingerprint: Option<Box<dyn Fingerprint>>,
+    ) -> Option<Twin> {
+        let left = left(suspicion.number);
+        let twin = place.and_then(|(surface, slot)| {
+            self.submit(once, suspicion, surface, session, slot).map_err(left).ok()
+        });
+        if twin.is_some() || fingerprint.is_some() {
+            self.compare(once, twin.as_ref(), fingerprint, suspicion).unwrap_or_else(left);
         }
+        twin
     }
 
     /// Submits a picture once more, to `surface` and with others in the place of its references as `suspicion` says.
-    pub(super) fn submit(
+    fn submit(
         &mut self,
         once: &Once<'_>,
         suspicion: &Suspicion,
@@ -218,7 +278,7 @@ impl Twins {
     }
 
     /// Has a picture judged by its twin, and by its fingerprint, as far as there are any.
-    pub(super) fn compare(
+    fn compare(
         &mut self,
         once: &Once<'_>,
         twin: Option<&Twin>,

@@ -19,7 +19,7 @@ pub(crate) struct Held {
     motion: Mutex<Option<MotionSlot>>,
     /// Whether there is a doubt, for those who ask of every reference of every picture.
     is_doubtful: AtomicBool,
-    doubtful: Mutex<Option<Doubtful>>,
+    doubtful: Mutex<Option<Box<Doubtful>>>,
 }
 
 /// What was doubtful about a picture when it was submitted.
@@ -65,24 +65,30 @@ impl Held {
     pub(crate) fn release_motion(held: &Arc<Held>) {
         if Arc::strong_count(held) == 1 {
             *held.motion() = None;
-            *held.lock_doubtful() = None;
+            if held.is_doubtful.load(Ordering::Relaxed) {
+                *held.lock_doubtful() = None;
+            }
         }
     }
 
-    fn lock_doubtful(&self) -> MutexGuard<'_, Option<Doubtful>> {
+    fn lock_doubtful(&self) -> MutexGuard<'_, Option<Box<Doubtful>>> {
         self.doubtful.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn set_doubtful(&self, doubtful: Doubtful) {
+    pub(super) fn set_doubtful(&self, doubtful: Box<Doubtful>) {
         *self.lock_doubtful() = Some(doubtful);
         self.is_doubtful.store(true, Ordering::Release);
     }
 
+    /// Whether something may be doubtful about the picture.
+    #[inline]
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.is_doubtful.load(Ordering::Acquire)
+    }
+
     /// What is doubtful about the picture, as far as that is not settled.
+    #[cold]
     pub(super) fn doubtful(&self) -> Option<Doubtful> {
-        if !self.is_doubtful.load(Ordering::Acquire) {
-            return None;
-        }
         let mut doubtful = self.lock_doubtful();
         if self.frame().is_some_and(|frame| frame.record().is_known_exact()) {
             *doubtful = doubtful.take().filter(|doubtful| !doubtful.moves_rightly);
@@ -91,7 +97,7 @@ impl Held {
                 None => self.is_doubtful.store(false, Ordering::Release),
             }
         }
-        doubtful.clone()
+        doubtful.as_deref().cloned()
     }
 
     /// The frame, if the picture was submitted.

@@ -86,9 +86,16 @@ pub(crate) struct Prospects {
     predicted_from: ArrayVec<Arc<PictureRecord>, PLACES>,
     /// Copies that clear memory for it, and move motion vectors.
     copies: Vec<SyncPoint>,
+    /// What is to be thought of, if what it refers to is doubtful: few pictures have it.
+    doubts: Option<Box<Doubts>>,
+}
+
+/// What is to be thought of where references of a picture are doubtful.
+#[derive(Debug, Default)]
+struct Doubts {
     /// Where it goes back to if it took motion vectors that are doubtful, of a picture whose samples may be right.
     moved_by: Option<Origin>,
-    /// What there is to be said for it, if what it refers to is doubtful.
+    /// What there is to be said for it.
     defence: Option<Box<dyn Defence>>,
 }
 
@@ -119,14 +126,16 @@ impl Prospects {
                 .cloned()
                 .collect(),
             copies: copies.cloned().collect(),
-            moved_by: None,
-            defence: None,
+            doubts: None,
         }
     }
 
     /// With doubtful motion vectors that go back to `origin`.
-    pub(crate) fn moved_by(self, origin: Option<Origin>) -> Prospects {
-        Prospects { moved_by: origin, ..self }
+    pub(crate) fn moved_by(mut self, origin: Option<Origin>) -> Prospects {
+        if origin.is_some() {
+            self.doubts = Some(Box::new(Doubts { moved_by: origin, defence: None }));
+        }
+        self
     }
 
     /// What they come to, once the engine is done with the picture and `verdict` is what it says; and whether its defence, if there
@@ -140,8 +149,9 @@ impl Prospects {
         }
         // A loss stays one: what lies there may be another's.
         let counts = |origin: &Origin| origin.number >= self.refresh.clean_since || origin.cause.is_loss();
-        let mut by = self.moved_by.filter(counts);
-        let defence = self.defence.as_ref();
+        let doubts = self.doubts.as_deref();
+        let mut by = doubts.and_then(|doubts| doubts.moved_by).filter(counts);
+        let defence = doubts.and_then(|doubts| doubts.defence.as_ref());
         let covers = |reference| defence.is_some_and(|defence| defence.covers(reference));
         let mut is_covered = by.is_none() && (self.flaw.is_none() || covers(None));
         for reference in &self.predicted_from {
@@ -213,7 +223,7 @@ impl PictureRecord {
     /// Says what there is to be said for the picture, before anybody asks what became of it.
     pub(super) fn defend(&self, defence: Box<dyn Defence>) {
         if let State::Open(prospects) = &mut *self.lock() {
-            prospects.defence = Some(defence);
+            prospects.doubts.get_or_insert_default().defence = Some(defence);
         }
     }
 
