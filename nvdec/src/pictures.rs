@@ -76,6 +76,8 @@ pub(crate) struct Pictures {
     stopped: Option<Error>,
     dropped: Dropped,
     errors: VecDeque<Error>,
+    /// A picture was doubtful.
+    has_doubts: bool,
     /// The share of the context's budget. Declared last: it is others' when the memory is.
     reservation: Reservation,
 }
@@ -129,6 +131,7 @@ impl Pictures {
             stopped: None,
             dropped: Dropped::default(),
             errors: VecDeque::new(),
+            has_doubts: false,
             reservation: context.memory().reserve(),
         })
     }
@@ -715,7 +718,12 @@ impl Pictures {
             _ => None,
         };
         let flaw = coded.flaw().or_else(|| missing().map(|at| coded.missing(at)));
-        let suspicion = Suspicion::of(&**coded, held.number, flaw, coded.flaw().is_none());
+        let mut suspicion = None;
+        // Nearly no stream has anything to look for.
+        if flaw.is_some() || self.has_doubts {
+            suspicion = Suspicion::of(&**coded, held.number, flaw, coded.flaw().is_none());
+            self.has_doubts = true;
+        }
         let predicted_from = references.iter().enumerate().filter(|(at, _)| is_used(*at));
         let predicted_from = predicted_from.filter_map(|(_, held)| Some(held.as_ref()?.frame()?.record()));
         let same = |a: usize, b: usize| match (&references[a], &references[b]) {

@@ -286,8 +286,7 @@ impl Session {
     ) -> Result<Arc<PictureRecord>> {
         self.waits.add_all(job.waits);
         let Bearing { flaw, refresh, moved_by, predicted_from } = bearing;
-        let prospects =
-            Prospects::new(flaw, refresh, predicted_from, self.waits.as_slice()).moved_by(moved_by);
+        let prospects = Prospects::new(flaw, refresh, moved_by, predicted_from, self.waits.as_slice());
         let point = match self.enqueue(job, plan) {
             Ok(point) => point,
             Err(error) => {
@@ -323,7 +322,7 @@ impl Session {
         let cost = self.costs.estimate(record.blocks(), bytes);
         let plan = self.context.scheduler().plan(EngineSet::default().with(engine), 0, cost);
         let none = std::iter::empty();
-        let prospects = Prospects::new(None, Refresh::default(), none, self.waits.as_slice());
+        let prospects = Prospects::new(None, Refresh::default(), None, none, self.waits.as_slice());
         let point = match self.enqueue(job, plan) {
             Ok(point) => point,
             Err(error) => {

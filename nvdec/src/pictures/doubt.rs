@@ -57,23 +57,9 @@ pub(super) struct Suspicion {
 
 impl Suspicion {
     /// Of a picture with this number and `flaw`; `is_missing` says that the flaw is a missing reference and nothing else. `None`
-    /// for what is beyond doubt, as pictures are nearly always.
-    #[inline]
-    pub(super) fn of(
-        coded: &dyn CodedPicture,
-        number: u64,
-        flaw: Option<PictureFault>,
-        is_missing: bool,
-    ) -> Option<Box<Suspicion>> {
-        let mut references = coded.references().iter().flatten();
-        match flaw.is_some() || references.any(|held| held.is_doubtful()) {
-            true => Suspicion::found(coded, number, flaw, is_missing),
-            false => None,
-        }
-    }
-
+    /// for what is beyond doubt.
     #[cold]
-    fn found(
+    pub(super) fn of(
         coded: &dyn CodedPicture,
         number: u64,
         flaw: Option<PictureFault>,

@@ -80,15 +80,11 @@ impl Held {
         self.is_doubtful.store(true, Ordering::Release);
     }
 
-    /// Whether something may be doubtful about the picture.
-    #[inline]
-    pub(super) fn is_doubtful(&self) -> bool {
-        self.is_doubtful.load(Ordering::Acquire)
-    }
-
     /// What is doubtful about the picture, as far as that is not settled.
-    #[cold]
     pub(super) fn doubtful(&self) -> Option<Doubtful> {
+        if !self.is_doubtful.load(Ordering::Acquire) {
+            return None;
+        }
         let mut doubtful = self.lock_doubtful();
         if self.frame().is_some_and(|frame| frame.record().is_known_exact()) {
             *doubtful = doubtful.take().filter(|doubtful| !doubtful.moves_rightly);

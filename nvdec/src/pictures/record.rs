@@ -109,10 +109,12 @@ pub(crate) trait Defence: fmt::Debug + Send {
 }
 
 impl Prospects {
-    /// Those of a picture with a `flaw`, predicted from `references`, that waits for `waits`.
+    /// Those of a picture with a `flaw`, predicted from `references`, that waits for `waits`. `moved_by` is where doubtful motion
+    /// vectors that it takes go back to.
     pub(crate) fn new<'a>(
         flaw: Option<PictureFault>,
         refresh: Refresh,
+        moved_by: Option<Origin>,
         references: impl Iterator<Item = &'a Arc<PictureRecord>>,
         waits: &[SyncPoint],
     ) -> Prospects {
@@ -126,16 +128,8 @@ impl Prospects {
                 .cloned()
                 .collect(),
             copies: copies.cloned().collect(),
-            doubts: None,
+            doubts: moved_by.map(|origin| Box::new(Doubts { moved_by: Some(origin), defence: None })),
         }
-    }
-
-    /// With doubtful motion vectors that go back to `origin`.
-    pub(crate) fn moved_by(mut self, origin: Option<Origin>) -> Prospects {
-        if origin.is_some() {
-            self.doubts = Some(Box::new(Doubts { moved_by: origin, defence: None }));
-        }
-        self
     }
 
     /// What they come to, once the engine is done with the picture and `verdict` is what it says; and whether its defence, if there
