@@ -100,9 +100,9 @@ pub enum Taint {
     /// By its reference lists: a picture that may be predicted from such a one counts as if it were. Costs nothing.
     ByLists,
     /// By its samples. It is decoded a second time, with other samples in the place of those that are missing or not exact, and is
-    /// exact if that makes no difference; or if the stream has a hash of it that is right. Streams without damage pay nothing. In others such pictures take twice the time of an
-    /// engine and a copy of both to the host, and there are as many surfaces more as the decoded picture buffer
-    /// holds and two, if the budget has room for them; if not, lists decide.
+    /// exact if that makes no difference, or if the stream has a hash of it that is right. Streams without damage pay nothing. In
+    /// others such pictures take twice the time of an engine and a copy of both to the host, and there are as many surfaces more
+    /// as the decoded picture buffer holds and two, if the budget has room for them; if not, lists and hashes decide.
     #[default]
     BySamples,
 }

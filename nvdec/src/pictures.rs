@@ -797,9 +797,9 @@ impl Pictures {
         }
         let job = PictureJob { buffers: &buffers, waits: &waits, ..job };
         let identity = Identity { number: held.number, poc: coded.poc(), blocks, bytes: *stream_len };
-        let moved_by = suspicion.as_ref().and_then(|suspicion| suspicion.moved_by);
+        let doubts = suspicion.as_ref().map(|suspicion| suspicion.doubts());
         let mut doubtful = suspicion.as_ref().map(|suspicion| suspicion.doubtful());
-        let bearing = Bearing { flaw, refresh, moved_by, predicted_from };
+        let bearing = Bearing { flaw, refresh, doubts, predicted_from };
         let suspicion = suspicion.filter(|_| self.options.taint == Taint::BySamples);
         let place = match &suspicion {
             Some(suspicion) => {

@@ -15,8 +15,8 @@ use crate::memory::status::{StatusMemory, StatusSlot};
 use crate::memory::upload::UploadRing;
 use crate::observe::{Observer, Submitted};
 use crate::pictures::info::Shows;
-use crate::pictures::integrity::{Origin, Refresh, Tally};
-use crate::pictures::record::{Identity, PictureRecord, Prospects};
+use crate::pictures::integrity::{Refresh, Tally};
+use crate::pictures::record::{Doubts, Identity, PictureRecord, Prospects};
 use crate::queue::VideoQueue;
 use crate::scheduler::Plan;
 use crate::scheduler::cost::{CostModel, Time};
@@ -76,8 +76,8 @@ pub(crate) struct Bearing<I> {
     /// What is known to be wrong with it.
     pub(crate) flaw: Option<PictureFault>,
     pub(crate) refresh: Refresh,
-    /// Where it goes back to if it took motion vectors that are doubtful.
-    pub(crate) moved_by: Option<Origin>,
+    /// What is to be thought of, if what it refers to is doubtful.
+    pub(crate) doubts: Option<Box<Doubts>>,
     /// The records of the pictures that it is predicted from.
     pub(crate) predicted_from: I,
 }
@@ -285,16 +285,9 @@ impl Session {
         bearing: Bearing<impl Iterator<Item = &'a Arc<PictureRecord>>>,
     ) -> Result<Arc<PictureRecord>> {
         self.waits.add_all(job.waits);
-        let Bearing { flaw, refresh, moved_by, predicted_from } = bearing;
-        let prospects = Prospects::new(flaw, refresh, moved_by, predicted_from, self.waits.as_slice());
-        let point = match self.enqueue(job, plan) {
-            Ok(point) => point,
-            Err(error) => {
-                self.abandon(slot);
-                return Err(error);
-            }
-        };
-        let StatusSlot { memory, number: slot } = slot;
+        let Bearing { flaw, refresh, doubts, predicted_from } = bearing;
+        let prospects = Prospects::new(flaw, refresh, doubts, predicted_from, self.waits.as_slice());
+        let (point, StatusSlot { memory, number: slot }) = self.enqueue(job, plan, slot)?;
         let bytes = picture.bytes;
         let record = PictureRecord::new(&picture, shows, memory, point, prospects);
         if let Some(observer) = &mut self.observer {
@@ -323,22 +316,30 @@ impl Session {
         let plan = self.context.scheduler().plan(EngineSet::default().with(engine), 0, cost);
         let none = std::iter::empty();
         let prospects = Prospects::new(None, Refresh::default(), None, none, self.waits.as_slice());
-        let point = match self.enqueue(job, plan) {
-            Ok(point) => point,
-            Err(error) => {
-                self.abandon(slot);
-                return Err(error);
-            }
-        };
-        let StatusSlot { memory, number: slot } = slot;
+        let (point, StatusSlot { memory, number: slot }) = self.enqueue(job, plan, slot)?;
         let twin = PictureRecord::twin(record, memory, point, prospects);
         self.member.submitted(self.engines, engine, twin.point());
         self.inflight.push_back(InFlight { slot, record: twin.clone(), bytes, counts: false });
         Ok(twin)
     }
 
-    /// Hands a job to its queue.
-    fn enqueue(&mut self, job: &PictureJob<'_>, plan: Plan) -> Result<SyncPoint> {
+    /// Hands a job to its queue; its status memory goes back if that fails.
+    fn enqueue(
+        &mut self,
+        job: &PictureJob<'_>,
+        plan: Plan,
+        slot: StatusSlot,
+    ) -> Result<(SyncPoint, StatusSlot)> {
+        match self.try_enqueue(job, plan) {
+            Ok(point) => Ok((point, slot)),
+            Err(error) => {
+                self.abandon(slot);
+                Err(error)
+            }
+        }
+    }
+
+    fn try_enqueue(&mut self, job: &PictureJob<'_>, plan: Plan) -> Result<SyncPoint> {
         if self.strikes >= MAX_STRIKES {
             return Err(Error::GivenUp { strikes: self.strikes });
         }

@@ -61,7 +61,9 @@ const SURFACES: usize = 1024;
 ///
 /// # Loss
 ///
-/// A picture that is damaged, or lost, is converted as it is: [`Frame::integrity`] says so. A CUDA context that has failed
+/// A picture that is damaged, or lost, is converted as it is: [`Frame::integrity`] says so. Should the queue of ours die that waits for
+/// the streams, what it waited for counts as over, and a surface may be decoded into while a stream still reads it: the points that
+/// were returned say so, by an error of [`SyncPoint::wait`]. A CUDA context that has failed
 /// (`CUDA_ERROR_ILLEGAL_ADDRESS` and the like) ends all work in it; the error comes from the next call.
 #[derive(Debug)]
 pub struct StreamConverter {

@@ -19,11 +19,11 @@ use nvkernel_sys::video;
 use super::coded::{ALL_OPERANDS, CodedPicture, Fingerprint, Format};
 use super::held::{Doubtful, Held, Twin};
 use super::integrity::Origin;
-use super::record::{Defence, PictureRecord};
+use super::record::{Defence, Doubts, Mover, PictureRecord};
 use crate::channels::is_lost;
 use crate::error::{Error, Result};
 use crate::job::{Operand, PictureJob};
-use crate::memory::motion::PLACES;
+use crate::memory::motion::{MAX_COLLOCATED, PLACES};
 use crate::memory::status::StatusSlot;
 use crate::memory::{Memory, Reservation};
 use crate::session::{InFlightLimit, Session};
@@ -48,7 +48,9 @@ pub(super) struct Suspicion {
     /// The first picture that something is wrong with.
     origin: Origin,
     /// That of the motion vectors that it takes from others, if they are doubtful.
-    pub(super) moved_by: Option<Origin>,
+    moved_by: Option<Origin>,
+    /// Doubtful pictures that it takes motion vectors from which are right unless something else turns out to be wrong.
+    movers: ArrayVec<Mover, MAX_COLLOCATED>,
     /// Whether decoding it a second time can tell more.
     can_be_tried: bool,
     /// Those of its references that are doubtful, by their positions.
@@ -68,6 +70,7 @@ impl Suspicion {
         let clean_since = coded.refresh().clean_since;
         let own = flaw.map(|cause| Origin { number, poc: coded.poc(), cause });
         let (mut origin, mut moved_by) = (own, None);
+        let mut movers = ArrayVec::new();
         let mut references = ArrayVec::new();
         for (at, held) in coded.references().iter().enumerate() {
             // What is wrong with pictures before a refresh is of no matter behind it.
@@ -76,12 +79,14 @@ impl Suspicion {
                 && doubtful.origin.number >= clean_since
                 && !references.is_full()
             {
-                let moves = !doubtful.moves_rightly && coded.collocated().contains(&at);
-                if moves {
-                    moved_by = first(moved_by, doubtful.origin);
+                let moves = coded.collocated().contains(&at);
+                if moves && !doubtful.moves_rightly {
+                    moved_by = Origin::first(moved_by, doubtful.origin);
+                } else if moves && let Some(frame) = held.as_ref().and_then(|held| held.frame()) {
+                    movers.push(Mover { record: frame.record().clone(), origin: doubtful.origin });
                 }
                 if moves || !doubtful.is_exact {
-                    origin = first(origin, doubtful.origin);
+                    origin = Origin::first(origin, doubtful.origin);
                     references.push((at, doubtful));
                 }
             }
@@ -89,7 +94,12 @@ impl Suspicion {
         let moves_rightly =
             moved_by.is_none() && coded.collocated().iter().all(|&at| !is_missing_at(coded.references(), at));
         let can_be_tried = (flaw.is_none() || is_missing) && moves_rightly;
-        Some(Box::new(Suspicion { number, origin: origin?, moved_by, can_be_tried, references }))
+        Some(Box::new(Suspicion { number, origin: origin?, moved_by, movers, can_be_tried, references }))
+    }
+
+    /// What is to be thought of when the picture is judged.
+    pub(super) fn doubts(&self) -> Box<Doubts> {
+        Box::new(Doubts { moved_by: self.moved_by, movers: self.movers.clone(), defence: None })
     }
 
     /// What is to be known of the picture when others refer to it.
@@ -121,11 +131,6 @@ impl Suspicion {
 /// Says that a picture stays in doubt.
 fn left(number: u64) -> impl Fn(Error) + Copy {
     move |error| log::debug!("picture {number} stays in doubt: {error}")
-}
-
-/// The one of two origins that comes first.
-fn first(known: Option<Origin>, other: Origin) -> Option<Origin> {
-    Some(known.filter(|known| known.number <= other.number).unwrap_or(other))
 }
 
 /// References that a twin has others in the place of, by number: their twins, or else what differs throughout.

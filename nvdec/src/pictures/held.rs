@@ -86,10 +86,12 @@ impl Held {
             return None;
         }
         let mut doubtful = self.lock_doubtful();
-        if self.frame().is_some_and(|frame| frame.record().is_known_exact()) {
-            *doubtful = doubtful.take().filter(|doubtful| !doubtful.moves_rightly);
-            match &mut *doubtful {
-                Some(doubtful) => doubtful.is_exact = true,
+        if let Some(record) = self.frame().map(Frame::record).filter(|record| record.is_known_exact()) {
+            // Exact by its hash, while more is wrong than was known, it may be by chance.
+            match doubtful.take().filter(|doubtful| !doubtful.moves_rightly || !record.is_covered()) {
+                Some(still) => {
+                    *doubtful = Some(Box::new(Doubtful { is_exact: true, moves_rightly: false, ..*still }))
+                }
                 None => self.is_doubtful.store(false, Ordering::Release),
             }
         }

@@ -70,6 +70,13 @@ pub struct Origin {
     pub cause: PictureFault,
 }
 
+impl Origin {
+    /// The one of two that comes first.
+    pub(crate) fn first(known: Option<Origin>, other: Origin) -> Option<Origin> {
+        Some(known.filter(|known| known.number <= other.number).unwrap_or(other))
+    }
+}
+
 /// How many pictures of a stream came out how, and what became of the others. All of them together are the pictures that
 /// the stream was seen to begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

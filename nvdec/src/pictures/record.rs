@@ -9,7 +9,7 @@ use hcq::{DeviceBuffer, EngineKind, LINE, SyncPoint};
 
 use super::integrity::{Integrity, Origin, Refresh};
 use crate::channels::is_lost;
-use crate::memory::motion::PLACES;
+use crate::memory::motion::{MAX_COLLOCATED, PLACES};
 use crate::pictures::info::Shows;
 use crate::status::{self, DecodeStatus, PictureFault};
 
@@ -90,13 +90,24 @@ pub(crate) struct Prospects {
     doubts: Option<Box<Doubts>>,
 }
 
-/// What is to be thought of where references of a picture are doubtful.
+/// What is to be thought of where references of a picture are doubtful. A picture's samples may be right, by its hash or by chance, and
+/// its motion vectors not.
 #[derive(Debug, Default)]
-struct Doubts {
-    /// Where it goes back to if it took motion vectors that are doubtful, of a picture whose samples may be right.
-    moved_by: Option<Origin>,
+pub(crate) struct Doubts {
+    /// Where it goes back to if it took motion vectors that are known to be doubtful.
+    pub(crate) moved_by: Option<Origin>,
+    /// Pictures that it took motion vectors from which are right if nothing is wrong with them but what was known.
+    pub(crate) movers: ArrayVec<Mover, MAX_COLLOCATED>,
     /// What there is to be said for it.
-    defence: Option<Box<dyn Defence>>,
+    pub(crate) defence: Option<Box<dyn Defence>>,
+}
+
+/// A doubtful picture that motion vectors are taken from.
+#[derive(Clone, Debug)]
+pub(crate) struct Mover {
+    pub(crate) record: Arc<PictureRecord>,
+    /// Where it goes back to.
+    pub(crate) origin: Origin,
 }
 
 /// What may show that a picture is right although it refers to some that are not.
@@ -109,12 +120,11 @@ pub(crate) trait Defence: fmt::Debug + Send {
 }
 
 impl Prospects {
-    /// Those of a picture with a `flaw`, predicted from `references`, that waits for `waits`. `moved_by` is where doubtful motion
-    /// vectors that it takes go back to.
+    /// Those of a picture with a `flaw`, predicted from `references`, that waits for `waits`.
     pub(crate) fn new<'a>(
         flaw: Option<PictureFault>,
         refresh: Refresh,
-        moved_by: Option<Origin>,
+        doubts: Option<Box<Doubts>>,
         references: impl Iterator<Item = &'a Arc<PictureRecord>>,
         waits: &[SyncPoint],
     ) -> Prospects {
@@ -128,7 +138,7 @@ impl Prospects {
                 .cloned()
                 .collect(),
             copies: copies.cloned().collect(),
-            doubts: moved_by.map(|origin| Box::new(Doubts { moved_by: Some(origin), defence: None })),
+            doubts,
         }
     }
 
@@ -145,13 +155,18 @@ impl Prospects {
         let counts = |origin: &Origin| origin.number >= self.refresh.clean_since || origin.cause.is_loss();
         let doubts = self.doubts.as_deref();
         let mut by = doubts.and_then(|doubts| doubts.moved_by).filter(counts);
+        for Mover { record, origin } in doubts.iter().flat_map(|doubts| &doubts.movers) {
+            if counts(origin) && !record.is_covered() {
+                by = Origin::first(by, *origin);
+            }
+        }
         let defence = doubts.and_then(|doubts| doubts.defence.as_ref());
         let covers = |reference| defence.is_some_and(|defence| defence.covers(reference));
         let mut is_covered = by.is_none() && (self.flaw.is_none() || covers(None));
         for reference in &self.predicted_from {
             if let Some(origin) = reference.origin().filter(counts) {
                 is_covered &= covers(Some(reference));
-                by = Some(by.filter(|by| by.number <= origin.number).unwrap_or(origin));
+                by = Origin::first(by, origin);
             }
         }
         let is_doubtful = self.flaw.is_some() || by.is_some();

@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bitstream::split_annex_b;
-use hcq::Device;
+use hcq::kernel::emulated::LaunchFault;
+use hcq::{Device, EngineKind};
 use nvdec::{
     Codec, Context, Decoder, DecoderOptions, Downloader, Engines, Error, Integrity, PictureFault, Policy,
     Start, Taint, Tally, Units,
@@ -227,6 +228,51 @@ fn a_hash_decides_what_is_doubtful() {
     }
     assert!(without > 0, "these streams show nothing");
     assert_eq!(with, 0);
+}
+
+/// Channels of the video engine and of each copy engine die at launches of pictures, of second decodings, of what is put in the place
+/// of samples or compares them; and the engine gives pictures up. Nothing passes for exact by that.
+#[test]
+fn a_second_decoding_that_is_lost_proves_nothing() {
+    // Of the pictures behind this one some come out right and others do not.
+    let (data, whole) = (without_messages(&stream("s_lt_rplm")), sums("s_lt_rplm"));
+    let data = without(&data, |slice| slice == 3);
+    let video = context().engines()[0];
+    let copies = context().device().engines_of(EngineKind::Copy).unwrap();
+    let (mut exact, mut struck) = (HashSet::new(), 0);
+    for engine in copies.into_iter().chain([video]) {
+        let faults: Vec<_> = match engine == video {
+            true => (0..24)
+                .step_by(3)
+                .flat_map(|at| [(at, LaunchFault::Engine), (at, LaunchFault::Status(5))])
+                .collect(),
+            false => (0..3).map(|at| (at, LaunchFault::Engine)).collect(),
+        };
+        for (pass, fault) in faults {
+            let kernel = nvdec::emulated::h200().unwrap();
+            kernel.faults().fault_launch(0, engine, pass, fault);
+            let context = Context::new(Device::open(Arc::new(kernel), 0).unwrap()).unwrap();
+            let downloader = Downloader::new(&context);
+            let mut decoder = Decoder::new(&context, Codec::Hevc, DecoderOptions::on(video)).unwrap();
+            let mut right = 0;
+            for frame in decoder.frames(Units::new(&data)).map(Result::unwrap) {
+                if frame.integrity().unwrap().is_exact() {
+                    let md5 = sum(&downloader, frame).unwrap();
+                    assert!(whole.contains(&md5), "{engine:?} dies at launch {pass}, {fault:?}");
+                    right += 1;
+                }
+            }
+            decoder.finish().unwrap();
+            let Tally { exact: counted, .. } = decoder.statistics().tally;
+            assert_eq!(counted, right);
+            struck += usize::from(std::iter::from_fn(|| decoder.take_error()).any(|error| {
+                let of = |fault| matches!(fault, PictureFault::ChannelLost | PictureFault::SliceData { .. });
+                matches!(error, Error::Picture { fault, .. } if of(fault))
+            }));
+            exact.insert(right);
+        }
+    }
+    assert!(struck > 10 && exact.len() > 3, "{struck} runs lost a picture; {exact:?} pictures were exact");
 }
 
 /// Where the budget has no room for a second decoding, lists decide, and the stream comes out all the same.
