@@ -18,6 +18,9 @@ use store::{Lease, Purpose, Store};
 /// Zero bytes behind slice data: how far an engine reads ahead is not documented.
 pub(crate) const BITSTREAM_SLACK: usize = 256;
 
+/// How often memory is filled that has to be filled.
+const TRIES: usize = 3;
+
 /// What becomes of an allocation that the limit does not allow now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AtLimit {
@@ -177,6 +180,20 @@ impl Memory {
         let mut commands = CopyCommands::new();
         commands.fill(memory, word)?;
         self.submit_copies(&[], &commands)
+    }
+
+    /// As [`fill`](Self::fill), waiting until it is filled: again if that is lost with the channel of the copy engine.
+    pub(crate) fn filled(&self, memory: &DeviceBuffer, word: u32) -> Result<()> {
+        let mut filled = self.channels.wait(&self.fill(memory, word)?);
+        for _ in 1..TRIES {
+            match filled {
+                Err(hcq::Error::ChannelFault { .. }) => {
+                    filled = self.channels.wait(&self.fill(memory, word)?)
+                }
+                _ => break,
+            }
+        }
+        Ok(filled?)
     }
 
     /// Host memory for copies from the GPU.

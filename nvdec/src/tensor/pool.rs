@@ -212,7 +212,8 @@ impl TensorPool {
     }
 
     /// Memory for all tensors, which is zero: what lay there before is nobody's business who reads a tensor, or what is beside
-    /// it.
+    /// it. It is waited for, once for a pool: a conversion that is lost counts as made, so who reads its tensor has nothing else that
+    /// keeps the memory before from him.
     fn make_slab(&self, shape: &TensorShape) -> Result<Arc<Slab>> {
         let Inner { converter, pictures, tensors, placement, .. } = &*self.inner;
         let (picture_bytes, tensor_bytes, all) = bytes(shape, *pictures, *tensors);
@@ -221,12 +222,10 @@ impl TensorPool {
             Placement::Vidmem => of_context.allocate_own(all)?,
             Placement::Sysmem => of_context.staging(all, &Arc::default())?,
         };
-        let mut cleared = Latest::default();
         for at in (0..all).step_by(CLEARED as usize) {
-            cleared.add(&of_context.fill(&memory.slice(at, CLEARED.min(all - at)), 0)?);
+            of_context.filled(&memory.slice(at, CLEARED.min(all - at)), 0)?;
         }
-        let uses = || Uses::written_by(cleared.clone());
-        let free = (0..*tensors).map(|number| Free { number, uses: uses() }).collect();
+        let free = (0..*tensors).map(|number| Free { number, uses: Uses::default() }).collect();
         let free = Mutex::new(free);
         Ok(Arc::new(Slab { shape: shape.clone(), memory, picture_bytes, tensor_bytes, free }))
     }

@@ -67,11 +67,6 @@ impl<P, W> Default for Uses<P, W> {
 }
 
 impl<P: Conversion, W: Word> Uses<P, W> {
-    /// Memory that is written until all of `points` are reached.
-    pub(super) fn written_by(points: Latest<P>) -> Self {
-        Uses { points, ..Uses::default() }
-    }
-
     /// Conversions of the last tensor, and its readers.
     pub(super) fn points(&self) -> &[P] {
         self.points.as_slice()

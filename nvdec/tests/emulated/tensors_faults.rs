@@ -82,6 +82,32 @@ fn a_builder_that_is_dropped_forgets_nobody() {
     assert_eq!(read, expected[0]);
 }
 
+/// The memory of a pool is cleared again where that is lost.
+#[test]
+fn a_copy_channel_dies_before_the_first_tensor() {
+    let (kernel, context) = machine();
+    let frames = frames(&context);
+    let expected = exact(&context, &frames);
+    frames.iter().for_each(|frame| frame.status().map(drop).unwrap());
+    let copies = context.device().engines_of(EngineKind::Copy).unwrap();
+    copies.iter().for_each(|&engine| kernel.faults().fault_next_launch(0, engine, LaunchFault::Engine));
+    let pool = TensorPool::new(&context, &spec(), 1, 1).unwrap();
+    let mut tensor = pool.begin(&frames[0]).unwrap();
+    let memory = pool.memory().unwrap();
+    let mut bytes = vec![1; memory.size() as usize];
+    memory.view().unwrap().copy_out(0, &mut bytes);
+    assert!(bytes.iter().all(|&byte| byte == 0));
+    tensor.push(&frames[0]).unwrap();
+    assert!(tensor.finish().unwrap().wait().is_ok());
+    // What is on other engines has not struck anybody yet: each dies of its next work.
+    let copied = |_| {
+        let mut tensor = pool.begin(&frames[0]).unwrap();
+        tensor.push(&frames[0]).unwrap();
+        tensor.finish().unwrap().to_host().ok()
+    };
+    assert_eq!(copies.iter().filter_map(copied).next_back().as_ref(), Some(&expected[0]));
+}
+
 /// A conversion that was lost is an error, and those behind it come out on another channel.
 #[test]
 fn a_compute_channel_dies() {
