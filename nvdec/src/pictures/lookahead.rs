@@ -11,7 +11,13 @@ use crate::scheduler::cost::Time;
 /// Pictures in decoding order, each with what it still waits for.
 #[derive(Debug)]
 pub(crate) struct Lookahead<T> {
-    entries: VecDeque<Entry<T>>,
+    /// Oldest first. All of them are looked at for each picture that leaves, so what is large lies elsewhere.
+    entries: VecDeque<Entry>,
+    /// By the number that entries call their slot.
+    slots: Vec<Slot<T>>,
+    vacant: Vec<usize>,
+    /// Empty lists of followers, to be written into again.
+    lists: Vec<Vec<u64>>,
     limits: Limits,
 }
 
@@ -26,18 +32,25 @@ pub(crate) struct Limits {
     pub(crate) bytes: u64,
 }
 
-#[derive(Debug)]
-struct Entry<T> {
+#[derive(Clone, Copy, Debug)]
+struct Entry {
     number: u64,
     /// Bytes of slice data of all pictures before this one.
     position: u64,
-    /// How many of its references are not submitted.
-    missing: usize,
-    /// When the others are expected to be there.
+    /// When those of its references that are submitted are expected to be there.
     ready: Time,
+    /// How many are not.
+    missing: u32,
+    slot: u32,
+}
+
+/// What nobody looks at before the picture leaves.
+#[derive(Debug)]
+struct Slot<T> {
     /// Pictures in the window that refer to this one.
     followers: Vec<u64>,
-    picture: T,
+    /// `None` if the slot is vacant.
+    picture: Option<T>,
 }
 
 /// Pictures in the window that wait for one that has left it.
@@ -47,7 +60,8 @@ pub(crate) struct Followers(Vec<u64>);
 
 impl<T> Lookahead<T> {
     pub(crate) fn new(limits: Limits) -> Self {
-        Lookahead { entries: VecDeque::new(), limits }
+        let (entries, slots, vacant, lists) = Default::default();
+        Lookahead { entries, slots, vacant, lists, limits }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -70,7 +84,7 @@ impl<T> Lookahead<T> {
     /// The pictures, oldest first.
     #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.entries.iter().map(|entry| &entry.picture)
+        self.entries.iter().filter_map(|entry| self.slots[entry.slot as usize].picture.as_ref())
     }
 
     /// Adds the next picture in decoding order. `missing` are the numbers of its references that were not submitted,
@@ -78,16 +92,24 @@ impl<T> Lookahead<T> {
     /// data before it.
     pub(crate) fn push(&mut self, number: u64, position: u64, missing: &[u64], ready: Time, picture: T) {
         debug_assert!(self.entries.back().is_none_or(|last| last.number < number));
-        let mut entry = Entry { number, position, missing: 0, ready, followers: Vec::new(), picture };
+        let mut unsubmitted = 0;
         for &reference in missing {
             let at = self.find(reference).expect("what is not submitted is in the window");
-            let followers = &mut self.entries[at].followers;
+            let followers = &mut self.slots[self.entries[at].slot as usize].followers;
             if followers.last() != Some(&number) {
+                if followers.capacity() == 0 {
+                    *followers = self.lists.pop().unwrap_or_default();
+                }
                 followers.push(number);
-                entry.missing += 1;
+                unsubmitted += 1;
             }
         }
-        self.entries.push_back(entry);
+        let slot = self.vacant.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { followers: Vec::new(), picture: None });
+            self.slots.len() - 1
+        });
+        self.slots[slot].picture = Some(picture);
+        self.entries.push_back(Entry { number, position, ready, missing: unsubmitted, slot: slot as u32 });
     }
 
     fn find(&self, number: u64) -> Option<usize> {
@@ -121,21 +143,30 @@ impl<T> Lookahead<T> {
     pub(crate) fn take(&mut self, index: usize) -> (T, Followers) {
         let entry = self.entries.remove(index).expect("it was chosen");
         debug_assert!(entry.missing == 0, "nothing is submitted before its references");
-        (entry.picture, Followers(entry.followers))
+        let slot = &mut self.slots[entry.slot as usize];
+        let picture = slot.picture.take().expect("an entry has a picture");
+        self.vacant.push(entry.slot as usize);
+        (picture, Followers(std::mem::take(&mut slot.followers)))
     }
 
     /// Takes all pictures, oldest first, none of which is to be submitted.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = T> {
-        self.entries.drain(..).map(|entry| entry.picture)
+        let (entries, mut slots) = (std::mem::take(&mut self.entries), std::mem::take(&mut self.slots));
+        self.vacant.clear();
+        entries.into_iter().filter_map(move |entry| slots[entry.slot as usize].picture.take())
     }
 
     /// Notes that the picture that these follow was submitted and is expected to be decoded at `finish`.
     pub(crate) fn submitted(&mut self, followers: Followers, finish: Time) {
-        for number in followers.0 {
+        let Followers(mut followers) = followers;
+        for number in followers.drain(..) {
             let at = self.find(number).expect("no picture leaves before its references are submitted");
             let entry = &mut self.entries[at];
             entry.missing -= 1;
             entry.ready = entry.ready.max(finish);
+        }
+        if followers.capacity() > 0 {
+            self.lists.push(followers);
         }
     }
 }
