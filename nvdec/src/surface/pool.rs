@@ -1,5 +1,7 @@
 //! [`Surface`]: a decoded picture in GPU memory. [`SurfacePool`]: the surfaces of one session, within a budget.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -10,6 +12,7 @@ use crate::channels::is_lost;
 use crate::error::{Error, Result};
 use crate::memory::store::Lease;
 use crate::memory::{AtLimit, Memory};
+use crate::scheduler::cost::Time;
 use crate::surface::format::{LOG2_GOBS, SurfaceGeometry};
 use crate::uses::Uses;
 
@@ -44,14 +47,29 @@ struct PoolInner {
     state: Mutex<State>,
 }
 
+#[derive(Default)]
 struct State {
     live: usize,
     /// So many are given back when they are free, since the capacity has become smaller.
     surplus: usize,
     /// The GPU had no memory for another one.
     exhausted: bool,
-    /// In the order of their return.
-    free: Vec<Free>,
+    /// Those that nothing holds, the one first that is out of use first.
+    free: BinaryHeap<Reverse<Turn>>,
+    /// By [`Turn::slot`]; `None` where none is.
+    slots: Vec<Option<Free>>,
+    vacant: Vec<usize>,
+    returns: u64,
+}
+
+/// When a surface that nothing holds is used again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    /// When it is expected to be out of use.
+    time: Time,
+    /// Number of its return: of those that are out of use at the same time, the one that came back first.
+    number: u64,
+    slot: usize,
 }
 
 /// A surface that nothing holds.
@@ -63,9 +81,26 @@ struct Free {
 }
 
 impl State {
+    fn put(&mut self, free: Free) {
+        self.returns += 1;
+        let slot = self.vacant.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        self.free.push(Reverse(Turn { time: free.uses.free_time(), number: self.returns, slot }));
+        self.slots[slot] = Some(free);
+    }
+
     /// Of the surfaces that nothing holds, the one that is out of use first.
-    fn first(&self) -> Option<usize> {
-        (0..self.free.len()).min_by_key(|&at| self.free[at].uses.free_time())
+    fn first(&self) -> Option<&Free> {
+        self.slots[self.free.peek()?.0.slot].as_ref()
+    }
+
+    /// Takes that one out.
+    fn take_first(&mut self) -> Option<Free> {
+        let Reverse(Turn { slot, .. }) = self.free.pop()?;
+        self.vacant.push(slot);
+        self.slots[slot].take()
     }
 }
 
@@ -91,7 +126,7 @@ impl SurfacePool {
             capacity: AtomicUsize::new(capacity.max(1)),
             reuse_first: AtomicBool::new(reuse == Reuse::First),
             is_limited: AtomicBool::new(false),
-            state: Mutex::new(State { live: 0, surplus: 0, exhausted: false, free: Vec::new() }),
+            state: Mutex::default(),
         };
         SurfacePool { inner: Arc::new(inner) }
     }
@@ -114,7 +149,7 @@ impl SurfacePool {
         let mut state = self.lock();
         state.surplus = state.live.saturating_sub(capacity);
         while state.surplus > 0
-            && let Some(free) = state.free.pop()
+            && let Some(free) = state.take_first()
         {
             state.surplus -= 1;
             state.live -= 1;
@@ -140,7 +175,7 @@ impl SurfacePool {
         let reuse_first = self.inner.reuse_first.load(Ordering::Relaxed);
         let is_limited = self.is_limited();
         let mut state = self.lock();
-        let suits = |at: usize| reuse_first || state.free[at].uses.is_idle();
+        let suits = |free: &Free| reuse_first || free.uses.is_idle();
         let may_grow = !state.exhausted && !is_limited && state.live < self.capacity();
         if may_grow && !state.first().is_some_and(suits) {
             let others = state.live;
@@ -160,8 +195,7 @@ impl SurfacePool {
                 Err(error) => return Err(error),
             }
         }
-        let Some(at) = state.first() else { return Ok(None) };
-        let Free { memory, mut uses, mut cleared } = state.free.remove(at);
+        let Some(Free { memory, mut uses, mut cleared }) = state.take_first() else { return Ok(None) };
         drop(state);
         if cleared.as_ref().is_some_and(SyncPoint::is_reached) {
             // The copy engine's channel died before it was: what lies there may be another's.
@@ -250,7 +284,7 @@ impl PoolInner {
     fn put_back(&self, free: Free) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.surplus == 0 {
-            state.free.push(free);
+            state.put(free);
             return;
         }
         state.surplus -= 1;
@@ -269,9 +303,7 @@ impl Free {
 impl Drop for PoolInner {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        for free in state.free.drain(..) {
-            free.give_back();
-        }
+        state.slots.drain(..).flatten().for_each(Free::give_back);
     }
 }
 
