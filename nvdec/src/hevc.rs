@@ -359,6 +359,11 @@ impl Hevc {
     /// Whether the picture cannot be decoded: an error the first time that its parameter sets are seen.
     fn is_refused(&mut self, picture: &Picture, pictures: &mut Pictures) -> Result<bool> {
         let (sps, pps) = (&picture.sps, &picture.pps);
+        // There is one for parameter sets that were accepted alone.
+        if self.templates.begin_with(sps, pps) {
+            self.refused = None;
+            return Ok(false);
+        }
         if self.refused.as_ref().is_some_and(|(s, p)| Arc::ptr_eq(s, sps) && Arc::ptr_eq(p, pps)) {
             return Ok(true);
         }

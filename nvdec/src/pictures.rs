@@ -78,6 +78,8 @@ pub(crate) struct Pictures {
     errors: VecDeque<Error>,
     /// A picture was doubtful.
     has_doubts: bool,
+    /// Pictures handed over when all engines were last seen to have enough to do.
+    fed: Option<u64>,
     /// The share of the context's budget. Declared last: it is others' when the memory is.
     reservation: Reservation,
 }
@@ -132,6 +134,7 @@ impl Pictures {
             dropped: Dropped::default(),
             errors: VecDeque::new(),
             has_doubts: false,
+            fed: None,
             reservation: context.memory().reserve(),
         })
     }
@@ -533,8 +536,11 @@ impl Pictures {
                 return Ok(false);
             }
         }
-        while !self.lookahead.is_empty() && self.context.scheduler().is_idle(engines, IDLE_DEPTH) {
-            if !self.submit_next()? {
+        // Once for a picture: it is asked behind each of them, and before each.
+        while self.fed != Some(self.count) && !self.lookahead.is_empty() {
+            if !self.context.scheduler().is_idle(engines, IDLE_DEPTH) {
+                self.fed = Some(self.count);
+            } else if !self.submit_next()? {
                 return Ok(true);
             }
         }
@@ -593,7 +599,7 @@ impl Pictures {
     pub(crate) fn reset(&mut self) {
         for waiting in self.lookahead.drain() {
             self.dropped.taken_back += 1;
-            self.session.upload.free(&waiting.chunk, None);
+            self.session.upload.free(waiting.chunk.id(), None);
             let _ = waiting.held.shown.frame.set(None);
         }
         if self.admitted.take().is_some() {
@@ -616,20 +622,20 @@ impl Pictures {
             0 | 1 => self.lookahead.choose(0, true),
             _ => {
                 let in_order = memory.pool.spare() <= memory.reserve();
-                let earliest = self.context.scheduler().earliest(self.session.share().0);
+                let (engines, _) = self.session.share();
+                let earliest = self.context.scheduler().earliest(engines);
                 self.lookahead.choose(earliest, in_order)
             }
         };
         let Some(index) = index else { return Ok(true) };
         let Some(surface) = self.take_surface()? else { return Ok(false) };
         let (waiting, followers) = self.lookahead.take(index);
-        let held = waiting.held.clone();
-        let chunk = waiting.chunk.clone();
+        let (held, chunk) = (waiting.held.clone(), waiting.chunk.id());
         let submitted = self.submit(waiting, surface);
         if !held.is_settled() {
             // Pictures that refer to it do without.
             self.dropped.unfit += 1;
-            self.session.upload.free(&chunk, None);
+            self.session.upload.free(chunk, None);
             let _ = held.shown.frame.set(None);
         }
         let finish = held.frame().map_or(0, |frame| frame.finish);
@@ -678,7 +684,7 @@ impl Pictures {
             self.note(Error::TooManyReferences { poc: coded.poc() });
             return Ok(());
         };
-        self.session.upload.free(chunk, Some(until));
+        self.session.upload.free(chunk.id(), Some(until));
         let frame = Frame::new(surface, record, finish);
         *held.motion() = Some(motion);
         if let Some(doubtful) = doubtful {
@@ -699,7 +705,7 @@ impl Pictures {
         for (source, &at) in sources.iter_mut().zip(collocated) {
             *source = references[at].as_ref().and_then(|held| held.motion().clone());
         }
-        let sources = &sources[..collocated.len()];
+        let sources = &mut sources[..collocated.len()];
         let placed = memory.motion.place(self.context.memory(), sources, coded.is_random_access())?;
         let Some(motion) = placed else { return Ok(None) };
         let mut fixed = [(0, 0); MAX_COLLOCATED];
@@ -826,6 +832,6 @@ impl Pictures {
         // They name the scratch.
         drop(buffers);
         memory.scratch.used_until(scratch, &until, plan.finish);
-        Ok(Some(Submitted { record, motion: motion.target.0.clone(), finish: plan.finish, until, doubtful }))
+        Ok(Some(Submitted { record, motion: motion.target.0, finish: plan.finish, until, doubtful }))
     }
 }

@@ -164,7 +164,7 @@ impl Session {
 
     /// The engines that pictures go to at present: fewer, the more sessions have pictures in flight. And how many
     /// sessions these are.
-    pub(crate) fn share(&self) -> (EngineSet, usize) {
+    pub(crate) fn share(&mut self) -> (EngineSet, usize) {
         match self.engines.len() {
             1 => (self.engines, 1),
             _ => self.member.part(self.engines, self.most),
@@ -271,7 +271,8 @@ impl Session {
                 self.waits.add(written);
             }
         }
-        self.context.scheduler().plan(self.share().0, ready, cost)
+        let engines = self.share().0;
+        self.context.scheduler().plan(engines, ready, cost)
     }
 
     /// Submits the picture that was planned last.

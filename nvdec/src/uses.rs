@@ -40,22 +40,52 @@ impl Point for SyncPoint {
 }
 
 /// Points, at most one a timeline: reaching a point means that those before it were reached.
-#[derive(Clone, Debug)]
-pub(crate) struct Latest<P>(Vec<P>);
+///
+/// Points that were taken out are kept, to be written into again: a point counts a reference to its timeline, which takes
+/// instructions that wait for all stores before them, and a later point of the same timeline needs none.
+#[derive(Debug)]
+pub(crate) struct Latest<P> {
+    points: Vec<P>,
+    /// So many of them are in, those at the beginning.
+    count: usize,
+}
+
+/// Most points that are kept though they are not in.
+const MAX_SPARE: usize = 12;
 
 impl<P> Default for Latest<P> {
     fn default() -> Self {
-        Latest(Vec::new())
+        Latest { points: Vec::new(), count: 0 }
+    }
+}
+
+impl<P: Clone> Clone for Latest<P> {
+    fn clone(&self) -> Self {
+        Latest { points: self.points[..self.count].to_vec(), count: self.count }
     }
 }
 
 impl<P: Point> Latest<P> {
     pub(crate) fn add(&mut self, point: &P) {
-        match self.0.iter_mut().find(|known| known.shares_timeline(point)) {
-            Some(known) if known.value() >= point.value() => {}
-            Some(known) => known.clone_from(point),
-            None => self.0.push(point.clone()),
+        let (points, spare) = self.points.split_at_mut(self.count);
+        if let Some(known) = points.iter_mut().find(|known| known.shares_timeline(point)) {
+            if known.value() < point.value() {
+                known.clone_from(point);
+            }
+            return;
         }
+        match spare.iter().position(|spare| spare.shares_timeline(point)) {
+            Some(at) => {
+                spare.swap(0, at);
+                spare[0].clone_from(point);
+            }
+            None => {
+                self.points.push(point.clone());
+                let last = self.points.len() - 1;
+                self.points.swap(self.count, last);
+            }
+        }
+        self.count += 1;
     }
 
     pub(crate) fn add_all<'a>(&mut self, points: impl IntoIterator<Item = &'a P>)
@@ -66,28 +96,38 @@ impl<P: Point> Latest<P> {
     }
 
     pub(crate) fn clear(&mut self) {
-        self.0.clear();
+        self.points.truncate(MAX_SPARE);
+        self.count = 0;
     }
 
     /// Drops those that are reached.
     pub(crate) fn forget_reached(&mut self) {
-        self.0.retain(|point| !point.is_reached());
+        self.retain(|point| !point.is_reached());
     }
 
-    pub(crate) fn retain(&mut self, keep: impl FnMut(&P) -> bool) {
-        self.0.retain(keep);
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&P) -> bool) {
+        let mut kept = 0;
+        for at in 0..self.count {
+            if keep(&self.points[at]) {
+                self.points.swap(kept, at);
+                kept += 1;
+            }
+        }
+        self.points.truncate(kept + MAX_SPARE);
+        self.count = kept;
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.count == 0
     }
 
     pub(crate) fn as_slice(&self) -> &[P] {
-        &self.0
+        &self.points[..self.count]
     }
 
-    pub(crate) fn into_vec(self) -> Vec<P> {
-        self.0
+    pub(crate) fn into_vec(mut self) -> Vec<P> {
+        self.points.truncate(self.count);
+        self.points
     }
 }
 
@@ -133,7 +173,11 @@ impl<P: Point> Uses<P> {
 
     /// Points that a write has to wait for.
     pub(crate) fn before_write(&self) -> impl Iterator<Item = &P> {
-        self.written.iter().chain(&self.readers.0).chain(&self.behind.0).filter(|point| !point.is_reached())
+        self.written
+            .iter()
+            .chain(self.readers.as_slice())
+            .chain(self.behind.as_slice())
+            .filter(|point| !point.is_reached())
     }
 
     /// Whether nothing uses the memory any more.
@@ -161,7 +205,7 @@ impl<P: Point> Uses<P> {
     /// [`before_write`](Self::before_write).
     pub(crate) fn written_at(&mut self, point: &P, time: Time) {
         self.behind.forget_reached();
-        for before in self.written.iter().chain(&self.readers.0) {
+        for before in self.written.iter().chain(self.readers.as_slice()) {
             if !before.shares_timeline(point) && !before.is_reached() {
                 self.behind.add(before);
             }

@@ -79,6 +79,11 @@ impl Prepared {
 pub(super) struct Templates(ArrayVec<Arc<Prepared>, MAX_TEMPLATES>);
 
 impl Templates {
+    /// Whether the last picture had these parameter sets.
+    pub(super) fn begin_with(&self, sps: &Arc<Sps>, pps: &Arc<Pps>) -> bool {
+        self.0.first().is_some_and(|first| first.template.is_for(sps, pps))
+    }
+
     /// What is the same for all pictures with these parameter sets.
     pub(super) fn get(
         &mut self,

@@ -230,7 +230,7 @@ fn jobs_depend_on_the_memory_that_they_touch() {
     let surfaces = surfaces(&machine, 5);
     surfaces.iter().flat_map(pending_uses).for_each(|point| point.wait(LONG).unwrap());
     let mut store = MotionStore::new(machine.context.memory(), 16, 256).unwrap();
-    let mut slot = || store.place(machine.context.memory(), &[], false).unwrap().unwrap().target.0;
+    let mut slot = || store.place(machine.context.memory(), &mut [], false).unwrap().unwrap().target.0;
     let slots = [slot(), slot(), slot()];
     slots.iter().flat_map(|s| s.uses().before_write().cloned().collect::<Vec<_>>()).for_each(|point| {
         point.wait(LONG).unwrap();

@@ -33,18 +33,20 @@ pub(crate) struct MotionSlot {
 }
 
 #[derive(Debug)]
+#[repr(C)]
 struct Slot {
+    /// That of `uses`, for whoever compares many slots: taking the lock of each costs more than the comparison. Comes first,
+    /// beside the count of references, which they look at as well.
+    free_time: AtomicU64,
     index: usize,
     memory: DeviceBuffer,
     uses: Mutex<Uses>,
-    /// That of `uses`, for whoever compares many slots: taking the lock of each costs more than the comparison.
-    free_time: AtomicU64,
 }
 
 impl MotionSlot {
     fn new(index: usize, memory: DeviceBuffer, uses: Uses) -> Self {
         let free_time = AtomicU64::new(uses.free_time());
-        MotionSlot { inner: Arc::new(Slot { index, memory, uses: Mutex::new(uses), free_time }) }
+        MotionSlot { inner: Arc::new(Slot { free_time, index, memory, uses: Mutex::new(uses) }) }
     }
 
     /// What still writes or reads it. To be extended by the methods below alone.
@@ -159,17 +161,19 @@ impl MotionStore {
     /// that does not exist, whose motion is none. `anywhere`: no picture to come depends on those before.
     ///
     /// Of the slots within reach, the one that is expected to be free first. If there is none, or a source is `None`,
-    /// what is missing is copied, or cleared, to where it is within reach. `None` if there is no room for that.
+    /// what is missing is copied, or cleared, to where it is within reach. `None` if there is no room for that. Takes
+    /// the sources.
     pub(crate) fn place(
         &mut self,
         memory: &Memory,
-        sources: &[Option<MotionSlot>],
+        sources: &mut [Option<MotionSlot>],
         anywhere: bool,
     ) -> Result<Option<Placement>> {
         if sources.iter().all(Option::is_some)
             && let Some(target) = self.within_reach(sources, anywhere)
         {
-            return Ok(Some(self.placement(target, sources.iter().flatten())));
+            let sources = sources.iter_mut().filter_map(Option::take).collect();
+            return Ok(Some(self.placement(target, sources)));
         }
         // Motion of pictures of another size means nothing to this one.
         let suits = |slot: &&MotionSlot| slot.memory().size() == self.slot_bytes;
@@ -180,7 +184,7 @@ impl MotionStore {
         let mut free = self.free_in(first, sources);
         free.sort_by_key(MotionSlot::free_time);
         let mut free = free.into_iter();
-        let mut moved = Vec::with_capacity(sources.len());
+        let mut moved = ArrayVec::<MotionSlot, MAX_COLLOCATED>::new();
         let mut commands = CopyCommands::new();
         let mut waits = Latest::default();
         for source in sources {
@@ -207,7 +211,7 @@ impl MotionStore {
                 Self::moved(source.as_ref(), moved, &done);
             }
         }
-        Ok(Some(self.placement(target, moved.iter())))
+        Ok(Some(self.placement(target, moved)))
     }
 
     fn moved(source: Option<&MotionSlot>, to: &MotionSlot, done: &SyncPoint) {
@@ -256,13 +260,9 @@ impl MotionStore {
         window.iter().filter(|slot| slot.is_free() && !wanted(slot)).cloned().collect()
     }
 
-    fn placement<'a>(
-        &mut self,
-        target: MotionSlot,
-        sources: impl Iterator<Item = &'a MotionSlot> + Clone,
-    ) -> Placement {
+    fn placement(&mut self, target: MotionSlot, sources: ArrayVec<MotionSlot, MAX_COLLOCATED>) -> Placement {
         self.last = target.index();
-        let lowest = sources.clone().map(MotionSlot::index).fold(target.index(), usize::min);
+        let lowest = sources.iter().map(MotionSlot::index).fold(target.index(), usize::min);
         let first = lowest.min(self.slots.len() - PLACES);
         let place = |slot: MotionSlot| {
             let place = (slot.index() - first) as u8;
@@ -271,7 +271,7 @@ impl MotionStore {
         Placement {
             window: self.memory.slice(first as u64 * self.slot_bytes, WINDOW as u64 * self.slot_bytes),
             target: place(target),
-            sources: sources.cloned().map(place).collect(),
+            sources: sources.into_iter().map(place).collect(),
         }
     }
 }

@@ -45,7 +45,17 @@ pub(crate) struct UploadRing {
 pub(crate) struct Chunk {
     /// Its memory, which it keeps alive.
     pub(crate) memory: DeviceBuffer,
-    id: u64,
+    id: ChunkId,
+}
+
+/// Which of a ring's chunks it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChunkId(u64);
+
+impl Chunk {
+    pub(crate) fn id(&self) -> ChunkId {
+        self.id
+    }
 }
 
 #[derive(Debug)]
@@ -139,14 +149,15 @@ impl UploadRing {
         self.count += 1;
         let id = self.count;
         self.closed.push_back(Closed { id, start: open.start, end: End::Unknown });
-        Chunk { memory: self.memory.slice(open.start % self.memory.size(), open.length), id }
+        let memory = self.memory.slice(open.start % self.memory.size(), open.length);
+        Chunk { memory, id: ChunkId(id) }
     }
 
     /// Frees a closed chunk once `point` is reached, or now.
-    pub(crate) fn free(&mut self, chunk: &Chunk, point: Option<SyncPoint>) {
+    pub(crate) fn free(&mut self, chunk: ChunkId, point: Option<SyncPoint>) {
         // A chunk of memory that the ring has outgrown is not there any more.
         let first = self.closed.front().map_or(0, |closed| closed.id);
-        let at = chunk.id.checked_sub(first).map(|at| at as usize);
+        let at = chunk.0.checked_sub(first).map(|at| at as usize);
         if let Some(closed) = at.and_then(|at| self.closed.get_mut(at)) {
             closed.end = point.map_or(End::Now, End::At);
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use hcq::{EngineType, SyncPoint};
 
 use crate::engines::EngineSet;
-use crate::uses::Point;
+use crate::uses::{Latest, Point};
 
 /// For so long, sessions that are gone count as if they would come back. A thread that decodes one clip after the other opens a file
 /// between two of them; if its engines were given away for that time, pictures of others would stand in its way, which wait for
@@ -69,25 +69,27 @@ struct Busy<P> {
 /// What a session says of itself without asking for the lock of all.
 #[derive(Debug)]
 pub(super) struct Standing<P = SyncPoint> {
-    /// When its last picture is done.
-    last: Mutex<Option<P>>,
+    /// When its last picture is done: one point, if there was a picture.
+    last: Mutex<Latest<P>>,
     /// Whether it is among those that have pictures in flight.
     is_in: AtomicBool,
 }
 
 impl<P: Point> Standing<P> {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Standing { last: Mutex::new(None), is_in: AtomicBool::new(false) })
+        Arc::new(Standing { last: Mutex::default(), is_in: AtomicBool::new(false) })
     }
 
     /// A picture is in flight until `last`. Whether the session is known to have some.
     pub(super) fn submitted(&self, last: &P) -> bool {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last.clone());
+        let mut known = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        known.clear();
+        known.add(last);
         self.is_in.load(Ordering::Relaxed)
     }
 
     fn is_done(&self) -> bool {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_none_or(P::is_reached)
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).as_slice().iter().all(P::is_reached)
     }
 }
 

@@ -66,8 +66,8 @@ pub(crate) struct Member {
     number: u64,
     standing: Arc<Standing>,
     /// What it was told last.
-    told: Mutex<Told>,
-    /// How often it asked how large its part is.
+    told: Told,
+    /// How often it asked how large its part is. Only its session counts.
     sizes: AtomicU32,
 }
 
@@ -102,7 +102,9 @@ impl Member {
     /// still have some; at most, if the parts are not equal. What a session takes memory for, so that many of them take no more
     /// than they use.
     pub(crate) fn part_size(&self, engines: EngineSet) -> usize {
-        let looks = self.sizes.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK);
+        let asked = self.sizes.load(Ordering::Relaxed);
+        self.sizes.store(asked.wrapping_add(1), Ordering::Relaxed);
+        let looks = asked.is_multiple_of(LOOK);
         let divisor = match looks && self.share.is_fading.load(Ordering::Relaxed) {
             true => self.share.divide(),
             false => self.share.divisor.load(Ordering::Relaxed),
@@ -112,9 +114,9 @@ impl Member {
 
     /// Those of `engines` that the session uses, `limit` at a time, and by how many sessions all are shared. Before its first picture it
     /// may be more: those that it may choose one of.
-    pub(crate) fn part(&self, engines: EngineSet, limit: usize) -> (EngineSet, usize) {
+    pub(crate) fn part(&mut self, engines: EngineSet, limit: usize) -> (EngineSet, usize) {
         // It is asked several times for each picture, by all sessions at the same time.
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = &mut self.told;
         told.questions += 1;
         let is_known = self.share.is_settled.load(Ordering::Relaxed)
             && told.changes == self.share.changes.load(Ordering::Relaxed) + 1
@@ -184,7 +186,7 @@ impl Share {
             share: self.clone(),
             number,
             standing: Standing::new(),
-            told: Mutex::default(),
+            told: Told::default(),
             sizes: AtomicU32::new(0),
         }
     }

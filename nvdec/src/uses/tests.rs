@@ -203,3 +203,31 @@ fn what_a_lost_write_waited_for_is_waited_for() {
     progress[1].set(1);
     assert!(uses.is_idle());
 }
+
+/// Points that were taken out are kept to be written into: none of them comes back, with whatever value, unless it is added.
+#[test]
+fn what_is_kept_to_be_written_into_is_not_in() {
+    let progress = Progress::default();
+    let point = |engine, value| Fake { engine, value, progress: progress.clone() };
+    let values = |points: &Latest<Fake>| {
+        let mut values: Vec<_> = points.as_slice().iter().map(|p| (p.engine, p.value)).collect();
+        values.sort_unstable();
+        values
+    };
+    let mut points = Latest::default();
+    for engine in 0..3 * MAX_SPARE {
+        points.add(&point(engine, 9));
+    }
+    assert_eq!(values(&points).len(), 3 * MAX_SPARE);
+    points.retain(|point| point.engine == 1 || point.engine == 2 * MAX_SPARE);
+    assert_eq!(values(&points), [(1, 9), (2 * MAX_SPARE, 9)]);
+    assert!(points.points.len() <= 2 + MAX_SPARE, "no more than so many are kept");
+    points.add(&point(0, 3));
+    points.add(&point(1, 4));
+    assert_eq!(values(&points), [(0, 3), (1, 9), (2 * MAX_SPARE, 9)], "an older point of engine 0 is added");
+    points.clear();
+    assert!(points.is_empty() && points.as_slice().is_empty() && points.clone().into_vec().is_empty());
+    points.add(&point(1, 2));
+    assert_eq!(values(&points.clone()), [(1, 2)]);
+    assert_eq!(points.into_vec().len(), 1);
+}

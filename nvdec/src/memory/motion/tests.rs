@@ -38,7 +38,7 @@ impl Bench {
             sources.iter().map(|s| s.as_ref().map_or(0, |slot| self.content(slot))).collect();
         let placed = self
             .store
-            .place(self.machine.context.memory(), sources, anywhere)
+            .place(self.machine.context.memory(), &mut sources.to_vec(), anywhere)
             .unwrap()
             .expect("there is room");
         let (target, place) = placed.target;
@@ -103,9 +103,13 @@ fn motion_of_pictures_that_do_not_exist_is_none() {
 fn a_full_store_says_so() {
     let mut bench = Bench::new(32);
     let held: Vec<_> = bench.store.slots.clone();
-    assert!(bench.store.place(bench.machine.context.memory(), &[], true).unwrap().is_none());
+    assert!(bench.store.place(bench.machine.context.memory(), &mut [], true).unwrap().is_none());
     assert!(
-        bench.store.place(bench.machine.context.memory(), &[Some(held[3].clone())], false).unwrap().is_none()
+        bench
+            .store
+            .place(bench.machine.context.memory(), &mut [Some(held[3].clone())], false)
+            .unwrap()
+            .is_none()
     );
     let other = MotionStore::new(bench.machine.context.memory(), 32, SLOT).unwrap();
     assert!(!other.slots[0].same(&held[0]));
@@ -116,8 +120,9 @@ fn a_full_store_says_so() {
 fn slots_of_another_size_are_none() {
     let mut bench = Bench::new(32);
     let mut other = MotionStore::new(bench.machine.context.memory(), 32, 2 * SLOT).unwrap();
-    let foreign = other.place(bench.machine.context.memory(), &[], true).unwrap().unwrap().target.0;
-    let placed = bench.store.place(bench.machine.context.memory(), &[Some(foreign)], false).unwrap().unwrap();
+    let foreign = other.place(bench.machine.context.memory(), &mut [], true).unwrap().unwrap().target.0;
+    let placed =
+        bench.store.place(bench.machine.context.memory(), &mut [Some(foreign)], false).unwrap().unwrap();
     assert_eq!(bench.content(&placed.sources[0].0), 0);
     assert!(bench.store.owns(&placed.sources[0].0));
 }

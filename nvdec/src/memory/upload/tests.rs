@@ -62,7 +62,7 @@ fn opened(ring: &UploadRing) -> DeviceBuffer {
 /// Closes the open chunk, which is over at `point`.
 fn close(ring: &mut UploadRing, point: SyncPoint) -> DeviceBuffer {
     let chunk = ring.close();
-    ring.free(&chunk, Some(point));
+    ring.free(chunk.id(), Some(point));
     chunk.memory
 }
 
@@ -257,7 +257,7 @@ fn chunks_are_freed_in_order_whenever_their_points_are_known() {
         .collect();
     for chunk in [&chunks[2], &chunks[1]] {
         let point = clock.point();
-        ring.free(chunk, Some(point));
+        ring.free(chunk.id(), Some(point));
         clock.tick();
     }
     // The oldest is still in use: there is no room at the start of the ring.
@@ -266,7 +266,7 @@ fn chunks_are_freed_in_order_whenever_their_points_are_known() {
     let mut ring = UploadRing::new(clock.context.memory()).unwrap();
     ring.open(1_900_000, 0).unwrap();
     let first = ring.close();
-    ring.free(&first, None);
+    ring.free(first.id(), None);
     ring.open(1_900_000, 0).unwrap();
     assert_eq!(
         (ring.memory.size(), opened(&ring).gpu_address()),
