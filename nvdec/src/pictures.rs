@@ -821,13 +821,16 @@ impl Pictures {
             }
         };
         let mut until = record.point().clone();
-        if let (Some(suspicion), Some(doubtful)) = (&suspicion, &mut doubtful) {
-            let (places, bytes) = (&table.references, *stream_len);
-            let once = Once { job: &job, record: &record, references, places, bytes };
-            doubtful.twin = memory.twins.follow(&once, suspicion, place, session, coded.fingerprint());
-            if let Some(twin) = &doubtful.twin {
-                until = twin.record.point().clone();
+        let (places, bytes) = (&table.references, *stream_len);
+        let once = Once { job: &job, record: &record, references, places, bytes };
+        match (&suspicion, &mut doubtful) {
+            (Some(suspicion), Some(doubtful)) => {
+                doubtful.twin = memory.twins.follow(&once, suspicion, place, session, coded.fingerprint());
+                if let Some(twin) = &doubtful.twin {
+                    until = twin.record.point().clone();
+                }
             }
+            _ => memory.twins.verify(&once, || coded.fingerprint()),
         }
         // They name the scratch.
         drop(buffers);

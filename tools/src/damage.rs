@@ -155,6 +155,8 @@ pub struct Options {
     pub seed: u64,
     /// Which device.
     pub device: OpenOptions,
+    /// Have the decoder compare each picture with its hash.
+    pub verify: bool,
     /// Where to leave streams with a picture that is silently wrong.
     pub save: Option<PathBuf>,
     /// Print JSON.
@@ -278,10 +280,16 @@ impl Consumer for Judge {
     fn warning(&mut self, _: nvdec::Error) {}
 }
 
-fn judge(context: &Arc<Context>, name: &str, data: &[u8], index: usize) -> Result<Judge, Failure> {
+fn judge(
+    context: &Arc<Context>,
+    name: &str,
+    data: &[u8],
+    index: usize,
+    verify: bool,
+) -> Result<Judge, Failure> {
     let mut judge = Judge::default();
     let engine = context.engines()[index % context.engines().len()];
-    let settings = Settings { engines: engine.into(), ..Settings::default() };
+    let settings = Settings { engines: engine.into(), verify, ..Settings::default() };
     let summary = decode(context, name, &mut &*data, settings, &mut judge)?;
     judge.kept_back = summary.statistics.pictures.saturating_sub(summary.pictures);
     Ok(judge)
@@ -297,7 +305,7 @@ impl Source {
     fn read(context: &Arc<Context>, path: &Path) -> Result<Source, Failure> {
         let name = path.display().to_string();
         let data = std::fs::read(path).map_err(|source| Failure::Input { path: name.clone(), source })?;
-        let whole = judge(context, &name, &data, 0)?;
+        let whole = judge(context, &name, &data, 0, false)?;
         let is_whole = |judged: &Judged| judged.integrity.is_exact() && !judged.contradicted;
         if whole.pictures.is_empty() || !whole.pictures.iter().all(is_whole) || !whole.hashed {
             let why = "it has no hashes of its pictures, or is not whole itself".to_owned();
@@ -378,7 +386,7 @@ fn try_stream(
     let mut random = Xoshiro256PlusPlus::seed_from_u64(options.seed.wrapping_add(index as u64));
     let units: Vec<&[u8]> = split_annex_b(&source.data).collect();
     let data = damage(kind, &units, &mut random);
-    let judged = match judge(context, &source.name, &data, index) {
+    let judged = match judge(context, &source.name, &data, index, options.verify) {
         Ok(judged) => judged.pictures,
         // Nothing is left that could be decoded.
         Err(Failure::NotAnnexB { .. }) => Vec::new(),

@@ -95,6 +95,8 @@ pub struct Settings {
     pub policy: Policy,
     /// How it is found out which pictures are tainted.
     pub taint: Taint,
+    /// Have the decoder compare each picture with its hash.
+    pub verify: bool,
     /// Stop after so many pictures.
     pub frames: Option<u64>,
     /// Leave the pictures on the GPU: nothing is given to the consumer.
@@ -221,6 +223,7 @@ fn decode_from(
         .with_start(settings.start)
         .with_policy(settings.policy)
         .with_taint(settings.taint)
+        .with_verification(settings.verify)
         .with_tensors(pool.is_some())
         .with_held_frames(IN_FLIGHT + 2);
     if let Some(samples) = settings.max_luma_samples {

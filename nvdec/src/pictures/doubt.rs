@@ -32,8 +32,10 @@ use crate::surface::format::{Rect, SurfaceFormat};
 use crate::surface::pitch::Layout;
 use crate::surface::pool::{Reuse, Surface, SurfacePool};
 
-/// Pictures that wait to be looked at, at most: each takes host memory for it and its twin.
+/// Pictures that wait to be looked at, at most: each takes host memory for it and its twin. Where all are compared with their hashes,
+/// so many more.
 const COMPARISONS: usize = 2;
+const VERIFICATIONS: usize = 4;
 /// Twins beside those of a full decoded picture buffer: the one that is being decoded, and what stands in for pictures without any.
 const MORE_TWINS: usize = 2;
 /// The samples that stand in for doubtful ones: a quarter of the largest value, since those that stand in for missing ones
@@ -152,6 +154,8 @@ pub(super) struct Twins {
     desks: Vec<Arc<Desk>>,
     /// Pictures that nobody may have looked at yet.
     open: Vec<Arc<PictureRecord>>,
+    /// Whether the hash of a picture counts against it as well.
+    verifies: bool,
 }
 
 #[derive(Debug)]
@@ -189,9 +193,10 @@ pub(super) struct Once<'a> {
 }
 
 impl Twins {
-    pub(super) fn new(memory: &Arc<Memory>, format: &Format) -> Twins {
-        let (desks, open) = Default::default();
-        Twins { memory: memory.clone(), format: *format, means: None, is_unavailable: false, desks, open }
+    pub(super) fn new(memory: &Arc<Memory>, format: &Format, verifies: bool) -> Twins {
+        let (memory, format) = (memory.clone(), *format);
+        let (means, desks, open) = Default::default();
+        Twins { memory, format, means, is_unavailable: false, desks, open, verifies }
     }
 
     /// Where the twin of a picture goes, and its status, if it is to have one and there is memory for that. To be asked for before the
@@ -230,9 +235,24 @@ impl Twins {
             self.submit(once, suspicion, surface, session, slot).map_err(left).ok()
         });
         if twin.is_some() || fingerprint.is_some() {
-            self.compare(once, twin.as_ref(), fingerprint, suspicion).unwrap_or_else(left);
+            let replaced = suspicion.replaced(once.references);
+            self.compare(once, twin.as_ref(), fingerprint, replaced).unwrap_or_else(left);
         }
         twin
+    }
+
+    /// Has a picture that is beyond doubt judged by its fingerprint, if that is wanted.
+    pub(super) fn verify(
+        &mut self,
+        once: &Once<'_>,
+        fingerprint: impl FnOnce() -> Option<Box<dyn Fingerprint>>,
+    ) {
+        if self.verifies
+            && let Some(fingerprint) = fingerprint()
+            && let Err(error) = self.compare(once, None, Some(fingerprint), ArrayVec::new())
+        {
+            log::warn!("picture {} is not compared with its hash: {error}", once.record.number);
+        }
     }
 
     /// Submits a picture once more, to `surface` and with others in the place of its references as `suspicion` says.
@@ -268,13 +288,14 @@ impl Twins {
         Ok(Twin { surface: surface.clone(), record: twin })
     }
 
-    /// Has a picture judged by its twin, and by its fingerprint, as far as there are any.
+    /// Has a picture judged by its twin, which has others in the place of the references that are `replaced`, and by its fingerprint, as
+    /// far as there are any.
     fn compare(
         &mut self,
         once: &Once<'_>,
         twin: Option<&Twin>,
         fingerprint: Option<Box<dyn Fingerprint>>,
-        suspicion: &Suspicion,
+        replaced: Replaced,
     ) -> Result<()> {
         let (record, surface) = (once.record, once.job.target);
         let geometry = surface.geometry();
@@ -294,11 +315,20 @@ impl Twins {
         *desk.until() = Some(point.clone());
         let twin = twin.zip(self.means.as_ref()).map(|(twin, means)| Second {
             record: twin.record.clone(),
-            replaced: suspicion.replaced(once.references),
+            replaced,
             filled: means.filled.clone(),
         });
-        let (memory, format) = (self.memory.clone(), geometry.format);
-        record.defend(Box::new(Comparison { memory, format, twin, fingerprint, desk, layout, point }));
+        let (memory, format, verifies) = (self.memory.clone(), geometry.format, self.verifies);
+        record.defend(Box::new(Comparison {
+            memory,
+            format,
+            twin,
+            fingerprint,
+            verifies,
+            desk,
+            layout,
+            point,
+        }));
         self.open.push(record.clone());
         Ok(())
     }
@@ -306,7 +336,8 @@ impl Twins {
     /// Host memory that no picture uses. If all is in use, the oldest picture is looked at.
     fn desk(&mut self, bytes: u64) -> Result<Arc<Desk>> {
         self.open.retain(|record| record.is_open());
-        while self.open.len() >= COMPARISONS {
+        let most = if self.verifies { COMPARISONS + VERIFICATIONS } else { COMPARISONS };
+        while self.open.len() >= most {
             let oldest = self.open.remove(0);
             self.memory.channels().wait_until_over(oldest.point())?;
             oldest.outcome();
@@ -363,6 +394,8 @@ struct Comparison {
     format: SurfaceFormat,
     twin: Option<Second>,
     fingerprint: Option<Box<dyn Fingerprint>>,
+    /// Whether that counts against the picture as well.
+    verifies: bool,
     desk: Arc<Desk>,
     layout: Layout,
     /// When all of it is in host memory.
@@ -408,6 +441,13 @@ impl Defence for Comparison {
         };
         (is_covered && self.twin.as_ref().is_some_and(twin_agrees))
             || self.fingerprint.as_ref().is_some_and(|it| it.is_of(&self.layout.read(&view, 0, self.format)))
+    }
+
+    fn contradicts(&self) -> bool {
+        let Some(fingerprint) = self.fingerprint.as_ref().filter(|_| self.verifies) else { return false };
+        // Without the samples there is nothing to be said.
+        let Ok(view) = self.desk.buffer.view() else { return false };
+        self.is_done(&self.point) && !fingerprint.is_of(&self.layout.read(&view, 0, self.format))
     }
 }
 

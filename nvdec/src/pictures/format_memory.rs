@@ -64,7 +64,7 @@ impl FormatMemory {
             motion: MotionStore::new(memory, motion_slots(engines), format.motion)?,
             scratch: ScratchStore::new(memory, engines),
             grey: None,
-            twins: Twins::new(memory, format),
+            twins: Twins::new(memory, format, options.verify),
             memory: memory.clone(),
         })
     }

@@ -117,6 +117,9 @@ pub(crate) trait Defence: fmt::Debug + Send {
 
     /// Whether it does show that, for pictures that are done. `is_covered`: it is for all that is wrong. May wait.
     fn holds(&self, is_covered: bool) -> bool;
+
+    /// Whether it shows the opposite, of a picture that nothing else is wrong with. May wait.
+    fn contradicts(&self) -> bool;
 }
 
 impl Prospects {
@@ -171,10 +174,15 @@ impl Prospects {
         }
         let is_doubtful = self.flaw.is_some() || by.is_some();
         let is_right = is_doubtful && defence.is_some_and(|defence| defence.holds(is_covered));
+        let is_mistaken =
+            || (!is_doubtful || is_right) && defence.is_some_and(|defence| defence.contradicts());
         let integrity = match (self.flaw, by, self.refresh.recovering_until) {
             (Some(cause), ..) if !is_right => Integrity::Damaged { cause },
             (_, Some(by), _) if !is_right => Integrity::Tainted { by },
             (.., Some(until)) => Integrity::Recovering { until },
+            _ if is_mistaken() => {
+                return (Integrity::Damaged { cause: PictureFault::HashMismatch }, false);
+            }
             _ => Integrity::Exact,
         };
         (integrity, is_covered)

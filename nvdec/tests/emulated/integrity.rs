@@ -8,8 +8,8 @@ use bitstream::split_annex_b;
 use hcq::kernel::emulated::LaunchFault;
 use hcq::{Device, EngineKind};
 use nvdec::{
-    Codec, Context, Decoder, DecoderOptions, Downloader, Engines, Error, Integrity, PictureFault, Policy,
-    Start, Taint, Tally, Units,
+    Codec, Context, Decoder, DecoderOptions, Downloader, Engines, Error, Integrity, Mode, PictureFault,
+    Policy, Start, Taint, Tally, Units,
 };
 use proptest::prelude::*;
 
@@ -228,6 +228,63 @@ fn a_hash_decides_what_is_doubtful() {
     }
     assert!(without > 0, "these streams show nothing");
     assert_eq!(with, 0);
+}
+
+/// The stream with a bit turned over in the slice at this position, three quarters in.
+fn with_wrong_bit(stream: &[u8], wrong: usize) -> Vec<u8> {
+    let mut units: Vec<Vec<u8>> = split_annex_b(stream).map(<[u8]>::to_vec).collect();
+    let slice = units.iter_mut().filter(|unit| is_slice(unit)).nth(wrong).expect("there is one");
+    let at = slice.len() * 3 / 4;
+    slice[at] ^= 8;
+    units.into_iter().flat_map(|unit| [vec![0, 0, 0, 1], unit].concat()).collect()
+}
+
+/// A bit that is turned over in slice data may break no rule. The engine has nothing to say then, and only the hash tells, if the
+/// caller wants it asked: of the picture itself, and of those behind it, which may be right all the same.
+#[test]
+fn a_hash_tells_what_the_engine_does_not() {
+    // Some of its samples are not coded but written down.
+    let (data, whole) = (stream("h_pcm10"), sums("h_pcm10"));
+    let all = context().engines().iter().copied().collect();
+    let usual = DecoderOptions::default().with_engines(Engines::LeastBusy);
+    let (mut silent, mut contradicted) = (0, 0);
+    for wrong in 0..whole.len() {
+        let damaged = with_wrong_bit(&data, wrong);
+        let outcome = decode(&damaged, usual);
+        silent += outcome.frames.iter().filter(|(md5, i, _)| i.is_exact() && !whole.contains(md5)).count();
+        for options in [usual, usual.with_engines(Engines::Set(all)), usual.with_mode(Mode::LowLatency)] {
+            let outcome = decode(&damaged, options.with_verification(true));
+            assert_eq!(outcome.frames.len(), whole.len());
+            for (number, (md5, integrity, _)) in outcome.frames.iter().enumerate() {
+                // What the engine cannot read it conceals, now and then rightly.
+                let is_unread =
+                    matches!(integrity, Integrity::Damaged { cause: PictureFault::SliceData { .. } });
+                assert!(
+                    is_unread || integrity.is_exact() == whole.contains(md5),
+                    "slice {wrong}, picture {number}: {integrity}"
+                );
+            }
+            let by_hash =
+                |error: &&Error| matches!(error, Error::Picture { fault: PictureFault::HashMismatch, .. });
+            contradicted += outcome.errors.iter().filter(by_hash).count();
+            assert_eq!(outcome.tally.damaged, outcome.errors.len() as u64);
+        }
+        let skip = decode(&damaged, usual.with_verification(true).with_policy(Policy::Skip));
+        assert!(skip.frames.iter().all(|(md5, ..)| whole.contains(md5)), "slice {wrong}");
+    }
+    assert!(silent > 0 && contradicted > 0, "{silent}, {contradicted}: this stream shows nothing");
+}
+
+/// Whole streams are what their hashes say, of whatever kind these are, and so are lost ones as far as they are right.
+#[test]
+fn hashes_are_for_whole_pictures() {
+    let options = DecoderOptions::default().with_verification(true);
+    for name in ["h_ctu8", "h_wp_ra", "h_ra_cra", "h_10b_ra"] {
+        let (data, whole) = (stream(name), sums(name));
+        let outcome = decode(&data, options);
+        assert_eq!((outcome.tally.exact, outcome.errors.len()), (whole.len() as u64, 0), "{name}");
+        assert_eq!(doubted((&data, &whole), options, [2..3, 5..8].into_iter()), 0, "{name}");
+    }
 }
 
 /// Channels of the video engine and of each copy engine die at launches of pictures, of second decodings, of what is put in the place

@@ -30,6 +30,10 @@ struct Args {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 
+    /// Have the decoder compare each picture with its hash, as programs may ask it to
+    #[arg(long)]
+    verify: bool,
+
     /// Leave the streams with a wrong picture that is said to be exact in this folder
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
@@ -52,7 +56,7 @@ that contradict their hash; then pictures said to be damaged, predicted from dam
 wrong, and that are right after all.
 
 A bit that is turned over in slice data may give other samples and break no rule: only the hash tells. Such pictures are in
-the column WRONG of the last three kinds.
+the column WRONG of the last three kinds, unless --verify has the decoder compare them.
 
 Exit codes: 0 no wrong picture was said to be exact where NAL units are whole; 1 some were; 65, 66, 69, 77 as nvdec-decode";
 
@@ -69,6 +73,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
         streams: args.streams,
         seed: args.seed,
         device: args.device.options()?,
+        verify: args.verify,
         save: args.save,
         json: args.json,
     })

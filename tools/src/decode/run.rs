@@ -100,6 +100,8 @@ pub fn run(options: &Options) -> Result<Exit, Failure> {
         start: options.begin_at,
         policy: options.policy,
         taint: options.taint,
+        // What is put out is compared, behind all that is done to it.
+        verify: false,
         frames: options.wanted.frames,
         discard: options.format == Format::Null && !options.verify && preview.is_none(),
     };
