@@ -4,7 +4,8 @@
 //! `ComputeQueue` takes them behind waits, as every queue does.
 //!
 //! A launch is a descriptor (QMD) of the GPU's generation and constant bank 0, which holds the parameters. Both are written to
-//! GPU memory of the queue with each launch, from a template that the kernel has; the GPU is told the descriptor's address.
+//! GPU memory of the queue with each launch, from a template that the kernel has, as far as they do not lie there already; the GPU
+//! is told the descriptor's address.
 //!
 //! ```no_run
 //! use hcq::{Arguments, ComputeCommands, ComputeQueue, Device, LinuxKernel, Module, Placement};
@@ -43,7 +44,7 @@ pub use self::launch::{Arguments, ComputeCommands, Launch};
 use self::launch::{Step, View};
 pub use self::module::{Kernel, Module};
 pub use self::refusal::LaunchError;
-use self::written::{LOCAL_WINDOW, SHARED_WINDOW, Written};
+use self::written::{LOCAL_WINDOW, Lying, SHARED_WINDOW, Written};
 use crate::address_space::Placement;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -118,6 +119,7 @@ struct State {
     /// Kept to be written into again.
     words: PushBuffer,
     written: Option<Written>,
+    lying: Lying,
 }
 
 #[derive(Debug)]
@@ -317,12 +319,12 @@ impl ComputeQueue {
         // They are counted before anything is written: what counts references waits for all writes before it.
         kernels: &mut Kernels,
     ) -> Result<SyncPoint> {
-        let State { is_set_up, words, written, .. } = state;
+        let State { is_set_up, words, written, lying, .. } = state;
         words.clear();
         if !*is_set_up {
             set_up(words);
         }
-        let view = self.memory.view()?;
+        let (view, base) = (self.memory.view()?, self.memory.gpu_address());
         let mut at = start % LAUNCH_BYTES;
         for step in steps.clone() {
             let Step::Launch(launch) = step else {
@@ -331,15 +333,10 @@ impl ComputeQueue {
             };
             let written = match written {
                 Some(before) if before.is_like(&launch) => before,
-                _ => written.insert(Written::new(&launch)),
+                _ => written.insert(Written::new(&launch, lying)),
             };
-            let bank_at = at + DESCRIPTOR_BYTES;
-            let bank = written.bank(&launch);
-            for part in launch.kernel.multiprocessor().bank.parts_read(bank.len()) {
-                view.copy_in(bank_at as usize + part.start, &bank[part]);
-            }
-            view.copy_in(at as usize, written.descriptor(self.memory.gpu_address() + bank_at));
-            let address = self.memory.gpu_address() + at;
+            written.write(&launch, (view, base), at, lying);
+            let address = base + at;
             words.method(SUBCHANNEL_COMPUTE, compute::SEND_PCAS_A, (address >> 8) as u32);
             words.method(
                 SUBCHANNEL_COMPUTE,
