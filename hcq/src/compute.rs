@@ -233,7 +233,7 @@ impl ComputeQueue {
         outside: Outside<'_>,
         commands: &ComputeCommands,
     ) -> Result<SyncPoint> {
-        self.submit_steps(waits, outside, commands.steps())
+        self.submit_steps(waits, outside, commands.steps(), commands.buffers())
     }
 
     /// Submits one launch, as [`submit_with`](Self::submit_with) does a batch.
@@ -272,8 +272,17 @@ impl ComputeQueue {
         outside: Outside<'_>,
         launches: &[Launch<'_>],
     ) -> Result<SyncPoint> {
-        launches.iter().try_for_each(Launch::check)?;
-        self.submit_steps(waits, outside, launches.iter().map(|launch| Step::Launch(View::lent(launch))))
+        let mut before = None;
+        for launch in launches {
+            // What is possible is so again.
+            if !before.is_some_and(|before| launch.is_like(before)) {
+                launch.check()?;
+            }
+            before = Some(launch);
+        }
+        let steps = launches.iter().map(|launch| Step::Launch(View::lent(launch)));
+        let buffers = launches.iter().flat_map(|launch| launch.buffers.iter().copied());
+        self.submit_steps(waits, outside, steps, buffers)
     }
 
     fn submit_steps<'a>(
@@ -281,6 +290,8 @@ impl ComputeQueue {
         waits: &[SyncPoint],
         outside: Outside<'_>,
         steps: impl Iterator<Item = Step<'a>> + Clone,
+        // All memory that the kernels work in besides their own.
+        buffers: impl Iterator<Item = &'a DeviceBuffer> + Clone,
     ) -> Result<SyncPoint> {
         let (mut bytes, mut kernels) = (0, Kernels::default());
         for View { kernel, .. } in launches(steps.clone()) {
@@ -298,8 +309,8 @@ impl ComputeQueue {
         loop {
             let mut state = self.lock();
             if let Some(start) = state.place(bytes, self.timeline().reached()) {
-                match self.submit_at(&mut state, (start, bytes), waits, outside, steps.clone(), &mut kernels)
-                {
+                let what = (steps.clone(), buffers.clone());
+                match self.submit_at(&mut state, (start, bytes), (waits, outside), what, &mut kernels) {
                     Err(Error::QueueFull { .. }) => {}
                     outcome => return outcome,
                 }
@@ -313,9 +324,8 @@ impl ComputeQueue {
         &'a self,
         state: &mut State,
         (start, bytes): (u64, u64),
-        waits: &[SyncPoint],
-        outside: Outside<'_>,
-        steps: impl Iterator<Item = Step<'a>> + Clone,
+        (waits, outside): (&[SyncPoint], Outside<'_>),
+        (steps, buffers): (impl Iterator<Item = Step<'a>>, impl Iterator<Item = &'a DeviceBuffer> + Clone),
         // They are counted before anything is written: what counts references waits for all writes before it.
         kernels: &mut Kernels,
     ) -> Result<SyncPoint> {
@@ -326,7 +336,7 @@ impl ComputeQueue {
         }
         let (view, base) = (self.memory.view()?, self.memory.gpu_address());
         let mut at = start % LAUNCH_BYTES;
-        for step in steps.clone() {
+        for step in steps {
             let Step::Launch(launch) = step else {
                 words.method(SUBCHANNEL_COMPUTE, compute::WAIT_FOR_IDLE, 0);
                 continue;
@@ -347,8 +357,8 @@ impl ComputeQueue {
         }
         let code = kernels.iter().map(Kernel::memory);
         // Lent again, for no longer than the kernels.
-        let lent = launches(steps).flat_map(View::memory).map(|buffer| -> &DeviceBuffer { buffer });
-        let buffers = lent.chain(code).chain([&self.memory]);
+        let buffers = buffers.map(|buffer| -> &DeviceBuffer { buffer });
+        let buffers = buffers.chain(code).chain([&self.memory]);
         // SAFETY: the descriptors and banks were just written to memory of the queue that nothing in flight uses; what the
         // kernels do with their arguments is the promise of those who asked for the launches; and all memory is passed along.
         let point = unsafe { self.queue.submit_with(waits, outside, words, buffers) }?;

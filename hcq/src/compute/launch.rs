@@ -92,6 +92,14 @@ pub struct Launch<'a> {
 }
 
 impl Launch<'_> {
+    /// Whether it is possible if `other` is: it differs by nothing that is looked at.
+    #[inline]
+    pub(super) fn is_like(&self, other: &Launch<'_>) -> bool {
+        self.kernel.is(other.kernel)
+            && (self.grid, self.block, self.shared) == (other.grid, other.block, other.shared)
+            && self.parameters.len() == other.parameters.len()
+    }
+
     /// That it is possible.
     pub(super) fn check(&self) -> Result<()> {
         let Launch { kernel, grid, block, shared, parameters, .. } = *self;
@@ -132,28 +140,12 @@ pub(super) struct View<'a> {
     pub(super) block: [u32; 3],
     pub(super) shared: u32,
     pub(super) parameters: &'a [u8],
-    buffers: Buffers<'a>,
-}
-
-#[derive(Clone, Copy)]
-enum Buffers<'a> {
-    Kept(&'a [DeviceBuffer]),
-    Lent(&'a [&'a DeviceBuffer]),
 }
 
 impl<'a> View<'a> {
     pub(super) fn lent(launch: &Launch<'a>) -> View<'a> {
-        let Launch { kernel, grid, block, shared, parameters, buffers } = *launch;
-        View { kernel, grid, block, shared, parameters, buffers: Buffers::Lent(buffers) }
-    }
-
-    /// All memory that the launch works in besides the kernel's own.
-    pub(super) fn memory(self) -> impl Iterator<Item = &'a DeviceBuffer> + Clone {
-        let (kept, lent) = match self.buffers {
-            Buffers::Kept(kept) => (kept, &[][..]),
-            Buffers::Lent(lent) => (&[][..], lent),
-        };
-        kept.iter().chain(lent.iter().copied())
+        let Launch { kernel, grid, block, shared, parameters, .. } = *launch;
+        View { kernel, grid, block, shared, parameters }
     }
 }
 
@@ -215,9 +207,16 @@ impl ComputeCommands {
                 block: *block,
                 shared: *shared,
                 parameters: &arguments.bytes,
-                buffers: Buffers::Kept(&arguments.buffers),
             }),
             Command::Barrier => Step::Barrier,
+        })
+    }
+
+    /// All memory that the launches work in besides the kernels' own.
+    pub(super) fn buffers(&self) -> impl Iterator<Item = &DeviceBuffer> + Clone {
+        self.commands.iter().flat_map(|command| match command {
+            Command::Launch(launch) => &launch.arguments.buffers[..],
+            Command::Barrier => &[],
         })
     }
 }
