@@ -145,14 +145,11 @@ impl EngineRow {
 /// Writes an acquire by the host: the channel waits until the semaphore at `address` has reached `payload`, and lets
 /// other channels run meanwhile.
 pub(crate) fn acquire(pb: &mut PushBuffer, address: u64, payload: u32) {
-    let operands = [address as u32, (address >> 32) as u32, payload, 0];
-    pb.methods(SUBCHANNEL_HOST, host::SEM_ADDR_LO, &operands);
-    pb.method(
-        SUBCHANNEL_HOST,
-        host::SEM_EXECUTE,
-        sem_execute::OPERATION.of(sem_execute::OPERATION_ACQ_CIRC_GEQ)
-            | sem_execute::ACQUIRE_SWITCH_TSG.of(1),
-    );
+    let execute = sem_execute::OPERATION.of(sem_execute::OPERATION_ACQ_CIRC_GEQ)
+        | sem_execute::ACQUIRE_SWITCH_TSG.of(1);
+    // SEM_ADDR_LO to SEM_EXECUTE, one behind the other.
+    let words = [address as u32, (address >> 32) as u32, payload, 0, execute];
+    pb.methods(SUBCHANNEL_HOST, host::SEM_ADDR_LO, &words);
 }
 
 #[cfg(test)]
