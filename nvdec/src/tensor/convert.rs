@@ -6,7 +6,6 @@ use arrayvec::ArrayVec;
 use hcq::{ComputeQueue, DeviceBuffer, Launch, Outside, SyncPoint};
 use zerocopy::IntoBytes;
 
-use super::params::Params;
 use super::plan::PictureShape;
 use super::recipe::{Places, Recipe};
 use super::shape::TensorShape;
@@ -257,13 +256,13 @@ impl Converter {
         let end = samples.iter().map(|&(place, _)| place as u64 + 1).max().unwrap_or(0);
         Target::new(buffer, None).check(end.saturating_mul(step))?;
         let template = plan.params(0, 0, tables.gpu_address(), buffer.gpu_address(), None)?;
-        let mut parameters = ArrayVec::<Params, GROUP>::new();
+        let mut parameters = [template; GROUP];
         // All launches name their memory together.
         let mut buffers = ArrayVec::<&DeviceBuffer, { GROUP + 2 }>::from_iter([tables, buffer]);
-        for (place, samples) in samples {
-            let (luma, chroma) = (samples.luma_address(), samples.chroma_address());
-            let output = buffer.gpu_address() + *place as u64 * step;
-            parameters.push(Params { luma, chroma, output, ..template });
+        for (parameters, (place, samples)) in parameters.iter_mut().zip(samples) {
+            parameters.luma = samples.luma_address();
+            parameters.chroma = samples.chroma_address();
+            parameters.output = buffer.gpu_address() + *place as u64 * step;
             buffers.push(samples.buffer());
         }
         let first = Launch {
@@ -275,7 +274,7 @@ impl Converter {
             buffers: &buffers,
         };
         let mut launches = ArrayVec::<Launch<'_>, GROUP>::new();
-        for parameters in &parameters {
+        for parameters in &parameters[..samples.len()] {
             let buffers = if launches.is_empty() { first.buffers } else { &[] };
             launches.push(Launch { parameters: parameters.as_bytes(), buffers, ..first });
         }

@@ -395,7 +395,9 @@ impl TensorBuilder {
             return Err(Error::TensorGap { place });
         }
         let TensorBuilder { pool, mut part, pictures, .. } = self;
-        let pictures: Vec<TensorPicture> = pictures.into_iter().flatten().collect();
+        // In the memory where they are: an iterator that may leave some out takes other memory.
+        let pictures = pictures.into_iter().map(|picture| picture.expect("none is missing"));
+        let pictures: Vec<TensorPicture> = pictures.collect();
         let context = pool.inner.converter.context().clone();
         let uses = part.uses.get_mut().unwrap_or_else(PoisonError::into_inner);
         // So far only conversions use it, if there are any.
