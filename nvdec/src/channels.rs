@@ -43,12 +43,13 @@ pub(crate) enum Lane {
 impl Lane {
     /// That of copies which wait for `waits`.
     pub(crate) fn of(waits: &[SyncPoint]) -> Lane {
+        let waits = waits.iter().filter(|wait| !wait.is_reached());
         Lane::engines(waits).min().map_or(Lane::Free, Lane::Behind)
     }
 
-    /// The engines that `waits` wait for.
-    fn engines(waits: &[SyncPoint]) -> impl Iterator<Item = EngineType> {
-        let engines = waits.iter().filter(|wait| !wait.is_reached()).map(|wait| wait.timeline().engine());
+    /// The engines that `waits` wait for, none of which is reached.
+    fn engines<'a>(waits: impl Iterator<Item = &'a SyncPoint>) -> impl Iterator<Item = EngineType> {
+        let engines = waits.map(|wait| wait.timeline().engine());
         engines.filter(|engine| engine.kind() == EngineKind::Nvdec)
     }
 }
@@ -65,10 +66,11 @@ pub(crate) struct Turns {
 }
 
 impl Turns {
-    /// The lane of the next group, which waits for `waits`.
+    /// The lane of the next group, which waits for `waits`, none of which was reached when it was last looked at: to look again would
+    /// be as much as all the rest here.
     pub(crate) fn next(&mut self, waits: &[SyncPoint]) -> Lane {
         let mut waits_for_engine = false;
-        for engine in Lane::engines(waits) {
+        for engine in Lane::engines(waits.iter()) {
             waits_for_engine = true;
             if !self.engines.contains(&engine) {
                 self.engines.push(engine);

@@ -185,7 +185,7 @@ impl Converter {
         Ok(prepared)
     }
 
-    /// The queue of a group that waits for `waits`.
+    /// The queue of a group that waits for `waits`, of which none was reached a moment ago.
     pub(super) fn lane(&self, waits: &[SyncPoint]) -> Lane {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner).next(waits)
     }

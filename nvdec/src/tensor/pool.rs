@@ -155,7 +155,7 @@ impl TensorPool {
         self.state().as_ref().is_some_and(|slab| slab.free().is_empty())
     }
 
-    /// The queue of conversions that wait for `waits`.
+    /// The queue of conversions that wait for `waits`, of which none was reached a moment ago.
     fn lane(&self, waits: &[SyncPoint]) -> Lane {
         match self.pictures() {
             1 => Lane::of(waits),

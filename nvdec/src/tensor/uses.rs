@@ -86,8 +86,9 @@ impl<P: Conversion, W: Word> Uses<P, W> {
     pub(super) fn before_conversion(&mut self) -> (Vec<P>, Vec<W>) {
         self.forget_what_is_over();
         let (mut points, mut words) = (Latest::default(), self.words.clone());
-        let before = self.before.iter().flat_map(|before| before.points.as_slice());
-        points.add_all(self.points.as_slice().iter().chain(before).filter(|point| !point.is_reached()));
+        points.add_all(self.points.as_slice().iter().filter(|point| !point.is_reached()));
+        // Of these, none was reached just now.
+        points.add_all(self.before.iter().flat_map(|before| before.points.as_slice()));
         // Readers often count in one word: the last value will do.
         for word in self.before.iter().rev().flat_map(|before| &before.words) {
             if !words.iter().any(|known| known.includes(word)) {
