@@ -86,9 +86,10 @@ impl<P: Conversion, W: Word> Uses<P, W> {
     pub(super) fn before_conversion(&mut self) -> (Vec<P>, Vec<W>) {
         self.forget_what_is_over();
         let (mut points, mut words) = (Latest::default(), self.words.clone());
-        points.add_all(self.points.as_slice().iter().filter(|point| !point.is_reached()));
-        // Of these, none was reached just now.
-        points.add_all(self.before.iter().flat_map(|before| before.points.as_slice()));
+        let before = self.before.iter().flat_map(|before| before.points.as_slice());
+        points.add_all(self.points.as_slice().iter().chain(before));
+        // Of each timeline, one is looked at.
+        points.forget_reached();
         // Readers often count in one word: the last value will do.
         for word in self.before.iter().rev().flat_map(|before| &before.words) {
             if !words.iter().any(|known| known.includes(word)) {
@@ -103,7 +104,7 @@ impl<P: Conversion, W: Word> Uses<P, W> {
     pub(super) fn converted(&mut self, point: &P, is_first: bool) {
         if is_first {
             // What is on its own timeline is lost with it.
-            self.points.retain(|before| !before.is_reached() && !before.shares_timeline(point));
+            self.points.retain(|before| !before.shares_timeline(point) && !before.is_reached());
             let is_behind_none = self.points.is_empty() && self.words.is_empty();
             // Behind nothing new, it still tells whether what the others waited for is over.
             if !(is_behind_none && self.before.is_empty()) {
@@ -115,19 +116,22 @@ impl<P: Conversion, W: Word> Uses<P, W> {
     }
 
     fn forget_what_is_over(&mut self) {
-        let is_made = |before: &Before<P, W>| before.conversion.is_reached() && !before.conversion.is_lost();
-        if let Some(last) = self.before.iter().rposition(is_made) {
-            self.before.drain(..=last);
-        }
-        self.before.retain_mut(|before| {
-            before.points.forget_reached();
+        for at in (0..self.before.len()).rev() {
+            let before = &mut self.before[at];
             if !before.conversion.is_reached() {
-                return true;
+                continue;
             }
-            // Only of conversions that are lost: the others will tell of their words.
+            if !before.conversion.is_lost() {
+                self.before.drain(..=at);
+                return;
+            }
+            // Only of conversions that are lost: the others will tell of what they wait for.
+            before.points.forget_reached();
             before.words.retain(|word| !word.is_written());
-            !(before.points.is_empty() && before.words.is_empty())
-        });
+            if before.points.is_empty() && before.words.is_empty() {
+                self.before.remove(at);
+            }
+        }
     }
 }
 
