@@ -62,6 +62,8 @@ struct Slab {
 struct Free {
     number: usize,
     uses: Uses,
+    /// Of [`Part`].
+    behind: Latest<SyncPoint>,
 }
 
 impl fmt::Debug for Slab {
@@ -177,7 +179,7 @@ impl TensorPool {
         let slab = self.slab(prepared.shape())?;
         let held = || Error::TensorsHeld { tensors: self.inner.tensors, bytes: slab.tensor_bytes };
         // What is out of use the longest.
-        let Free { number, mut uses } = {
+        let Free { number, mut uses, behind } = {
             let mut free = slab.free();
             if free.is_empty() {
                 return Err(held());
@@ -187,11 +189,10 @@ impl TensorPool {
         let memory = slab.memory.slice(number as u64 * slab.tensor_bytes, slab.tensor_bytes);
         let (waits, words) = uses.before_conversion();
         // The part keeps them until a conversion stands behind them: a builder may be dropped before there is one.
-        let part = Part { slab, number, memory, uses: Mutex::new(uses) };
+        let part = Part { slab, number, memory, uses: Mutex::new(uses), behind };
         let (pictures, open) = (Vec::with_capacity(self.pictures().min(MANY)), ArrayVec::new());
-        let behind = Latest::default();
         let (pool, is_begun) = (self.clone(), false);
-        Ok(TensorBuilder { pool, part, waits, words, pictures, prepared, open, is_begun, behind })
+        Ok(TensorBuilder { pool, part, waits, words, pictures, prepared, open, is_begun })
     }
 
     /// The memory of tensors of `shape`.
@@ -225,8 +226,8 @@ impl TensorPool {
         for at in (0..all).step_by(CLEARED as usize) {
             of_context.filled(&memory.slice(at, CLEARED.min(all - at)), 0)?;
         }
-        let free = (0..*tensors).map(|number| Free { number, uses: Uses::default() }).collect();
-        let free = Mutex::new(free);
+        let free = |number| Free { number, uses: Uses::default(), behind: Latest::default() };
+        let free = Mutex::new((0..*tensors).map(free).collect());
         Ok(Arc::new(Slab { shape: shape.clone(), memory, picture_bytes, tensor_bytes, free }))
     }
 }
@@ -264,8 +265,6 @@ pub struct TensorBuilder {
     open: ArrayVec<(usize, Surface), GROUP>,
     /// Something was submitted.
     is_begun: bool,
-    /// What they are submitted behind; kept to be written into again.
-    behind: Latest<SyncPoint>,
 }
 
 impl TensorBuilder {
@@ -363,10 +362,11 @@ impl TensorBuilder {
     ///
     /// [`Error::Gpu`] if they cannot be submitted. They are still there then, and can be tried again.
     pub fn submit(&mut self) -> Result<bool> {
-        let TensorBuilder { pool, part, waits, words, pictures, prepared, open, is_begun, behind } = self;
+        let TensorBuilder { pool, part, waits, words, pictures, prepared, open, is_begun } = self;
         if open.is_empty() {
             return Ok(false);
         }
+        let Part { memory, uses, behind, .. } = part;
         behind.clear();
         // Groups of one tensor may be converted by different queues: all of them wait for those who read the memory.
         let decoded = open.iter().filter_map(|&(place, _)| pictures[place].as_ref());
@@ -376,8 +376,8 @@ impl TensorBuilder {
         let points = behind.as_slice();
         let behind = (points, Outside { waits: words, signals: &[] });
         let converter = &pool.inner.converter;
-        let point = converter.submit_group(prepared, open, &part.memory, pool.lane(points), behind)?;
-        let uses = part.uses.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let point = converter.submit_group(prepared, open, memory, pool.lane(points), behind)?;
+        let uses = uses.get_mut().unwrap_or_else(PoisonError::into_inner);
         uses.converted(&point, !std::mem::replace(is_begun, true));
         open.clear();
         Ok(true)
@@ -395,6 +395,7 @@ impl TensorBuilder {
             return Err(Error::TensorGap { place });
         }
         let TensorBuilder { pool, mut part, pictures, .. } = self;
+        part.behind.clear();
         // In the memory where they are: an iterator that may leave some out takes other memory.
         let pictures = pictures.into_iter().map(|picture| picture.expect("none is missing"));
         let pictures: Vec<TensorPicture> = pictures.collect();
@@ -414,6 +415,8 @@ struct Part {
     memory: DeviceBuffer,
     /// When it may be written again.
     uses: Mutex<Uses>,
+    /// What a group of conversions is submitted behind; kept to be written into again, by the next tensor as well.
+    behind: Latest<SyncPoint>,
 }
 
 impl Part {
@@ -425,7 +428,9 @@ impl Part {
 impl Drop for Part {
     fn drop(&mut self) {
         let uses = std::mem::take(&mut *self.uses());
-        self.slab.free().push(Free { number: self.number, uses });
+        let mut behind = std::mem::take(&mut self.behind);
+        behind.clear();
+        self.slab.free().push(Free { number: self.number, uses, behind });
     }
 }
 
