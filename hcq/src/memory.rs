@@ -308,6 +308,12 @@ impl DeviceBuffer {
         Ok(a.mapping.get_or_init(|| mapping.with_access(a.access)))
     }
 
+    /// Its first 32-bit word, in acquire order; `None` unless it is mapped.
+    #[inline]
+    pub(crate) fn first_word(&self) -> Option<u32> {
+        self.allocation.mapping.get().map(|mapping| mapping.load(self.offset as usize))
+    }
+
     /// This buffer as the CPU sees it, mapped on first use.
     #[inline]
     pub fn view(&self) -> Result<View<'_>> {

@@ -42,6 +42,9 @@ pub(super) unsafe fn copy(from: *const u8, to: *mut u8, length: usize) {
                 "sub {left}, 64",
                 "cmp {left}, 64",
                 "jae 2b",
+                // What was written twice would go over the bus twice, where it is GPU memory.
+                "test {left}, {left}",
+                "jz 3f",
                 "movups {a}, [{from} + {left} - 64]",
                 "movups {b}, [{from} + {left} - 48]",
                 "movups {c}, [{from} + {left} - 32]",
@@ -50,6 +53,7 @@ pub(super) unsafe fn copy(from: *const u8, to: *mut u8, length: usize) {
                 "movups [{to} + {left} - 48], {b}",
                 "movups [{to} + {left} - 32], {c}",
                 "movups [{to} + {left} - 16], {d}",
+                "3:",
                 from = inout(reg) from => _, to = inout(reg) to => _, left = inout(reg) length => _,
                 a = out(xmm_reg) _, b = out(xmm_reg) _, c = out(xmm_reg) _, d = out(xmm_reg) _,
                 options(nostack),
