@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -28,8 +28,10 @@ const LOSS: Duration = Duration::from_millis(20);
 /// Shortest and longest sleep before memory and the error notifier are looked at again. An event ends a sleep
 /// early; where there is none, sleeps are as long as the timeline's pace lets expect, or double.
 const SLICES: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(10));
-/// How long a sleep has to be for which an event is made, should there be none yet.
-const EVENT: Duration = Duration::from_micros(400);
+/// Waits that slept until an event is made for those to come. To have one made takes the driver half a millisecond, and as long
+/// as it recovers an engine while it does that. Who sleeps for the first time may do so because of just that, and the engine that
+/// is recovered may be another one.
+const HABIT: u32 = 8;
 /// Steps of a timeline that a wait need not be on time for.
 const MANY: u64 = 8;
 
@@ -47,6 +49,8 @@ pub struct Timeline {
     /// Highest value seen in memory.
     reached: AtomicU64,
     event: OnceLock<Result<OsEvent>>,
+    /// Waits that slept.
+    slept: AtomicU32,
     sleepers: Mutex<Sleepers>,
     awake: Condvar,
     channel: OnceLock<Weak<Channel>>,
@@ -193,6 +197,7 @@ impl Timeline {
             row,
             reached: AtomicU64::new(0),
             event: OnceLock::new(),
+            slept: AtomicU32::new(0),
             sleepers: Mutex::default(),
             awake: Condvar::new(),
             channel: OnceLock::new(),
@@ -427,6 +432,7 @@ impl Timeline {
             return self.verdict(value).unwrap_or(Ok(()));
         }
         let mut slice = SLICES.0;
+        let mut is_first = true;
         loop {
             let culprit = self.culprit();
             // What was submitted to a dead channel counts as reached now.
@@ -443,7 +449,10 @@ impl Timeline {
             }
             let expected = self.expect(reached, value);
             let time = expected.map_or(slice.min(SLICES.1), |time| time.min(nap)).max(SLICES.0);
-            self.sleep(value, left.min(time))?;
+            // What makes a wait long may be what makes the driver slow: nothing is made in the midst of one.
+            let makes_event = is_first && self.slept.fetch_add(1, Ordering::Relaxed) >= HABIT;
+            is_first = false;
+            self.sleep(value, left.min(time), makes_event)?;
             slice = 2 * time;
             let steps = self.reached() - first;
             if let Some(pace) = (start.elapsed().as_nanos() as u64).checked_div(steps) {
@@ -505,8 +514,9 @@ impl Timeline {
         (pace > 0).then(|| Duration::from_nanos(if steps < MANY { nanos / 8 * 7 } else { nanos }))
     }
 
-    /// Sleeps for at most `slice`, or until something happened on the engine.
-    fn sleep(&self, value: u64, slice: Duration) -> Result<()> {
+    /// Sleeps for at most `slice`, or until something happened on the engine, if there is an event that tells; `makes_event` says
+    /// that one may be made.
+    fn sleep(&self, value: u64, slice: Duration, makes_event: bool) -> Result<()> {
         let mut sleepers = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
         if sleepers.polling {
             let _ = self.awake.wait_timeout(sleepers, slice).unwrap_or_else(PoisonError::into_inner);
@@ -514,8 +524,7 @@ impl Timeline {
         }
         sleepers.polling = true;
         drop(sleepers);
-        // To have one made takes the driver longer than that, and much longer while it is busy with a dead channel.
-        let event = if slice >= EVENT || self.event.get().is_some() { self.event() } else { None };
+        let event = if makes_event || self.event.get().is_some() { self.event() } else { None };
         let outcome = match event {
             // The event is armed now: look once more, or a release before that would be slept through.
             Some(_) if self.reached() >= value => Ok(EventWait::Signalled),

@@ -46,3 +46,31 @@ fn noted_waits_do_not_pile_up() {
     }
     assert!(noted().0 <= 4 && noted().1 <= 4, "{:?}", noted());
 }
+
+/// An event is made for those who sleep again and again, and never in the midst of a wait: what makes that long may be a driver that
+/// recovers an engine, and its calls take as long.
+#[test]
+fn an_event_is_made_of_habit() {
+    let kernel = Arc::new(EmulatedKernel::new(GpuModel::h200()).unwrap());
+    let device = Device::open(kernel.clone(), 0).unwrap();
+    let engine = device.engines_of(EngineKind::Copy).unwrap()[0];
+    let queue = CopyQueue::new(&device, Some(engine)).unwrap();
+    let objects = || kernel.usage().objects;
+    let timeline = queue.timeline();
+    let wait = || queue.submit(&[], CopyCommands::new()).unwrap().wait(LONG).unwrap();
+    // What the first submission takes.
+    wait();
+    let before = objects();
+    // Long enough to sleep in, many times.
+    kernel.faults().slow_down(0, engine, Duration::from_millis(30));
+    while timeline.slept.load(Ordering::Relaxed) < HABIT {
+        let slept = timeline.slept.load(Ordering::Relaxed);
+        wait();
+        assert_eq!(timeline.slept.load(Ordering::Relaxed), slept + 1, "once for each wait");
+        assert_eq!(objects(), before, "after {slept}");
+    }
+    wait();
+    assert_eq!(objects(), before + 1);
+    wait();
+    assert_eq!(objects(), before + 1, "there is one already");
+}
