@@ -536,7 +536,7 @@ impl Pictures {
                 return Ok(false);
             }
         }
-        // Once for a picture: it is asked behind each of them, and before each.
+        // Once for a picture: this is called behind each of them, and once more before the next begins.
         while self.fed != Some(self.count) && !self.lookahead.is_empty() {
             if !self.context.scheduler().is_idle(engines, IDLE_DEPTH) {
                 self.fed = Some(self.count);

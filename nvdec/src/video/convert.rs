@@ -76,12 +76,7 @@ fn fill(
     pictures: &mut [Option<TensorPicture>],
 ) -> Result<()> {
     loop {
-        let next = match frames.try_next() {
-            // Those that are not converted yet may have the memory that a sequence of another size wants.
-            Err(Error::NoMemoryNow { .. }) if conversions.submit()? => continue,
-            next => next?,
-        };
-        let frame = match next {
+        let frame = match frames.try_next()? {
             Next::Frame(frame) => frame,
             // Frames that are not converted yet have surfaces too.
             Next::Full => {

@@ -267,21 +267,14 @@ impl Inner {
         if let Some(frame) = running.early.take() {
             return Ok(Some(frame));
         }
-        let submit = |begun: &mut Option<Begun<'_>>| {
-            begun.as_mut().map_or(Ok(false), |begun| begun.conversions.submit())
-        };
         loop {
-            let next = match running.frames().try_next() {
-                // Those that are not converted yet may have the memory that a sequence of another size wants.
-                Err(nvdec::Error::NoMemoryNow { .. }) if submit(begun)? => continue,
-                next => next?,
-            };
-            match next {
+            match running.frames().try_next()? {
                 Next::Frame(frame) => return Ok(Some(frame)),
                 Next::End => return Ok(None),
                 Next::Full => {
                     // Frames that are not converted yet have surfaces too.
-                    if !submit(begun)? {
+                    let open = begun.as_mut().map(|begun| begun.conversions.submit()).transpose()?;
+                    if open != Some(true) {
                         // It takes memory for another one.
                         return running.frames().next().transpose();
                     }
