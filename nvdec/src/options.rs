@@ -144,7 +144,8 @@ pub struct DecoderOptions {
     /// Whether each picture is compared with the hash that the stream has of it (decoded picture hash SEI): one that contradicts it is
     /// damaged ([`PictureFault::HashMismatch`](crate::PictureFault::HashMismatch)), though the engine has nothing to say against it. A bit
     /// that is turned over in slice data may break no rule, and nothing else tells. Where units were lost the hash may be that of another
-    /// picture, and a right one is called damaged. It takes a copy of each picture to host memory, room
+    /// picture, and a right one is called damaged. A picture is not compared, and the log says so, if there is no host memory for the copy or
+    /// the channel dies that makes it. It takes a copy of each picture to host memory, room
     /// for 12 pictures there, and the time of the hash: about 5 ms of a processor for the MD5 of one of 1080p, by whoever asks first what
     /// became of the picture, most often the thread that decodes.
     pub verify: bool,

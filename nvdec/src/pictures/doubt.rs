@@ -101,7 +101,8 @@ impl Suspicion {
 
     /// What is to be thought of when the picture is judged.
     pub(super) fn doubts(&self) -> Box<Doubts> {
-        Box::new(Doubts { moved_by: self.moved_by, movers: self.movers.clone(), defence: None })
+        let (moved_by, movers) = (self.moved_by, self.movers.clone());
+        Box::new(Doubts { is_suspected: true, moved_by, movers, defence: None })
     }
 
     /// What is to be known of the picture when others refer to it.
@@ -445,9 +446,15 @@ impl Defence for Comparison {
 
     fn contradicts(&self) -> bool {
         let Some(fingerprint) = self.fingerprint.as_ref().filter(|_| self.verifies) else { return false };
-        // Without the samples there is nothing to be said.
-        let Ok(view) = self.desk.buffer.view() else { return false };
-        self.is_done(&self.point) && !fingerprint.is_of(&self.layout.read(&view, 0, self.format))
+        match self.desk.buffer.view() {
+            Ok(view) if self.is_done(&self.point) => {
+                !fingerprint.is_of(&self.layout.read(&view, 0, self.format))
+            }
+            _ => {
+                log::warn!("a picture is not compared with its hash: its copy was lost with the channel");
+                false
+            }
+        }
     }
 }
 

@@ -37,7 +37,7 @@ pub struct PictureRecord {
     blocks: u32,
     memory: DeviceBuffer,
     point: SyncPoint,
-    /// Whether it is known to be exact.
+    /// Whether it is known to be exact, and its motion vectors as well.
     is_exact: AtomicBool,
     state: Mutex<State>,
 }
@@ -50,6 +50,8 @@ enum State {
         outcome: Outcome,
         /// See [`PictureRecord::is_covered`].
         is_covered: bool,
+        /// See [`Judgement::unsuspected`].
+        unsuspected: Option<Origin>,
     },
 }
 
@@ -94,6 +96,8 @@ pub(crate) struct Prospects {
 /// its motion vectors not.
 #[derive(Debug, Default)]
 pub(crate) struct Doubts {
+    /// Whether there were some when the picture was submitted.
+    pub(crate) is_suspected: bool,
     /// Where it goes back to if it took motion vectors that are known to be doubtful.
     pub(crate) moved_by: Option<Origin>,
     /// Pictures that it took motion vectors from which are right if nothing is wrong with them but what was known.
@@ -122,6 +126,22 @@ pub(crate) trait Defence: fmt::Debug + Send {
     fn contradicts(&self) -> bool;
 }
 
+/// What prospects come to.
+struct Judgement {
+    integrity: Integrity,
+    /// Whether the defence, if there is one, is for all that may be wrong.
+    is_covered: bool,
+    /// Where a picture goes back to that is exact by its hash alone, while nobody knew of a doubt when it was submitted. Its motion vectors
+    /// may be wrong then, and those that take them were submitted as if they could not: they have to show that they are right themselves.
+    unsuspected: Option<Origin>,
+}
+
+impl Judgement {
+    fn damaged(cause: PictureFault) -> Judgement {
+        Judgement { integrity: Integrity::Damaged { cause }, is_covered: false, unsuspected: None }
+    }
+}
+
 impl Prospects {
     /// Those of a picture with a `flaw`, predicted from `references`, that waits for `waits`.
     pub(crate) fn new<'a>(
@@ -145,14 +165,13 @@ impl Prospects {
         }
     }
 
-    /// What they come to, once the engine is done with the picture and `verdict` is what it says; and whether its defence, if there
-    /// is one, is for all that may be wrong with it.
-    fn judge(&self, verdict: Result<(), PictureFault>) -> (Integrity, bool) {
+    /// What they come to, once the engine is done with the picture and `verdict` is what it says.
+    fn judge(&self, verdict: Result<(), PictureFault>) -> Judgement {
         if let Err(cause) = verdict {
-            return (Integrity::Damaged { cause }, false);
+            return Judgement::damaged(cause);
         }
         if self.copies.iter().any(is_lost) {
-            return (Integrity::Damaged { cause: PictureFault::ReferenceLost }, false);
+            return Judgement::damaged(PictureFault::ReferenceLost);
         }
         // A loss stays one: what lies there may be another's.
         let counts = |origin: &Origin| origin.number >= self.refresh.clean_since || origin.cause.is_loss();
@@ -180,12 +199,11 @@ impl Prospects {
             (Some(cause), ..) if !is_right => Integrity::Damaged { cause },
             (_, Some(by), _) if !is_right => Integrity::Tainted { by },
             (.., Some(until)) => Integrity::Recovering { until },
-            _ if is_mistaken() => {
-                return (Integrity::Damaged { cause: PictureFault::HashMismatch }, false);
-            }
+            _ if is_mistaken() => return Judgement::damaged(PictureFault::HashMismatch),
             _ => Integrity::Exact,
         };
-        (integrity, is_covered)
+        let is_suspected = doubts.is_some_and(|doubts| doubts.is_suspected);
+        Judgement { integrity, is_covered, unsuspected: by.filter(|_| is_right && !is_suspected) }
     }
 }
 
@@ -292,10 +310,10 @@ impl PictureRecord {
         };
         let (status, verdict) = status::read(line, self.blocks);
         let verdict = if is_lost(&self.point) { Err(PictureFault::ChannelLost) } else { verdict };
-        let (integrity, is_covered) = prospects.judge(verdict);
+        let Judgement { integrity, is_covered, unsuspected } = prospects.judge(verdict);
         let outcome = Outcome { status, integrity };
-        self.is_exact.store(outcome.integrity.is_exact(), Ordering::Release);
-        *state = State::Settled { outcome, is_covered };
+        self.is_exact.store(integrity.is_exact() && unsuspected.is_none(), Ordering::Release);
+        *state = State::Settled { outcome, is_covered, unsuspected };
         outcome
     }
 
@@ -309,7 +327,10 @@ impl PictureRecord {
             .outcome()
             .map_or(Integrity::Damaged { cause: PictureFault::NoStatus }, |outcome| outcome.integrity);
         match integrity {
-            Integrity::Exact | Integrity::Recovering { .. } => None,
+            Integrity::Exact | Integrity::Recovering { .. } => match *self.lock() {
+                State::Settled { unsuspected, .. } => unsuspected,
+                State::Open(_) => None,
+            },
             Integrity::Damaged { cause } => Some(Origin { number: self.number, poc: self.poc, cause }),
             Integrity::Tainted { by } => Some(by),
         }

@@ -275,6 +275,34 @@ fn a_hash_tells_what_the_engine_does_not() {
     assert!(silent > 0 && contradicted > 0, "{silent}, {contradicted}: this stream shows nothing");
 }
 
+/// A picture contradicts its hash, which is known when those behind it are submitted already. By their own hashes they are right; whether
+/// their motion vectors are no hash says, so one that has none itself is not exact.
+#[test]
+fn what_a_hash_says_of_samples_holds_for_no_others() {
+    let (data, whole) = (stream("h_ld_b"), sums("h_ld_b"));
+    let (wrong, bare) = (2, 5);
+    let mut hashes = 0;
+    let units = split_annex_b(&data).map(<[u8]>::to_vec).filter_map(|mut unit| {
+        if unit[0] >> 1 == 40 {
+            hashes += 1;
+            let last = unit.len() - 2;
+            unit[last] ^= u8::from(hashes - 1 == wrong) * 0x10;
+            return (hashes - 1 != bare).then_some(unit);
+        }
+        Some(unit)
+    });
+    let data: Vec<u8> = units.flat_map(|unit| [vec![0, 0, 0, 1], unit].concat()).collect();
+    let outcome = decode(&data, DecoderOptions::default().with_verification(true));
+    assert_eq!(outcome.frames.len(), whole.len());
+    for (number, (_, integrity, _)) in outcome.frames.iter().enumerate() {
+        match *integrity {
+            Integrity::Damaged { cause } => assert_eq!((number, cause), (wrong, PictureFault::HashMismatch)),
+            Integrity::Tainted { by } => assert_eq!((number, by.number), (bare, wrong as u64)),
+            other => assert!(other.is_exact() && number != wrong && number != bare, "{number}: {other}"),
+        }
+    }
+}
+
 /// Whole streams are what their hashes say, of whatever kind these are, and so are lost ones as far as they are right.
 #[test]
 fn hashes_are_for_whole_pictures() {
