@@ -280,25 +280,31 @@ fn a_hash_tells_what_the_engine_does_not() {
 #[test]
 fn what_a_hash_says_of_samples_holds_for_no_others() {
     let (data, whole) = (stream("h_ld_b"), sums("h_ld_b"));
-    let (wrong, bare) = (2, 5);
-    let mut hashes = 0;
-    let units = split_annex_b(&data).map(<[u8]>::to_vec).filter_map(|mut unit| {
-        if unit[0] >> 1 == 40 {
-            hashes += 1;
-            let last = unit.len() - 2;
-            unit[last] ^= u8::from(hashes - 1 == wrong) * 0x10;
-            return (hashes - 1 != bare).then_some(unit);
-        }
-        Some(unit)
-    });
-    let data: Vec<u8> = units.flat_map(|unit| [vec![0, 0, 0, 1], unit].concat()).collect();
-    let outcome = decode(&data, DecoderOptions::default().with_verification(true));
-    assert_eq!(outcome.frames.len(), whole.len());
-    for (number, (_, integrity, _)) in outcome.frames.iter().enumerate() {
-        match *integrity {
-            Integrity::Damaged { cause } => assert_eq!((number, cause), (wrong, PictureFault::HashMismatch)),
-            Integrity::Tainted { by } => assert_eq!((number, by.number), (bare, wrong as u64)),
-            other => assert!(other.is_exact() && number != wrong && number != bare, "{number}: {other}"),
+    for (wrong, bare) in (0..whole.len()).flat_map(|bare| (0..bare).map(move |wrong| (wrong, bare))) {
+        let mut hashes = 0;
+        let units = split_annex_b(&data).map(<[u8]>::to_vec).filter_map(|mut unit| {
+            if unit[0] >> 1 == 40 {
+                hashes += 1;
+                let last = unit.len() - 2;
+                unit[last] ^= u8::from(hashes - 1 == wrong) * 0x10;
+                return (hashes - 1 != bare).then_some(unit);
+            }
+            Some(unit)
+        });
+        let data: Vec<u8> = units.flat_map(|unit| [vec![0, 0, 0, 1], unit].concat()).collect();
+        let outcome = decode(&data, DecoderOptions::default().with_verification(true));
+        assert_eq!(outcome.frames.len(), whole.len());
+        for (number, (_, integrity, _)) in outcome.frames.iter().enumerate() {
+            match *integrity {
+                Integrity::Damaged { cause } => {
+                    assert_eq!((number, cause), (wrong, PictureFault::HashMismatch));
+                }
+                Integrity::Tainted { by } => assert_eq!((number, by.number), (bare, wrong as u64)),
+                other => assert!(
+                    other.is_exact() && number != wrong && number != bare,
+                    "{wrong} is wrong, {bare} has no hash, {number}: {other}"
+                ),
+            }
         }
     }
 }
