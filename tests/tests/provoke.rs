@@ -64,7 +64,7 @@ impl Diary {
     fn print(&self, fault: Instant) {
         for (when, thread, what) in self.0.lock().unwrap().iter() {
             if let Some(after) = when.checked_duration_since(fault).filter(|after| *after < AFTERMATH) {
-                println!("{:8.3} ms  {thread:<8} {what}", after.as_secs_f64() * 1e3);
+                println!("{:8.3} ms  {thread:<11} {what}", after.as_secs_f64() * 1e3);
             }
         }
     }
@@ -72,6 +72,12 @@ impl Diary {
 
 /// A frame as it came out: when, and whether it is what it should be; `None` if it is an error.
 type Seen = (Instant, Option<bool>);
+
+/// The longest time without a frame between `from` and `to`: when it began and ended.
+fn gap(frames: &[Seen], from: Instant, to: Instant) -> (Instant, Instant) {
+    let pairs = frames.windows(2).map(|pair| (pair[0].0.max(from), pair[1].0.min(to)));
+    pairs.max_by_key(|(began, ended)| ended.saturating_duration_since(*began)).unwrap_or((from, from))
+}
 
 fn md5(downloader: &Downloader, frame: Frame) -> nvdec::Result<String> {
     let mut planes = Vec::new();
@@ -149,12 +155,12 @@ fn fourteen_sessions(device: Device, victim: Victim, stream: &[u8], loops: usize
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     DIARY.print(provoked);
-    let gap = |frames: &[Seen], from: Instant| -> Duration {
-        let pairs = frames.windows(2).filter(|pair| pair[1].0 >= from);
-        pairs.map(|pair| pair[1].0 - pair[0].0.max(from)).max().unwrap_or_default()
-    };
+    let length = |(began, ended): (Instant, Instant)| ended.saturating_duration_since(began);
+    let ended = sessions.iter().flatten().map(|(when, _)| *when).max().unwrap_or(provoked);
     let mut lost_in_all = 0;
-    let mut stalled = Duration::ZERO;
+    let (mut stalled, mut longest) = (Duration::ZERO, None);
+    // The longest soon after the fault, and in as long a time before it: sessions stand still for some time without one.
+    let (mut soon_after, mut before) = (Duration::ZERO, Duration::ZERO);
     let mut recovery = Duration::ZERO;
     for (i, frames) in sessions.iter().enumerate() {
         let engine = engines[i % engines.len()];
@@ -169,20 +175,31 @@ fn fourteen_sessions(device: Device, victim: Victim, stream: &[u8], loops: usize
         let last = &frames[(loops - 1) * once.len()..];
         assert!(last.iter().all(|(_, good)| *good == Some(true)), "session {i} does not go on");
         if engine != struck_engine {
-            stalled = stalled.max(gap(frames, provoked));
+            let after = gap(frames, provoked, ended);
+            if length(after) > stalled {
+                (stalled, longest) = (length(after), Some((i, engine, after)));
+            }
+            let time = provoked.saturating_duration_since(frames[0].0).min(AFTERMATH);
+            before = before.max(length(gap(frames, provoked - time, provoked)));
+            soon_after = soon_after.max(length(gap(frames, provoked, provoked + time)));
         } else if let Some(first) = frames.iter().position(|(_, good)| good.is_none()) {
             let again = frames[first..].iter().find(|(_, good)| good.is_some()).expect("it goes on").0;
             let since = frames[first.saturating_sub(1)].0.max(provoked);
             println!("session {i} on {engine}: {lost} pictures lost, good again after {:?}", again - since);
             recovery = recovery.max(again - since);
         } else {
-            recovery = recovery.max(gap(frames, provoked));
+            recovery = recovery.max(length(gap(frames, provoked, ended)));
         }
     }
     println!(
-        "{victim:?} fault under {SESSIONS} sessions: {lost_in_all} pictures lost; others stalled for at most {stalled:?}; \
+        "{victim:?} fault under {SESSIONS} sessions: {lost_in_all} pictures lost; others stalled for at most {stalled:?} \
+         ({before:?} in up to {AFTERMATH:?} before the fault, {soon_after:?} in as long a time after it); \
          struck ones good again within {recovery:?}"
     );
+    if let Some((i, engine, (began, ended))) = longest {
+        let [began, ended] = [began, ended].map(|when| when - provoked);
+        println!("session {i} on {engine} stalled longest, from {began:?} to {ended:?} after the fault");
+    }
     if let Some(told) = DIARY.told() {
         let told = told - provoked;
         println!(
