@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -28,10 +28,6 @@ const LOSS: Duration = Duration::from_millis(20);
 /// Shortest and longest sleep before memory and the error notifier are looked at again. An event ends a sleep
 /// early; where there is none, sleeps are as long as the timeline's pace lets expect, or double.
 const SLICES: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(10));
-/// Waits that slept until an event is made for those to come. To have one made takes the driver half a millisecond, and as long
-/// as it recovers an engine while it does that. Who sleeps for the first time may do so because of just that, and the engine that
-/// is recovered may be another one.
-const HABIT: u32 = 8;
 /// Steps of a timeline that a wait need not be on time for.
 const MANY: u64 = 8;
 
@@ -45,12 +41,11 @@ pub struct Timeline {
     id: u64,
     semaphore: DeviceBuffer,
     engine: EngineType,
-    row: &'static EngineRow,
     /// Highest value seen in memory.
     reached: AtomicU64,
-    event: OnceLock<Result<OsEvent>>,
-    /// Waits that slept.
-    slept: AtomicU32,
+    /// What a release raises; where there is none, waits nap. It is made with the timeline: who waits asks the driver for nothing, which
+    /// may be recovering an engine and answer when that is over.
+    event: Option<OsEvent>,
     sleepers: Mutex<Sleepers>,
     awake: Condvar,
     channel: OnceLock<Weak<Channel>>,
@@ -185,19 +180,19 @@ impl Timeline {
     pub(crate) fn new(
         device: &Arc<DeviceInner>,
         engine: EngineType,
-        row: &'static EngineRow,
+        row: &EngineRow,
         semaphore: DeviceBuffer,
     ) -> Result<Arc<Self>> {
         semaphore.view()?.fill(0, SEMAPHORE_BYTES as usize, 0);
+        let event = row.interrupts.then(|| OsEvent::new(device, engine)).transpose();
+        let event = event.inspect_err(|error| log::debug!("waits for {engine} nap: {error}"));
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Ok(Arc::new(Timeline {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             semaphore,
             engine,
-            row,
             reached: AtomicU64::new(0),
-            event: OnceLock::new(),
-            slept: AtomicU32::new(0),
+            event: event.unwrap_or_default(),
             sleepers: Mutex::default(),
             awake: Condvar::new(),
             channel: OnceLock::new(),
@@ -406,14 +401,6 @@ impl Timeline {
         })
     }
 
-    /// The event that a release raises; where there is none, waits nap.
-    fn event(&self) -> Option<&OsEvent> {
-        if !self.row.interrupts {
-            return None;
-        }
-        self.event.get_or_init(|| OsEvent::new(&self.device, self.engine)).as_ref().ok()
-    }
-
     /// Waits until `value` is reached, or no more than `slack` steps are missing, and sleeps for `nap` at a time at
     /// most. Returns at once with the fault if the channel is dead.
     fn wait(self: &Arc<Self>, value: u64, slack: u64, nap: Duration, limit: Limit) -> Result<()> {
@@ -432,7 +419,6 @@ impl Timeline {
             return self.verdict(value).unwrap_or(Ok(()));
         }
         let mut slice = SLICES.0;
-        let mut is_first = true;
         loop {
             let culprit = self.culprit();
             // What was submitted to a dead channel counts as reached now.
@@ -449,10 +435,7 @@ impl Timeline {
             }
             let expected = self.expect(reached, value);
             let time = expected.map_or(slice.min(SLICES.1), |time| time.min(nap)).max(SLICES.0);
-            // What makes a wait long may be what makes the driver slow: nothing is made in the midst of one.
-            let makes_event = is_first && self.slept.fetch_add(1, Ordering::Relaxed) >= HABIT;
-            is_first = false;
-            self.sleep(value, left.min(time), makes_event)?;
+            self.sleep(near, left.min(time))?;
             slice = 2 * time;
             let steps = self.reached() - first;
             if let Some(pace) = (start.elapsed().as_nanos() as u64).checked_div(steps) {
@@ -514,9 +497,9 @@ impl Timeline {
         (pace > 0).then(|| Duration::from_nanos(if steps < MANY { nanos / 8 * 7 } else { nanos }))
     }
 
-    /// Sleeps for at most `slice`, or until something happened on the engine, if there is an event that tells; `makes_event` says
-    /// that one may be made.
-    fn sleep(&self, value: u64, slice: Duration, makes_event: bool) -> Result<()> {
+    /// Sleeps for at most `slice`, or until something happened on the engine, if there is an event that tells. Not if `value` is
+    /// reached.
+    fn sleep(&self, value: u64, slice: Duration) -> Result<()> {
         let mut sleepers = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
         if sleepers.polling {
             let _ = self.awake.wait_timeout(sleepers, slice).unwrap_or_else(PoisonError::into_inner);
@@ -524,12 +507,10 @@ impl Timeline {
         }
         sleepers.polling = true;
         drop(sleepers);
-        let event = if makes_event || self.event.get().is_some() { self.event() } else { None };
-        let outcome = match event {
-            // The event is armed now: look once more, or a release before that would be slept through.
+        let outcome = match &self.event {
+            // What another thread woke up for is over: look once more.
             Some(_) if self.reached() >= value => Ok(EventWait::Signalled),
             Some(event) => event.wait(slice),
-            // No event to be had.
             None => {
                 std::thread::sleep(slice);
                 Ok(EventWait::TimedOut)
