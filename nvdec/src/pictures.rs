@@ -34,7 +34,7 @@ use crate::scheduler::cost::Time;
 use crate::session::{Bearing, Session, Statistics};
 use crate::surface::format::SurfaceGeometry;
 use crate::surface::pool::{Reuse, Surface};
-use coded::{ALL_OPERANDS, Application, CodedPicture, Format, Operands, Placed};
+use coded::{Application, CodedPicture, Format, Operands, Placed};
 use doubt::{Once, Suspicion};
 use format_memory::FormatMemory;
 use held::{Doubtful, Held, Shown};
@@ -618,7 +618,7 @@ impl Pictures {
     fn submit_next(&mut self) -> Result<bool> {
         let Some(memory) = &self.memory else { return Ok(true) };
         // What stands alone has no choice.
-        let index = match self.lookahead.len() {
+        let choice = match self.lookahead.len() {
             0 | 1 => self.lookahead.choose(0, true),
             _ => {
                 let in_order = memory.pool.spare() <= memory.reserve();
@@ -627,9 +627,9 @@ impl Pictures {
                 self.lookahead.choose(earliest, in_order)
             }
         };
-        let Some(index) = index else { return Ok(true) };
+        let Some(choice) = choice else { return Ok(true) };
         let Some(surface) = self.take_surface()? else { return Ok(false) };
-        let (waiting, followers) = self.lookahead.take(index);
+        let (waiting, followers) = self.lookahead.take(choice);
         let (held, chunk) = (waiting.held.clone(), waiting.chunk.id());
         let submitted = self.submit(waiting, surface);
         if !held.is_settled() {
@@ -769,7 +769,16 @@ impl Pictures {
             }
         };
         let status = slot.memory.clone();
+        let bitstream = match bitstream {
+            Bitstream::InPlace(extent) => extent.operand(video::SET_IN_BUF_BASE_OFFSET),
+            _ => Operand::new(video::SET_IN_BUF_BASE_OFFSET, &chunk.memory).at(bitstream_at),
+        };
+        // One by one: who copies what was only just written in parts waits for all stores before.
         let mut operands = Operands::new();
+        operands.push(Operand::new(video::SET_DRV_PIC_SETUP_OFFSET, &chunk.memory));
+        operands.push(bitstream);
+        operands.push(Operand::new(video::SET_COLOC_DATA_OFFSET, &motion.window));
+        operands.push(Operand::new(video::SET_NVDEC_STATUS_OFFSET, &status));
         let described = coded.describe(
             &Placed {
                 class: self.context.class(),
@@ -786,22 +795,10 @@ impl Pictures {
             session.abandon(slot);
             return Err(error);
         }
-        let bitstream = match bitstream {
-            Bitstream::InPlace(extent) => extent.operand(video::SET_IN_BUF_BASE_OFFSET),
-            _ => Operand::new(video::SET_IN_BUF_BASE_OFFSET, &chunk.memory).at(bitstream_at),
-        };
-        let mut buffers: ArrayVec<Operand<'_>, ALL_OPERANDS> = ArrayVec::new();
-        buffers.extend([
-            Operand::new(video::SET_DRV_PIC_SETUP_OFFSET, &chunk.memory),
-            bitstream,
-            Operand::new(video::SET_COLOC_DATA_OFFSET, &motion.window),
-            Operand::new(video::SET_NVDEC_STATUS_OFFSET, &status),
-        ]);
-        buffers.extend(operands);
         if let Some(grey) = &grey {
             waits.extend(grey.uses().before_read().cloned());
         }
-        let job = PictureJob { buffers: &buffers, waits: &waits, ..job };
+        let job = PictureJob { buffers: &operands, waits: &waits, ..job };
         let identity = Identity { number: held.number, poc: coded.poc(), blocks, bytes: *stream_len };
         let doubts = suspicion.as_ref().map(|suspicion| suspicion.doubts());
         let mut doubtful = suspicion.as_ref().map(|suspicion| suspicion.doubtful());
@@ -833,7 +830,7 @@ impl Pictures {
             _ => memory.twins.verify(&once, || coded.fingerprint()),
         }
         // They name the scratch.
-        drop(buffers);
+        drop(operands);
         memory.scratch.used_until(scratch, &until, plan.finish);
         Ok(Some(Submitted { record, motion: motion.target.0, finish: plan.finish, until, doubtful }))
     }

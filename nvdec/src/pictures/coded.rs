@@ -21,11 +21,9 @@ use crate::surface::host::HostFrame;
 pub(crate) const MAX_OPERANDS: usize = 8;
 /// Methods with addresses that every codec needs, besides those of the picture table: descriptor, slice data, motion vectors, status.
 const COMMON_OPERANDS: usize = 4;
-/// Most of both.
-pub(crate) const ALL_OPERANDS: usize = COMMON_OPERANDS + MAX_OPERANDS;
 
-/// The methods with addresses of one picture that are its codec's alone.
-pub(crate) type Operands<'a> = ArrayVec<Operand<'a>, MAX_OPERANDS>;
+/// The methods with addresses of one picture: those that every codec needs, and behind them those that are its codec's alone.
+pub(crate) type Operands<'a> = ArrayVec<Operand<'a>, { COMMON_OPERANDS + MAX_OPERANDS }>;
 
 /// How the engine is told which codec it is to decode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use arrayvec::ArrayVec;
 use hcq::{CopyCommands, DeviceBuffer, SyncPoint};
 use nvkernel_sys::video;
 
-use super::coded::{ALL_OPERANDS, CodedPicture, Fingerprint, Format};
+use super::coded::{CodedPicture, Fingerprint, Format, Operands};
 use super::held::{Doubtful, Held, Twin};
 use super::integrity::Origin;
 use super::record::{Defence, Doubts, Mover, PictureRecord};
@@ -279,7 +279,7 @@ impl Twins {
             pictures.push((place, samples));
         }
         let status = slot.memory.clone();
-        let mut buffers: ArrayVec<Operand<'_>, ALL_OPERANDS> = job.buffers.iter().copied().collect();
+        let mut buffers: Operands<'_> = job.buffers.iter().copied().collect();
         let its_own = buffers.iter_mut().find(|operand| operand.method == video::SET_NVDEC_STATUS_OFFSET);
         *its_own.expect("every picture has a status") = Operand::new(video::SET_NVDEC_STATUS_OFFSET, &status);
         // Its motion vectors are the same, and go to the same place.

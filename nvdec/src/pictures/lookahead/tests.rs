@@ -54,8 +54,9 @@ fn in_order_means_the_oldest() {
     let mut window = window(LIMITS);
     window.push(5, 0, &[], 1000, 5);
     window.push(6, 0, &[], 0, 6);
-    assert_eq!(window.choose(0, true), Some(0));
-    assert_eq!(window.choose(0, false), Some(1));
+    let chosen = |in_order| window.choose(0, in_order).map(|Choice(at)| window.complete[at].number);
+    assert_eq!(chosen(true), Some(5));
+    assert_eq!(chosen(false), Some(6));
 }
 
 #[test]
