@@ -508,7 +508,7 @@ impl Timeline {
         sleepers.polling = true;
         drop(sleepers);
         let outcome = match &self.event {
-            // What another thread woke up for is over: look once more.
+            // Another thread may have taken the flag that the release raised: look once more.
             Some(_) if self.reached() >= value => Ok(EventWait::Signalled),
             Some(event) => event.wait(slice),
             None => {

@@ -64,7 +64,7 @@ impl Diary {
     fn print(&self, fault: Instant) {
         for (when, thread, what) in self.0.lock().unwrap().iter() {
             if let Some(after) = when.checked_duration_since(fault).filter(|after| *after < AFTERMATH) {
-                println!("{:8.3} ms  {thread:<11} {what}", after.as_secs_f64() * 1e3);
+                println!("{:8.3} ms  {thread:<8} {what}", after.as_secs_f64() * 1e3);
             }
         }
     }
