@@ -773,7 +773,6 @@ impl Pictures {
             Bitstream::InPlace(extent) => extent.operand(video::SET_IN_BUF_BASE_OFFSET),
             _ => Operand::new(video::SET_IN_BUF_BASE_OFFSET, &chunk.memory).at(bitstream_at),
         };
-        // One by one: who copies what was only just written in parts waits for all stores before.
         let mut operands = Operands::new();
         operands.push(Operand::new(video::SET_DRV_PIC_SETUP_OFFSET, &chunk.memory));
         operands.push(bitstream);

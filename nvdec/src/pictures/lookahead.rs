@@ -63,7 +63,7 @@ struct Complete {
 }
 
 /// Which of the pictures that wait for none in the window is to leave it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 #[must_use]
 pub(crate) struct Choice(usize);
 
