@@ -199,21 +199,11 @@ impl fmt::Debug for ResolvedRps {
     }
 }
 
-/// What [`DecodedPictureBuffer::begin`] returns.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Begin<T> {
-    /// The reference picture set of the picture.
-    pub rps: ResolvedRps,
-    /// Pictures to be output before it, in output order.
-    pub output: Vec<Output<T>>,
-}
-
 /// The decoded picture buffer in output order conformance (C.5.2).
 ///
 /// For each picture that is not skipped: [`begin`](Self::begin) before decoding, [`insert`](Self::insert) when it is
-/// decoded (or handed to hardware). Both return pictures that are due for output. After the last picture:
-/// [`flush`](Self::flush). `T` is a cheap handle; it is dropped when the picture is neither a reference nor to be
+/// decoded (or handed to hardware). After the last picture: [`flush`](Self::flush). All of them add the pictures that are
+/// due for output to a list of the caller's, which can be the same for every picture. `T` is a cheap handle; it is dropped when the picture is neither a reference nor to be
 /// output any more.
 ///
 /// The parameters of the highest sub-layer apply: the whole stream is decoded.
@@ -323,11 +313,11 @@ impl<T: Clone> DecodedPictureBuffer<T> {
         self.last_output.is_some_and(|last| last.0 == at.0 && last.1 >= at.1) || self.held().any(held)
     }
 
-    /// Marks references (8.3.2), removes what is no longer needed and bumps (C.5.2.2). To be called before `picture` is
-    /// decoded.
-    pub fn begin(&mut self, picture: &Picture) -> Begin<T> {
+    /// Marks references (8.3.2), removes what is no longer needed and bumps (C.5.2.2): `output` gets the pictures to be
+    /// output before `picture`, in output order. To be called before `picture` is decoded.
+    pub fn begin(&mut self, picture: &Picture, output: &mut Vec<Output<T>>) -> ResolvedRps {
         self.limits = Limits::of(picture);
-        let mut begin = Begin { rps: ResolvedRps::default(), output: Vec::new() };
+        let mut rps = ResolvedRps::default();
         if picture.no_rasl_output_flag {
             for entry in self.entries_mut() {
                 entry.marking = Marking::Unused;
@@ -336,19 +326,19 @@ impl<T: Clone> DecodedPictureBuffer<T> {
                 }
             }
             self.remove_unneeded();
-            self.bump_while(&mut begin.output, |_, _| true);
-            return begin;
+            self.bump_while(output, |_, _| true);
+            return rps;
         }
-        self.mark(picture, &mut begin.rps);
-        self.bump_while(&mut begin.output, |limits, survey| {
+        self.mark(picture, &mut rps);
+        self.bump_while(output, |limits, survey| {
             limits.are_exceeded(survey) || limits.is_full(survey, picture)
         });
-        begin
+        rps
     }
 
-    /// Adds the current picture (C.5.2.3): a short-term reference, to be output if its `pic_output_flag` says so.
-    pub fn insert(&mut self, picture: &Picture, payload: T) -> Vec<Output<T>> {
-        let mut output = Vec::new();
+    /// Adds the current picture (C.5.2.3): a short-term reference, to be output if its `pic_output_flag` says so. `output`
+    /// gets the pictures that are due then, in output order.
+    pub fn insert(&mut self, picture: &Picture, payload: T, output: &mut Vec<Output<T>>) {
         if picture.pic_output_flag {
             for entry in self.entries_mut() {
                 if entry.needed_for_output && entry.poc > picture.pic_order_cnt_val {
@@ -366,23 +356,22 @@ impl<T: Clone> DecodedPictureBuffer<T> {
                 latency_count: 0,
                 sequence: picture.sequence,
             },
-            &mut output,
+            output,
         );
         self.current = Some(index);
-        self.bump_while(&mut output, Limits::are_exceeded);
-        output
+        self.bump_while(output, Limits::are_exceeded);
     }
 
     /// Adds a picture generated for a missing reference of `picture` (8.3.3), marked as `entry` says and never output,
     /// and enters its place into `entry`. To be called between [`begin`](Self::begin) and [`insert`](Self::insert).
-    /// Returns pictures that must be output to make room.
+    /// `output` gets pictures that must be output to make room.
     pub fn insert_generated(
         &mut self,
         picture: &Picture,
         entry: &mut RefEntry,
         payload: T,
-    ) -> Vec<Output<T>> {
-        let mut output = Vec::new();
+        output: &mut Vec<Output<T>>,
+    ) {
         let generated = Entry {
             poc: entry.poc,
             payload,
@@ -392,16 +381,13 @@ impl<T: Clone> DecodedPictureBuffer<T> {
             latency_count: 0,
             sequence: picture.sequence,
         };
-        entry.index = Some(self.place(generated, &mut output));
-        output
+        entry.index = Some(self.place(generated, output));
     }
 
-    /// Outputs everything that is still to be output, in output order, and empties the buffer.
-    pub fn flush(&mut self) -> Vec<Output<T>> {
-        let mut output = Vec::new();
-        self.bump_while(&mut output, |_, _| true);
+    /// Adds everything that is still to be output to `output`, in output order, and empties the buffer.
+    pub fn flush(&mut self, output: &mut Vec<Output<T>>) {
+        self.bump_while(output, |_, _| true);
         self.clear();
-        output
     }
 
     /// Empties the buffer without output.
@@ -571,10 +557,6 @@ impl<T: Clone> DecodedPictureBuffer<T> {
             } else {
                 Some(entry.payload.clone())
             };
-            if output.capacity() == 0 {
-                // Most often for one; growing from nothing takes longer.
-                *output = Vec::with_capacity(survey.waiting);
-            }
             output.extend(payload.map(|payload| Output { poc, sequence, payload }));
             self.shrink();
         }

@@ -12,18 +12,17 @@
 //! fn output_order(stream: &[u8]) -> Vec<i32> {
 //!     let mut parser = Parser::new();
 //!     let mut dpb = DecodedPictureBuffer::new();
-//!     let mut order = Vec::new();
+//!     let mut output = Vec::new();
 //!     for nal in bitstream::split_annex_b(stream) {
 //!         // An error concerns this NAL unit only.
 //!         let Ok(Unit::Slice(slice)) = parser.parse(nal) else { continue };
 //!         let Some(picture) = slice.picture.filter(|picture| !picture.skipped) else { continue };
-//!         let begin = dpb.begin(&picture);
-//!         order.extend(begin.output.iter().map(|output| output.poc));
-//!         // Here a decoder would decode the slices with the references in `begin.rps`.
-//!         order.extend(dpb.insert(&picture, ()).iter().map(|output| output.poc));
+//!         let rps = dpb.begin(&picture, &mut output);
+//!         // Here a decoder would decode the slices with the references in `rps`.
+//!         dpb.insert(&picture, (), &mut output);
 //!     }
-//!     order.extend(dpb.flush().iter().map(|output| output.poc));
-//!     order
+//!     dpb.flush(&mut output);
+//!     output.iter().map(|output| output.poc).collect()
 //! }
 //! # let stream = include_bytes!("../tests/data/h_ra_cra.hevc");
 //! # let order = output_order(stream);
@@ -55,7 +54,7 @@ pub mod st_ref_pic_set;
 pub mod vps;
 pub mod vui;
 
-pub use dpb::{Begin, DecodedPictureBuffer, DpbIndex, Entry, Marking, Output, RefEntry, ResolvedRps};
+pub use dpb::{DecodedPictureBuffer, DpbIndex, Entry, Marking, Output, RefEntry, ResolvedRps};
 pub use error::Error;
 pub use lists::MAX_REFERENCES;
 pub use nal::{NalHeader, NalUnit, NalUnitType};

@@ -413,17 +413,16 @@ fn dropping_pictures_leaves_missing_references_to_generate() {
         if decoded % 3 == 0 {
             continue;
         }
-        let mut begin = dpb.begin(&picture);
-        output.extend(begin.output.iter().map(|output| output.poc));
-        for entry in begin.rps.missing_mut() {
+        let mut rps = dpb.begin(&picture, &mut output);
+        for entry in rps.missing_mut() {
             missing += 1;
-            dpb.insert_generated(&picture, entry, ());
+            dpb.insert_generated(&picture, entry, (), &mut output);
             assert!(entry.index.is_some());
         }
-        assert_eq!(begin.rps.num_pic_total_curr(), usize::from(picture.header.num_pic_total_curr));
-        output.extend(dpb.insert(&picture, ()).iter().map(|output| output.poc));
+        assert_eq!(rps.num_pic_total_curr(), usize::from(picture.header.num_pic_total_curr));
+        dpb.insert(&picture, (), &mut output);
     }
-    output.extend(dpb.flush().iter().map(|output| output.poc));
+    dpb.flush(&mut output);
     assert!(missing > 0);
     // Generated pictures are never output.
     assert_eq!(output.len(), decoded - decoded / 3);
@@ -457,8 +456,9 @@ fn the_collocated_picture_is_that_of_the_reference_list() {
         for nal in split_annex_b(&stream) {
             let Ok(Unit::Slice(slice)) = parser.parse(nal) else { continue };
             if let Some(picture) = slice.picture.filter(|picture| !picture.skipped) {
-                rps = Some(dpb.begin(&picture).rps);
-                dpb.insert(&picture, ());
+                let mut output = Vec::new();
+                rps = Some(dpb.begin(&picture, &mut output));
+                dpb.insert(&picture, (), &mut output);
             }
             let (Some(rps), header) = (&rps, &slice.header) else { continue };
             let Some(at) = rps.collocated(header) else {

@@ -19,8 +19,8 @@ fn hashes_of_decoded_pictures_match() {
         match parser.parse(nal).expect("a valid stream") {
             Unit::Slice(slice) => {
                 if let Some(picture) = slice.picture {
-                    output.extend(dpb.begin(&picture).output);
-                    output.extend(dpb.insert(&picture, hashes.len()));
+                    dpb.begin(&picture, &mut output);
+                    dpb.insert(&picture, hashes.len(), &mut output);
                 }
             }
             Unit::Sei { messages, suffix: true } => {
@@ -32,7 +32,7 @@ fn hashes_of_decoded_pictures_match() {
             _ => {}
         }
     }
-    output.extend(dpb.flush());
+    dpb.flush(&mut output);
     assert_eq!((hashes.len(), samples.len()), (output.len(), output.len() * 96));
     for (picture, output) in samples.chunks(96).zip(&output) {
         let hash = &hashes[output.payload];

@@ -73,6 +73,8 @@ impl From<hevc::Error> for SyntaxError {
 pub(crate) struct Hevc {
     parser: Parser,
     dpb: DecodedPictureBuffer<Arc<Held>>,
+    /// What it puts out; empty but while that is shown.
+    due: Vec<Output<Arc<Held>>>,
     /// The parameter sets of the picture started last, and what its pictures need.
     sequence: Option<(Arc<Sps>, Format)>,
     /// Parameter sets that cannot be decoded: reported once, their pictures are dropped.
@@ -170,8 +172,8 @@ impl Frontend for Hevc {
         }
         let picture = current.picture().clone();
         if let Some(held) = pictures.hand_over(current)? {
-            let outputs = self.dpb.insert(&picture, held);
-            show(pictures, outputs);
+            self.dpb.insert(&picture, held, &mut self.due);
+            self.show(pictures);
             pictures.go_on()?;
         }
         Ok(())
@@ -179,7 +181,8 @@ impl Frontend for Hevc {
 
     fn finish(&mut self, pictures: &mut Pictures) -> Result<()> {
         self.end_picture(pictures)?;
-        show(pictures, self.dpb.flush());
+        self.dpb.flush(&mut self.due);
+        self.show(pictures);
         self.parser.reset();
         self.refreshes = Refreshes::default();
         self.side = None;
@@ -334,8 +337,8 @@ impl Hevc {
         };
         pictures.activate(&format)?;
         let flaw = self.dpb.is_out_of_order(&picture).then_some(PictureFault::OutOfOrder);
-        let begin = self.dpb.begin(&picture);
-        show(pictures, begin.output);
+        let rps = self.dpb.begin(&picture, &mut self.due);
+        self.show(pictures);
         // No picture to come takes motion from those that only wait for their output.
         for (_, entry) in self.dpb.iter().filter(|(_, entry)| entry.marking == Marking::Unused) {
             Held::release_motion(&entry.payload);
@@ -345,15 +348,20 @@ impl Hevc {
             let found = entry.index.and_then(|index| self.dpb.get(index));
             found.map(|entry| entry.payload.clone())
         };
-        let references: ArrayVec<_, PLACES> = begin.rps.initial_list0().map(held).take(PLACES).collect();
+        let references: ArrayVec<_, PLACES> = rps.initial_list0().map(held).take(PLACES).collect();
         let class = pictures.context().class();
         let prepared = self.templates.get(&picture.sps, &picture.pps, class, &format.geometry);
         let is_start = !picture.has_prior_pictures && !picture.is_irap();
         self.on_trial = is_start && !self.refreshes.is_announced() && pictures.start() == Start::Intra;
         let refresh = self.refreshes.of(&picture, pictures.next_number());
-        let picture =
-            HevcPicture::new(picture, prepared, times, begin.rps, references, refresh).with(flaw, side_data);
-        Ok(Some(Box::new(picture)))
+        let mut current = Box::new(HevcPicture::new(picture, prepared, times, rps, references, refresh));
+        (current.flaw, current.side_data) = (flaw, side_data);
+        Ok(Some(current))
+    }
+
+    /// Has the pictures come out that are due.
+    fn show(&mut self, pictures: &mut Pictures) {
+        pictures.show(self.due.drain(..).map(|output| output.payload));
     }
 
     /// Whether the picture cannot be decoded: an error the first time that its parameter sets are seen.
@@ -371,7 +379,8 @@ impl Hevc {
         self.refused = None;
         if let Err(error) = verdict {
             // What came before is not held back by a sequence that does not come.
-            show(pictures, self.dpb.flush());
+            self.dpb.flush(&mut self.due);
+            self.show(pictures);
             pictures.submit_all()?;
             self.refused = Some((sps.clone(), pps.clone()));
             pictures.drop_picture(|dropped| &mut dropped.refused);
@@ -379,10 +388,6 @@ impl Hevc {
         }
         Ok(false)
     }
-}
-
-fn show(pictures: &mut Pictures, outputs: Vec<Output<Arc<Held>>>) {
-    pictures.show(outputs.into_iter().map(|output| output.payload));
 }
 
 /// Whether pictures with these parameter sets can be decoded, by the hardware and by the caller's leave.

@@ -69,7 +69,7 @@ pub(crate) struct Pictures {
     /// A surface for the picture to come, taken before its slice header is parsed where no picture is held back.
     spare: Option<Surface>,
     /// Pictures that the decoder may still hold, oldest first.
-    held: Vec<Weak<Held>>,
+    held: VecDeque<Weak<Held>>,
     output: VecDeque<Arc<Shown>>,
     /// The last exact frame, for a caller who wants it again in the place of others.
     exact: Option<Frame>,
@@ -127,7 +127,7 @@ impl Pictures {
             slice_bytes: 0,
             bitstream: Bitstream::None,
             spare: None,
-            held: Vec::new(),
+            held: VecDeque::new(),
             output: VecDeque::new(),
             exact: None,
             stopped: None,
@@ -507,11 +507,13 @@ impl Pictures {
         self.lookahead.push(number, self.slice_bytes, &missing[..count], ready, waiting);
         self.count += 1;
         self.slice_bytes += stream_len;
+        // At once: so long as they are in here, their memory is taken.
+        while self.held.pop_front_if(|held| held.strong_count() == 0).is_some() {}
         if self.held.len() == self.held.capacity() {
             self.held.retain(|held| held.strong_count() > 0);
             self.held.reserve(self.held.len() + PLACES);
         }
-        self.held.push(Arc::downgrade(&held));
+        self.held.push_back(Arc::downgrade(&held));
         Ok(Some(held))
     }
 

@@ -352,9 +352,7 @@ impl State {
         self.sps = Some(picture.sps.clone());
         let mut due = Vec::new();
         if !picture.skipped {
-            let begin = self.dpb.begin(picture);
-            due = begin.output;
-            let rps = &begin.rps;
+            let rps = self.dpb.begin(picture, &mut due);
             let pocs = |entries: &[RefEntry]| entries.iter().map(|e| e.poc).collect();
             row.references_before = pocs(rps.st_curr_before());
             row.references_after = pocs(rps.st_curr_after());
@@ -364,7 +362,7 @@ impl State {
         }
         self.stream.pictures.push(row);
         if !picture.skipped {
-            due.extend(self.dpb.insert(picture, index));
+            self.dpb.insert(picture, index, &mut due);
         }
         self.put_out(due);
     }
@@ -377,7 +375,8 @@ impl State {
     }
 
     fn finish(mut self) -> ParsedStream {
-        let due = self.dpb.flush();
+        let mut due = Vec::new();
+        self.dpb.flush(&mut due);
         self.put_out(due);
         self.stream
     }

@@ -35,7 +35,7 @@ fn access_units(stream: &[u8]) -> Vec<Vec<u8>> {
 /// How many pictures are shown once so many access units are there.
 fn shown(units: &[Vec<u8>]) -> Vec<usize> {
     use hevc::{DecodedPictureBuffer, Parser, Unit};
-    let (mut parser, mut dpb, mut count) = (Parser::default(), DecodedPictureBuffer::default(), 0);
+    let (mut parser, mut dpb, mut output) = (Parser::default(), DecodedPictureBuffer::default(), Vec::new());
     let mut shown = Vec::new();
     for unit in units {
         let mut current = None;
@@ -43,12 +43,12 @@ fn shown(units: &[Vec<u8>]) -> Vec<usize> {
             if let Ok(Unit::Slice(slice)) = parser.parse(nal)
                 && let Some(picture) = slice.picture
             {
-                count += dpb.begin(&picture).output.len();
+                dpb.begin(&picture, &mut output);
                 current = Some(picture);
             }
         }
-        count += dpb.insert(&current.expect("a picture in each access unit"), ()).len();
-        shown.push(count);
+        dpb.insert(&current.expect("a picture in each access unit"), (), &mut output);
+        shown.push(output.len());
     }
     shown
 }

@@ -77,6 +77,10 @@ fn template() -> Picture {
     Picture::clone(&found.expect("the fixture has a picture"))
 }
 
+fn pocs(output: Vec<Output<()>>) -> Vec<i32> {
+    output.into_iter().map(|output| output.poc).collect()
+}
+
 /// What comes out of the buffer before, and with, each picture, and at the end.
 fn play(stream: &[Coded], declared: Declared) -> Vec<Vec<i32>> {
     let template = template();
@@ -101,13 +105,16 @@ fn play(stream: &[Coded], declared: Declared) -> Vec<Vec<i32>> {
             rps: ReferencePictureSet::of_short_term(&before, &after),
             ..template.clone()
         };
-        let begin = dpb.begin(&picture);
-        assert!(begin.rps.initial_list0().all(|entry| entry.index.is_some()), "a reference was dropped");
+        let [mut before, mut behind] = [Vec::new(), Vec::new()];
+        let rps = dpb.begin(&picture, &mut before);
+        assert!(rps.initial_list0().all(|entry| entry.index.is_some()), "a reference was dropped");
         assert!(dpb.len() <= MAX_DPB_SIZE);
-        let inserted = dpb.insert(&picture, ());
-        out.extend([begin.output, inserted].map(|output| output.iter().map(|output| output.poc).collect()));
+        dpb.insert(&picture, (), &mut behind);
+        out.extend([before, behind].map(pocs));
     }
-    out.push(dpb.flush().iter().map(|output| output.poc).collect());
+    let mut last = Vec::new();
+    dpb.flush(&mut last);
+    out.push(pocs(last));
     out
 }
 

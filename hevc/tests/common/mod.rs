@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bitstream::split_annex_b;
 use hevc::access_unit::BoundaryDetector;
-use hevc::{DecodedPictureBuffer, Error, Output, Parser, Picture, SliceHeader, Unit};
+use hevc::{DecodedPictureBuffer, Error, Parser, Picture, SliceHeader, Unit};
 
 /// What came out of a stream.
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ pub fn run(stream: &[u8]) -> Run {
     let mut dpb = DecodedPictureBuffer::new();
     let mut boundaries = BoundaryDetector::new();
     let mut run = Run::default();
-    let mut access_units = 0;
+    let (mut access_units, mut output) = (0, Vec::new());
     let nals = split_annex_b(stream);
     let locate = nals.clone();
     for nal in nals {
@@ -54,32 +54,26 @@ pub fn run(stream: &[u8]) -> Run {
         if picture.skipped {
             continue;
         }
-        let mut begin = dpb.begin(&picture);
-        take(&mut run, begin.output);
-        for entry in begin.rps.missing_mut() {
+        let mut rps = dpb.begin(&picture, &mut output);
+        for entry in rps.missing_mut() {
             run.missing += 1;
-            let output = dpb.insert_generated(&picture, entry, usize::MAX);
-            take(&mut run, output);
+            dpb.insert_generated(&picture, entry, usize::MAX, &mut output);
         }
-        for entry in begin.rps.initial_list0() {
+        for entry in rps.initial_list0() {
             let held = dpb.get(entry.index.expect("generated")).expect("a reference is held");
             assert_eq!(held.poc, entry.poc);
             assert_ne!(held.marking, hevc::Marking::Unused);
         }
         let place = dpb.next_index();
         assert!(place.is_some());
-        let output = dpb.insert(&picture, access_units - 1);
+        dpb.insert(&picture, access_units - 1, &mut output);
         assert_eq!(dpb.current(), place);
         run.max_place = run.max_place.max(place.map_or(0, |place| place.0));
         run.max_held = run.max_held.max(dpb.len());
-        take(&mut run, output);
     }
-    take(&mut run, dpb.flush());
+    dpb.flush(&mut output);
+    run.output = output.into_iter().map(|output| (output.sequence, output.poc, output.payload)).collect();
     run
-}
-
-fn take(run: &mut Run, output: Vec<Output<usize>>) {
-    run.output.extend(output.into_iter().map(|output| (output.sequence, output.poc, output.payload)));
 }
 
 /// What a slice segment says: its header and picture, or what is wrong with it. `None` for any other NAL unit.

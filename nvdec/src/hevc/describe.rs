@@ -119,9 +119,11 @@ pub(super) struct HevcPicture {
     collocated: ArrayVec<usize, { MAX_COLLOCATED + 1 }>,
     /// Which of these slices may predict from.
     used: u32,
-    flaw: Option<PictureFault>,
+    /// What is known to be wrong with it.
+    pub(super) flaw: Option<PictureFault>,
     refresh: Refresh,
     hash: Option<PictureHash>,
+    /// What the stream says of it besides.
     pub(super) side_data: Option<Arc<SideData>>,
 }
 
@@ -148,11 +150,6 @@ impl HevcPicture {
             hash,
             side_data,
         }
-    }
-
-    /// The same, with what is known to be wrong with it, and what the stream says of it besides.
-    pub(super) fn with(self, flaw: Option<PictureFault>, side_data: Option<Arc<SideData>>) -> Self {
-        HevcPicture { flaw, side_data, ..self }
     }
 
     /// The parsed picture.

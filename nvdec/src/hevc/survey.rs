@@ -20,6 +20,8 @@ pub(crate) struct HevcSurvey {
     parser: Parser,
     /// Pictures by their position in decoding order.
     dpb: DecodedPictureBuffer<u32>,
+    /// What it puts out; empty but while that is shown.
+    due: Vec<Output<u32>>,
     current: Option<Current>,
     /// A recovery point message came, for the picture that comes next.
     is_recovery_point: bool,
@@ -52,7 +54,13 @@ impl HevcSurvey {
         // The default of crate::Start.
         parser.set_start_at(StartAt::Intra);
         let dpb = DecodedPictureBuffer::new();
-        HevcSurvey { parser, dpb, current: None, is_recovery_point: false, described: None, error: None }
+        let (due, current, is_recovery_point, described, error) = Default::default();
+        HevcSurvey { parser, dpb, due, current, is_recovery_point, described, error }
+    }
+
+    /// Has the pictures come out that are due.
+    fn show(&mut self, shown: &mut Vec<u32>) {
+        shown.extend(self.due.drain(..).map(|output| output.payload));
     }
 
     /// The picture that is being collected is complete.
@@ -81,7 +89,8 @@ impl HevcSurvey {
         for needed in needs {
             pictures[needed as usize].flags |= Flags::REFERENCE;
         }
-        show(shown, self.dpb.insert(&current.picture, current.position));
+        self.dpb.insert(&current.picture, current.position, &mut self.due);
+        self.show(shown);
     }
 
     fn begin(
@@ -114,10 +123,10 @@ impl HevcSurvey {
         if picture.skipped {
             return;
         }
-        let begin = self.dpb.begin(&picture);
-        show(shown, begin.output);
+        let rps = self.dpb.begin(&picture, &mut self.due);
+        self.show(shown);
         let on_trial = is_start && !picture.is_irap() && !is_recovery_point;
-        let mut current = Current { picture, rps: begin.rps, position, used: 0, on_trial };
+        let mut current = Current { picture, rps, position, used: 0, on_trial };
         current.add(header);
         self.current = Some(current);
     }
@@ -179,7 +188,8 @@ impl Survey for HevcSurvey {
 
     fn finish(&mut self, pictures: &mut Vec<Surveyed>, shown: &mut Vec<u32>) {
         self.end_picture(pictures, shown);
-        show(shown, self.dpb.flush());
+        self.dpb.flush(&mut self.due);
+        self.show(shown);
         self.parser.reset();
         self.is_recovery_point = false;
     }
@@ -206,8 +216,4 @@ fn describe(sps: &Sps) -> Described {
         colour,
         rate: rate.filter(|&(scale, units)| scale > 0 && units > 0),
     }
-}
-
-fn show(shown: &mut Vec<u32>, outputs: Vec<Output<u32>>) {
-    shown.extend(outputs.into_iter().map(|output| output.payload));
 }

@@ -25,7 +25,7 @@ fn context() -> Arc<Context> {
 /// A stream cut in front of the NAL units that begin an access unit, and how many pictures are shown once each is there.
 fn access_units(stream: &[u8]) -> (Vec<Vec<u8>>, Vec<usize>) {
     let (mut units, mut shown) = (Vec::<Vec<u8>>::new(), Vec::new());
-    let (mut parser, mut dpb, mut count) = (Parser::default(), DecodedPictureBuffer::default(), 0);
+    let (mut parser, mut dpb, mut output) = (Parser::default(), DecodedPictureBuffer::default(), Vec::new());
     let (mut current, mut has_slice) = (None::<Arc<Picture>>, true);
     for nal in split_annex_b(stream) {
         let kind = NalHeader::parse(nal).unwrap().nal_unit_type;
@@ -35,10 +35,10 @@ fn access_units(stream: &[u8]) -> (Vec<Vec<u8>>, Vec<usize>) {
         };
         if begins && has_slice {
             if let Some(picture) = current.take() {
-                count += dpb.insert(&picture, ()).len();
+                dpb.insert(&picture, (), &mut output);
             }
             if !units.is_empty() {
-                shown.push(count);
+                shown.push(output.len());
             }
             units.push(Vec::new());
             has_slice = false;
@@ -48,7 +48,7 @@ fn access_units(stream: &[u8]) -> (Vec<Vec<u8>>, Vec<usize>) {
             && let Some(picture) = slice.picture
             && !picture.skipped
         {
-            count += dpb.begin(&picture).output.len();
+            dpb.begin(&picture, &mut output);
             current = Some(picture);
         }
         let unit = units.last_mut().unwrap();
@@ -56,9 +56,9 @@ fn access_units(stream: &[u8]) -> (Vec<Vec<u8>>, Vec<usize>) {
         unit.extend_from_slice(nal);
     }
     if let Some(picture) = current {
-        count += dpb.insert(&picture, ()).len();
+        dpb.insert(&picture, (), &mut output);
     }
-    shown.push(count);
+    shown.push(output.len());
     (units, shown)
 }
 
