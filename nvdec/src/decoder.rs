@@ -57,6 +57,8 @@ pub struct Decoder {
     times: Times,
     /// The picture is complete once the reader is empty.
     whole: bool,
+    /// The reader may have more, which was left there since enough frames were due.
+    unread: bool,
 }
 
 impl Decoder {
@@ -93,6 +95,7 @@ impl Decoder {
             stalled: None,
             times: Times::default(),
             whole: false,
+            unread: false,
         })
     }
 
@@ -234,10 +237,15 @@ impl Decoder {
     /// [`Error::TooManySamples`] when their pictures are larger than [`DecoderOptions::max_luma_samples`]. It is given
     /// once for them; a caller that sends on gets the pictures of later sequences that it can. The packet was taken.
     pub fn send(&mut self, packet: Packet<'_>) -> Result<Sent> {
+        self.send_until(packet, usize::MAX)
+    }
+
+    /// As [`send`](Self::send). Once `enough` frames are due, what is left of a piece of a byte stream stays in the reader.
+    fn send_until(&mut self, packet: Packet<'_>, enough: usize) -> Result<Sent> {
         if let Some(error) = self.pictures.stopped() {
             return Err(error);
         }
-        let before = match self.pump() {
+        let before = match self.pump(usize::MAX) {
             Ok(Sent::Accepted) => Ok(()),
             Ok(refusal) => return Ok(refusal),
             Err(error) => Err(error),
@@ -257,7 +265,7 @@ impl Decoder {
             Framing::Splice => {
                 before?;
                 self.reader.finish();
-                match self.pump()? {
+                match self.pump(usize::MAX)? {
                     Sent::Accepted => self.frontend.finish(&mut self.pictures)?,
                     refusal => return Ok(refusal),
                 }
@@ -274,7 +282,7 @@ impl Decoder {
                 // Only now, since a packet that ends in an error was taken as well.
                 before?;
                 // What does not fit now waits inside; the next call says so.
-                let _ = self.pump()?;
+                let _ = self.pump(enough)?;
                 Ok(Sent::Accepted)
             }
         }
@@ -297,8 +305,9 @@ impl Decoder {
         self.frontend.send(unit, &mut self.pictures)
     }
 
-    /// Has the front end take what is left of the byte stream.
-    fn pump(&mut self) -> Result<Sent> {
+    /// Has the front end take what is left of the byte stream, until `enough` frames are due.
+    fn pump(&mut self, enough: usize) -> Result<Sent> {
+        self.unread = false;
         if let Some(bytes) = self.stalled.take() {
             let sent = self.frontend.send(Unit::copied(&bytes, self.times), &mut self.pictures)?;
             if sent != Sent::Accepted {
@@ -306,7 +315,12 @@ impl Decoder {
                 return Ok(sent);
             }
         }
-        while let Some(bytes) = self.reader.next_nal() {
+        loop {
+            if self.pictures.has_due(enough) {
+                self.unread = true;
+                return Ok(Sent::Accepted);
+            }
+            let Some(bytes) = self.reader.next_nal() else { break };
             let sent = self.frontend.send(Unit::copied(bytes, self.times), &mut self.pictures)?;
             if sent != Sent::Accepted {
                 self.stalled = Some(bytes.to_vec());
@@ -361,7 +375,7 @@ impl Decoder {
     pub fn reset(&mut self) {
         self.reader = AnnexBReader::new();
         self.stalled = None;
-        self.whole = false;
+        (self.whole, self.unread) = (false, false);
         self.frontend.reset();
         self.pictures.reset();
     }
@@ -467,7 +481,7 @@ impl<D: BorrowMut<Decoder>, S: Source> Frames<D, S> {
             if self.state == State::Ended {
                 return Ok(Next::End);
             }
-            let sent = self.step().inspect_err(|error| {
+            let sent = self.step(wanted).inspect_err(|error| {
                 // Nothing comes behind these; a caller that passes errors over would ask for ever.
                 let ends = match error {
                     Error::Source { source } => source.kind() != io::ErrorKind::WouldBlock,
@@ -499,14 +513,17 @@ impl<D: BorrowMut<Decoder>, S: Source> Frames<D, S> {
         self.decoder().pictures.grow()
     }
 
-    /// Sends the next packet, or ends the stream.
-    fn step(&mut self) -> Result<Sent> {
+    /// Sends the next packet, or the rest of the last one, or ends the stream. `wanted` frames are not due yet.
+    fn step(&mut self, wanted: usize) -> Result<Sent> {
         let decoder = self.decoder.borrow_mut();
+        if decoder.unread {
+            return decoder.pump(wanted);
+        }
         if self.state == State::Reading {
             match self.source.packet().map_err(|source| Error::Source { source })? {
                 None => self.state = State::Flushing,
                 Some(packet) => {
-                    let sent = decoder.send(packet);
+                    let sent = decoder.send_until(packet, wanted);
                     // What ends in an error was taken as well.
                     if !matches!(sent, Ok(Sent::NoSurface | Sent::NoMemory)) {
                         self.source.advance();

@@ -266,6 +266,23 @@ fn a_stream_comes_byte_by_byte() {
 
 /// A sequence that cannot be decoded is one error; what is behind it comes out, in a byte stream as well.
 #[test]
+fn a_frame_that_is_due_does_not_wait_for_the_rest_of_a_piece() {
+    let machine = Machine::h200();
+    let stream = byte_stream(&plain(20));
+    for ahead in [0, 3] {
+        let decoder = codec::decoder(&machine, on_one(&machine));
+        let mut frames = decoder.into_frames(ByteStream::new(&stream[..])).with_ahead(ahead);
+        let first = frames.next().unwrap().unwrap();
+        assert_eq!((first.number(), frames.decoder().pictures.next_number()), (0, ahead as u64 + 1));
+        // Who sends more has all of the piece taken before: but for its last unit, which may go on.
+        frames.decoder().push(Packet::unit(&plain(1)[0]), |_| Ok::<_, Error>(())).unwrap();
+        assert_eq!(frames.decoder().pictures.next_number(), 20);
+        let rest: Vec<_> = frames.map(Result::unwrap).collect();
+        assert!(numbers(&rest).is_sorted() && rest.last().unwrap().number() == 20);
+    }
+}
+
+#[test]
 fn errors_of_sequences_do_not_end_the_iteration() {
     let machine = Machine::h200();
     let units: Vec<_> = [plain(20), vec![picture((TOO_WIDE, 1), AT_ONCE, &[])], plain(20)].concat();
