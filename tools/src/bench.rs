@@ -26,7 +26,7 @@ use serde::Serialize;
 use crate::console;
 use crate::exit::{Exit, Failure};
 use crate::film::Film;
-use crate::input::{self, Given, other::Reader};
+use crate::input::{self, Given, Input, other::Reader};
 
 /// Stands before every result. Field names are those of the JSON output.
 #[derive(Clone, Debug, Serialize)]
@@ -50,7 +50,7 @@ impl Machine {
     pub fn of(context: &Context, benchmark: &'static str) -> Machine {
         let device = context.device();
         Machine {
-            schema: 1,
+            schema: 2,
             benchmark,
             device: device.name().unwrap_or_else(|_| "NVIDIA GPU".to_owned()),
             emulated: context.is_emulated(),
@@ -97,16 +97,37 @@ pub fn print<T: Serialize + fmt::Display>(
     Ok(Exit::Success)
 }
 
+/// A stream that can be read piece by piece, or what [`read`] makes of a container.
+#[derive(Debug)]
+pub enum Opened {
+    /// A byte stream.
+    Stream(Input),
+    /// What a decoder is sent of the track that it prefers, with start codes.
+    Container(Vec<u8>),
+}
+
+/// Opens a stream; `-` is standard input.
+///
+/// # Errors
+///
+/// As [`input::open_any`], [`Film::open`] and [`Film::byte_stream`].
+pub fn open(path: &Path) -> Result<Opened, Failure> {
+    Ok(match input::open_any(path, Reader::File, false)? {
+        Given::Stream(input) => Opened::Stream(input),
+        Given::Container(name, file) => Opened::Container(Film::open(&name, file, None)?.byte_stream()?),
+    })
+}
+
 /// A whole stream in memory; `-` is standard input. Of a container it is what a decoder is sent of the track that it prefers, with
 /// start codes.
 ///
 /// # Errors
 ///
-/// As [`input::open_any`], [`Film::open`] and [`Film::byte_stream`].
+/// As [`open`], and those of reading.
 pub fn read(path: &Path) -> Result<Arc<[u8]>, Failure> {
-    let mut input = match input::open_any(path, Reader::File, false)? {
-        Given::Stream(input) => input,
-        Given::Container(name, file) => return Ok(Film::open(&name, file, None)?.byte_stream()?.into()),
+    let mut input = match open(path)? {
+        Opened::Stream(input) => input,
+        Opened::Container(bytes) => return Ok(bytes.into()),
     };
     let mut data = Vec::with_capacity(input.size().and_then(|size| size.try_into().ok()).unwrap_or(0));
     match input.read_to_end(&mut data) {

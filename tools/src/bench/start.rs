@@ -6,10 +6,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
-use bitstream::split_annex_b;
 use hcq::Device;
 use nvdec::tensor::{Dtype, TensorPool};
-use nvdec::{Codec, Context, Decoder, DecoderOptions, DeviceChoice, TensorSpec, Units};
+use nvdec::{Codec, Context, Decoder, DecoderOptions, DeviceChoice, Source, TensorSpec};
 use serde::{Deserialize, Serialize};
 
 use super::measure::{Spread, ms};
@@ -20,7 +19,7 @@ use crate::stats::Start;
 /// The steps of one process, in ms, each from the end of the one before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Steps {
-    /// From the start of `main` until the command line and the stream are read.
+    /// From the start of `main` until the command line is read and the stream is opened.
     pub main: f64,
     /// The driver's device nodes, client and address space; on the emulated GPU, the GPU itself.
     pub device: f64,
@@ -28,7 +27,7 @@ pub struct Steps {
     pub context: f64,
     /// A decoder without memory for pictures.
     pub decoder: f64,
-    /// The first picture submitted: channels opened, memory allocated.
+    /// The first picture submitted: as much of the stream read as that takes, channels opened, memory allocated.
     pub submit: f64,
     /// The first picture decoded.
     pub picture: f64,
@@ -67,12 +66,12 @@ pub struct Started {
     pub total_with_tensor: Spread,
 }
 
-/// Goes through the steps in this process. `start` is that of `main`.
+/// Goes through the steps in this process; `None` if `source` has no picture. `start` is that of `main`.
 ///
 /// # Errors
 ///
 /// Those of the device and the decoder. `auto` means the first GPU here, and no other.
-pub fn once(choice: DeviceChoice, name: &str, stream: &[u8], start: Start) -> Result<Steps, Failure> {
+pub fn once(choice: DeviceChoice, source: impl Source, start: Start) -> Result<Option<Steps>, Failure> {
     let mut last = 0.0;
     let mut step = || {
         let now = ms(start.elapsed());
@@ -87,11 +86,7 @@ pub fn once(choice: DeviceChoice, name: &str, stream: &[u8], start: Start) -> Re
     let in_context = step();
     let mut decoder = Decoder::new(&context, Codec::Hevc, DecoderOptions::default())?;
     let in_decoder = step();
-    let frame = decoder.frames(Units::new(stream)).next().transpose()?;
-    let frame = frame.ok_or_else(|| {
-        let nal_units = split_annex_b(stream).count() as u64;
-        Failure::NoPicture { path: name.to_owned(), bytes: stream.len() as u64, nal_units }
-    })?;
+    let Some(frame) = decoder.frames(source).next().transpose()? else { return Ok(None) };
     let submit = step();
     frame.status()?;
     let picture = step();
@@ -101,7 +96,7 @@ pub fn once(choice: DeviceChoice, name: &str, stream: &[u8], start: Start) -> Re
     tensor.push(&frame)?;
     tensor.finish()?.wait()?;
     let tensor = step();
-    Ok(Steps { main, device, context: in_context, decoder: in_decoder, submit, picture, total, tensor })
+    Ok(Some(Steps { main, device, context: in_context, decoder: in_decoder, submit, picture, total, tensor }))
 }
 
 /// Has `program` do it `rounds` times, each in a process of its own.
@@ -153,7 +148,7 @@ impl fmt::Display for Started {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}, {} processes; ms, median (lowest to highest)", self.stream, self.rounds)?;
         for (what, time) in [
-            ("main, stream read", self.main),
+            ("main, stream opened", self.main),
             ("device", self.device),
             ("context", self.context),
             ("decoder", self.decoder),

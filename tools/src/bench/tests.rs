@@ -1,7 +1,7 @@
 //! Every benchmark on the emulated GPU: that it measures what it says, not how fast that is.
 
 use nvdec::class::Chroma;
-use nvdec::{DeviceChoice, Mode, SurfaceFormat};
+use nvdec::{DeviceChoice, Mode, SurfaceFormat, Units};
 use serde_json::Value;
 
 use super::feed::{Means, Stream};
@@ -23,7 +23,7 @@ fn context() -> Arc<Context> {
 fn json<T: Serialize>(context: &Context, benchmark: &'static str, result: &T) -> Value {
     let machine = &Machine::of(context, benchmark);
     let value = serde_json::to_value(Document { machine, result }).unwrap();
-    assert_eq!((&value["schema"], &value["emulated"]), (&1.into(), &true.into()));
+    assert_eq!((&value["schema"], &value["emulated"]), (&2.into(), &true.into()));
     assert_eq!((&value["benchmark"], &value["device"]), (&benchmark.into(), &"NVIDIA H200".into()));
     assert_eq!(value["engines"].as_array().unwrap().len(), 7);
     assert!(machine.to_string().contains("emulated"));
@@ -142,7 +142,7 @@ fn memory_is_as_priced_and_limited() {
 
 #[test]
 fn a_start_step_by_step() {
-    let steps = start::once(DeviceChoice::Emulated, "x", STREAM, Start::now()).unwrap();
+    let steps = start::once(DeviceChoice::Emulated, Units::new(STREAM), Start::now()).unwrap().unwrap();
     let start::Steps { main, device, context, decoder, submit, picture, total, tensor } = steps;
     assert!(tensor > 0.0);
     let parts = [main, device, context, decoder, submit, picture];
@@ -253,9 +253,9 @@ fn what_is_no_stream() {
     for failure in [
         bound::record(&context, "x", &Stream::copied(nothing)).err().unwrap(),
         many::run(&context, "x", &Stream::copied(nothing), &many_options(2)).unwrap_err(),
-        start::once(DeviceChoice::Emulated, "x", nothing, Start::now()).unwrap_err(),
     ] {
         assert!([Exit::Data].contains(&failure.exit()), "{failure}");
     }
+    assert!(start::once(DeviceChoice::Emulated, Units::new(nothing), Start::now()).unwrap().is_none());
     assert_eq!(read(Path::new("/nonexistent.hevc")).unwrap_err().exit(), Exit::NoInput);
 }

@@ -6,11 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use bitstream::split_annex_b;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use nvdec::class::Chroma;
-use nvdec::{Context, DeviceChoice, Mode, SurfaceFormat, TensorSpec};
+use nvdec::{ByteStream, Context, DeviceChoice, Mode, SurfaceFormat, TensorSpec, Units};
 use nvdec_tools::bench::feed::{Means, Stream};
-use nvdec_tools::bench::{self, Machine, bound, detile, many, reconfigure, schedule, start, stream, tensor};
+use nvdec_tools::bench::{
+    self, Machine, Opened, bound, detile, many, reconfigure, schedule, start, stream, tensor,
+};
 use nvdec_tools::check::expected::Expected;
 use nvdec_tools::device::{self, DeviceArgs};
 use nvdec_tools::engines::{EngineChoice, ModeChoice};
@@ -505,14 +508,21 @@ fn many(
 }
 
 fn started(args: &Arguments, what: &StartArgs, start: Start) -> Result<Exit, Failure> {
-    let data = what.file.as_deref().map(bench::read).transpose()?;
-    let (name, stream) = match (&what.file, &data) {
-        (Some(file), Some(data)) => (name(file), &data[..]),
-        _ => (CLIPS[0].0.to_owned(), CLIPS[0].1),
-    };
+    let (built_in, clip) = CLIPS[0];
+    let name = what.file.as_deref().map_or_else(|| built_in.to_owned(), name);
+    let opened = what.file.as_deref().map(bench::open).transpose()?;
     let options = args.device.options()?;
     if what.once {
-        let steps = start::once(options.device, &name, stream, start)?;
+        let steps = match opened {
+            Some(Opened::Stream(input)) => start::once(options.device, ByteStream::new(input), start)?,
+            Some(Opened::Container(bytes)) => start::once(options.device, Units::new(&bytes), start)?,
+            None => start::once(options.device, Units::new(clip), start)?,
+        };
+        let Some(steps) = steps else {
+            let data = what.file.as_deref().map_or_else(|| Ok(clip.into()), bench::read)?;
+            let nal_units = split_annex_b(&data).count() as u64;
+            return Err(Failure::NoPicture { path: name, bytes: data.len() as u64, nal_units });
+        };
         console::print(&serde_json::to_string(&steps).expect("steps are numbers"))?;
         return Ok(Exit::Success);
     }
