@@ -5,6 +5,10 @@ mod weights;
 
 pub use weights::{PredWeight, PredWeightTable};
 
+use bitstream::{BitReader, Rbsp};
+
+use crate::error::{Error, Place, Structure};
+use crate::nal::NalHeader;
 use crate::sps::Sps;
 use crate::st_ref_pic_set::{LongTermRefPic, StRefPicSet};
 
@@ -41,7 +45,7 @@ pub struct RefPicListsModification {
 /// Where things are in the bits of a slice segment header.
 ///
 /// RBSP positions count from the first bit after the NAL unit header, emulation prevention removed. For a dependent
-/// slice segment, all but the header sizes are those of the independent slice segment it continues.
+/// slice segment, all but the entry points and the header sizes are those of the independent slice segment it continues.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct HeaderPositions {
@@ -53,6 +57,8 @@ pub struct HeaderPositions {
     pub short_term_ref_pic_set_size: u32,
     /// Whether an `emulation_prevention_three_byte` lies between `slice_type_end` and `temporal_mvp_flag_start`.
     pub emulation_prevention_in_skipped: bool,
+    /// RBSP bit at which the first `entry_point_offset_minus1` starts, if there is one.
+    pub entry_points_start: u32,
     /// Bytes of the slice segment header in the RBSP, `byte_alignment()` included.
     pub header_size_rbsp: u32,
     /// Offset of the first byte of `slice_segment_data()` in the NAL unit as transmitted: NAL unit header and emulation
@@ -149,9 +155,9 @@ pub struct SliceHeader {
     pub slice_loop_filter_across_slices_enabled_flag: bool,
     /// `offset_len_minus1 + 1`; 0 without entry points.
     pub offset_len: u8,
-    /// `entry_point_offset_minus1[i]`, one per tile or CTB row after the first. Not checked against the size of the
-    /// slice segment data: many decoders do without.
-    pub entry_point_offset_minus1: Vec<u32>,
+    /// `num_entry_point_offsets`: one per tile or CTB row after the first. For what they are, see
+    /// [`entry_point_offset_minus1`](Self::entry_point_offset_minus1).
+    pub num_entry_point_offsets: u32,
     /// `slice_segment_header_extension_length`, 0 to 256.
     pub slice_segment_header_extension_length: u16,
     /// Bit positions.
@@ -183,6 +189,20 @@ impl SliceHeader {
     /// picture. Hardware that parses slice headers itself but is handed the reference picture set skips so many bits.
     pub fn hw_header_skip_bits(&self) -> u32 {
         self.positions.temporal_mvp_flag_start - self.positions.slice_type_end
+    }
+
+    /// `entry_point_offset_minus1[i]`, from `nal`, the NAL unit that the header is of. Many decoders do without, so they are read
+    /// for those who ask; they are not checked against the size of the slice segment data.
+    ///
+    /// # Errors
+    /// [`Error::Syntax`] if `nal` ends before they do: it is another one.
+    pub fn entry_point_offset_minus1(&self, nal: &[u8]) -> Result<Vec<u32>, Error> {
+        const ELEMENT: &str = "entry_point_offset_minus1";
+        let rbsp = Rbsp::new(nal.get(NalHeader::SIZE..).unwrap_or_default());
+        let r = &mut BitReader::new(rbsp.bytes(), Place::new(Structure::SliceSegmentHeader));
+        r.skip(self.positions.entry_points_start as usize, ELEMENT)?;
+        let offsets = (0..self.num_entry_point_offsets).map(|_| r.u(u32::from(self.offset_len), ELEMENT));
+        Ok(offsets.collect::<Result<_, _>>()?)
     }
 
     /// Whether an emulation prevention byte stands within the bits of [`hw_header_skip_bits`](Self::hw_header_skip_bits),

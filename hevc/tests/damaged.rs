@@ -55,9 +55,7 @@ fn check(stream: &[u8]) {
     assert!(run.output.len() <= decoded, "{} of {decoded} pictures output", run.output.len());
     for picture in &run.pictures {
         assert!(picture.rps.num_pic_total_curr() <= 16);
-        assert!(
-            picture.header.entry_point_offset_minus1.len() < picture.sps.pic_size_in_ctbs().max(1) as usize
-        );
+        assert!(picture.header.num_entry_point_offsets < picture.sps.pic_size_in_ctbs().max(1));
         let crop = picture.sps.crop();
         assert!(crop.width > 0 && crop.left + crop.width <= picture.sps.pic_width_in_luma_samples);
         let layout = picture.pps.tile_layout(&picture.sps);

@@ -498,3 +498,26 @@ fn parameter_sets_are_found_without_taking_notice() {
         let _ = parser.parameter_sets_of(&slice[..cut]);
     }
 }
+
+#[test]
+fn entry_points_are_read_from_their_nal_unit() {
+    let stream = fixture("h_depslice_wpp.hevc");
+    let (mut parser, mut seen) = (Parser::new(), 0);
+    for nal in split_annex_b(&stream) {
+        let Ok(Unit::Slice(slice)) = parser.parse(nal) else { continue };
+        let header = &slice.header;
+        let offsets = header.entry_point_offset_minus1(nal).unwrap();
+        assert_eq!(offsets.len(), header.num_entry_point_offsets as usize);
+        if offsets.is_empty() {
+            continue;
+        }
+        seen += 1;
+        for other in
+            [&nal[..0], &nal[..4], &nal[..nal.len().min(header.positions.header_size_rbsp as usize - 2)]]
+        {
+            let read = header.entry_point_offset_minus1(other);
+            assert!(matches!(read, Err(Error::Syntax(_))), "{read:?}");
+        }
+    }
+    assert!(seen > 0);
+}

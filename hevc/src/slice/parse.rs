@@ -98,7 +98,7 @@ impl SliceHeader {
             slice_tc_offset_div2: pps.pps_tc_offset_div2,
             slice_loop_filter_across_slices_enabled_flag: pps.pps_loop_filter_across_slices_enabled_flag,
             offset_len: 0,
-            entry_point_offset_minus1: Vec::new(),
+            num_entry_point_offsets: 0,
             slice_segment_header_extension_length: 0,
             positions: HeaderPositions::default(),
         }
@@ -339,7 +339,7 @@ impl SliceHeader {
             dependent_slice_segment_flag: true,
             slice_segment_address,
             offset_len: 0,
-            entry_point_offset_minus1: Vec::new(),
+            num_entry_point_offsets: 0,
             slice_segment_header_extension_length: 0,
             ..self.clone()
         }
@@ -360,13 +360,9 @@ impl SliceHeader {
             let count = r.ue_max(columns * rows - 1, "num_entry_point_offsets")?;
             if count > 0 {
                 let offset_len = 1 + r.ue8(31, "offset_len_minus1")?;
-                self.offset_len = offset_len;
-                // Memory for no more than there are bits for.
-                let mut offsets = Vec::with_capacity(r.remaining().min(count as usize));
-                for _ in 0..count {
-                    offsets.push(r.u(u32::from(offset_len), "entry_point_offset_minus1")?);
-                }
-                self.entry_point_offset_minus1 = offsets;
+                (self.offset_len, self.num_entry_point_offsets) = (offset_len, count);
+                self.positions.entry_points_start = r.position() as u32;
+                r.skip(count as usize * usize::from(offset_len), "entry_point_offset_minus1")?;
             }
         }
         if pps.slice_segment_header_extension_present_flag {

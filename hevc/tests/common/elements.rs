@@ -9,7 +9,7 @@ use hevc::scaling::ScalingList;
 use hevc::st_ref_pic_set::StRefPicSet;
 use hevc::vps::SubLayerOrdering;
 use hevc::vui::{TimingInfo, Vui};
-use hevc::{Picture, Pps, SliceHeader, SliceType, Sps, Vps};
+use hevc::{Picture, Pps, SliceSegment, SliceType, Sps, Vps};
 
 type Elements = HashMap<String, String>;
 
@@ -343,7 +343,8 @@ pub fn pps(pps: &Pps) -> Elements {
 }
 
 /// The elements of a slice segment header.
-pub fn slice(header: &SliceHeader, picture: &Picture) -> Elements {
+pub fn slice(slice: &SliceSegment<'_>, picture: &Picture) -> Elements {
+    let header = &slice.header;
     let w = &mut Writer::default();
     w.flag("first_slice_segment_in_pic_flag", header.first_slice_segment_in_pic_flag);
     w.flag("no_output_of_prior_pics_flag", header.no_output_of_prior_pics_flag);
@@ -429,9 +430,10 @@ pub fn slice(header: &SliceHeader, picture: &Picture) -> Elements {
         "slice_loop_filter_across_slices_enabled_flag",
         header.slice_loop_filter_across_slices_enabled_flag,
     );
-    w.put("num_entry_point_offsets", header.entry_point_offset_minus1.len());
+    w.put("num_entry_point_offsets", header.num_entry_point_offsets);
     w.put("offset_len_minus1", i16::from(header.offset_len) - 1);
-    let offsets: Vec<String> = header.entry_point_offset_minus1.iter().map(u32::to_string).collect();
+    let offsets = header.entry_point_offset_minus1(slice.nal.data).expect("they were passed over");
+    let offsets: Vec<String> = offsets.iter().map(u32::to_string).collect();
     w.put("entry_point_offset_minus1", offsets.join(","));
     w.put("slice_segment_header_extension_length", header.slice_segment_header_extension_length);
     w.put("hw_header_skip_bits", header.hw_header_skip_bits());

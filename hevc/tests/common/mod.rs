@@ -115,7 +115,7 @@ pub fn elements_of(stream: &[u8]) -> Vec<(&'static str, HashMap<String, String>)
                 Unit::Pps(pps) => ("PPS", elements::pps(&pps)),
                 Unit::Slice(slice) => {
                     let picture = parser.current_picture().expect("a slice belongs to a picture");
-                    ("SLICE", elements::slice(&slice.header, picture))
+                    ("SLICE", elements::slice(&slice, picture))
                 }
                 _ => return None,
             };

@@ -148,7 +148,7 @@ fn header(h: &SliceHeader) -> Vec<(&'static str, Value)> {
             put(name, u8::from(flag).into());
         }
     }
-    put("num_entry_point_offsets", h.entry_point_offset_minus1.len().into());
+    put("num_entry_point_offsets", h.num_entry_point_offsets.into());
     put("slice_segment_header_extension_length", h.slice_segment_header_extension_length.into());
     if !h.dependent_slice_segment_flag {
         put("sw_hdr_skip_length by the header", h.hw_header_skip_bits().into());
