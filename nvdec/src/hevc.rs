@@ -37,7 +37,7 @@ mod tables;
 
 /// The parser, whose types appear in the API of this module.
 pub use ::hevc as parser;
-use describe::{BITSTREAM_AT, HevcPicture, Templates};
+use describe::{HevcPicture, Templates};
 use descriptor::DESCRIPTOR_BYTES;
 pub use limits::{check, check_limits, check_pps};
 use refresh::Refreshes;
@@ -343,18 +343,20 @@ impl Hevc {
         for (_, entry) in self.dpb.iter().filter(|(_, entry)| entry.marking == Marking::Unused) {
             Held::release_motion(&entry.payload);
         }
-        pictures.open()?;
+        let class = pictures.context().class();
+        let prepared = self.templates.get(&picture.sps, &picture.pps, class, &format.geometry);
+        let tables = prepared.place_of_tables();
+        pictures.open(tables.chunk_bytes())?;
         let held = |entry: &RefEntry| {
             let found = entry.index.and_then(|index| self.dpb.get(index));
             found.map(|entry| entry.payload.clone())
         };
         let references: ArrayVec<_, PLACES> = rps.initial_list0().map(held).take(PLACES).collect();
-        let class = pictures.context().class();
-        let prepared = self.templates.get(&picture.sps, &picture.pps, class, &format.geometry);
         let is_start = !picture.has_prior_pictures && !picture.is_irap();
         self.on_trial = is_start && !self.refreshes.is_announced() && pictures.start() == Start::Intra;
         let refresh = self.refreshes.of(&picture, pictures.next_number());
-        let mut current = Box::new(HevcPicture::new(picture, prepared, times, rps, references, refresh));
+        let mut current =
+            Box::new(HevcPicture::new(picture, (prepared, tables), times, rps, references, refresh));
         (current.flaw, current.side_data) = (flaw, side_data);
         Ok(Some(current))
     }
@@ -404,7 +406,6 @@ fn format(sps: &Sps, pps: &Pps, pictures: &Pictures) -> Format {
         blocks: scratch::blocks(sps),
         motion: scratch::collocated_slot_bytes(sps),
         scratch: Scratch::new(sps, pps, pictures.context().class()).size,
-        bitstream_at: BITSTREAM_AT,
         descriptor: DESCRIPTOR_BYTES,
     }
 }

@@ -436,16 +436,16 @@ impl Pictures {
         Ok(())
     }
 
-    /// Begins to collect the slice data of a picture of the present format.
-    pub(crate) fn open(&mut self) -> Result<()> {
+    /// Begins to collect the slice data of a picture of the present format. The first `own` bytes of its chunk of host memory,
+    /// a multiple of 256, are the codec's: descriptor and tables.
+    pub(crate) fn open(&mut self, own: u64) -> Result<()> {
         if self.lookahead.limits().pictures == 0 && self.spare.is_none() {
             // The first picture of the sequence, or one that was not seen to begin.
             self.spare = self.take_surface()?;
         }
         let memory = self.memory.as_ref().expect("a format was activated");
-        let &Format { bitstream_at, descriptor, .. } = memory.format();
         self.bitstream = Bitstream::None;
-        self.session.upload.open(bitstream_at, descriptor)
+        self.session.upload.open(own, memory.format().descriptor)
     }
 
     /// Adds the slice segment `unit`, which lies at `place` if engines can read it there. `false`: it cannot be added, which was
@@ -478,10 +478,10 @@ impl Pictures {
         }
         let bitstream = std::mem::take(&mut self.bitstream);
         let stream_len = match &bitstream {
+            Bitstream::None => 0,
             Bitstream::InPlace(extent) => extent.len() as u64,
-            _ => {
-                let before = self.memory.as_ref().map_or(0, |memory| memory.format().bitstream_at);
-                let stream_len = self.session.upload.length() - before;
+            Bitstream::Copied { at } => {
+                let stream_len = self.session.upload.length() - at;
                 if let Err(error) = self.session.upload.append(&[&[0; BITSTREAM_SLACK]]) {
                     if !error.is_picture_error() {
                         return Err(error);
@@ -758,7 +758,6 @@ impl Pictures {
         };
 
         let blocks = memory.format().blocks;
-        let bitstream_at = memory.format().bitstream_at;
         let plan =
             session.plan(&job, frames().map(|frame| (frame.ready(), frame.finish)), (blocks, *stream_len));
         let slot = session.status_slot(memory.in_flight)?;
@@ -773,7 +772,8 @@ impl Pictures {
         let status = slot.memory.clone();
         let bitstream = match bitstream {
             Bitstream::InPlace(extent) => extent.operand(video::SET_IN_BUF_BASE_OFFSET),
-            _ => Operand::new(video::SET_IN_BUF_BASE_OFFSET, &chunk.memory).at(bitstream_at),
+            Bitstream::Copied { at } => Operand::new(video::SET_IN_BUF_BASE_OFFSET, &chunk.memory).at(*at),
+            Bitstream::None => Operand::new(video::SET_IN_BUF_BASE_OFFSET, &chunk.memory),
         };
         let mut operands = Operands::new();
         operands.push(Operand::new(video::SET_DRV_PIC_SETUP_OFFSET, &chunk.memory));

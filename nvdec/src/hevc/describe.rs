@@ -29,15 +29,10 @@ use crate::status::PictureFault;
 use crate::surface::format::{Rect, SurfaceGeometry};
 use crate::surface::host::HostFrame;
 
-/// Offsets within a picture's chunk of host memory. The tables are there for the first pictures of their
-/// parameter sets alone.
-const SCALING_LIST_AT: u64 = DESCRIPTOR_BYTES as u64;
-const TILE_TABLE_AT: u64 = (SCALING_LIST_AT + SCALING_LIST_BYTES as u64).next_multiple_of(256);
-pub(super) const BITSTREAM_AT: u64 = TILE_TABLE_AT + TILE_TABLE_BYTES as u64;
-/// Offsets within the memory that holds the tables of a pair of parameter sets.
-const SHARED_SCALING_LIST_AT: u64 = 0;
-const SHARED_TILE_TABLE_AT: u64 = (SCALING_LIST_BYTES as u64).next_multiple_of(256);
-const SHARED_TABLES_BYTES: u64 = SHARED_TILE_TABLE_AT + TILE_TABLE_BYTES as u64;
+/// Offsets within tables, wherever they lie.
+const SCALING_LIST_AT: u64 = 0;
+const TILE_TABLE_AT: u64 = (SCALING_LIST_BYTES as u64).next_multiple_of(256);
+const TABLES_BYTES: u64 = TILE_TABLE_AT + TILE_TABLE_BYTES as u64;
 
 /// Parameter sets whose tables are kept: some encoders change between a few picture parameter sets all the time.
 const MAX_TEMPLATES: usize = 8;
@@ -56,21 +51,44 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Memory with the tables, at [`SHARED_SCALING_LIST_AT`] and [`SHARED_TILE_TABLE_AT`]. `None` for the first pictures,
-    /// which bring them along.
-    fn tables(&self, from: &Memory) -> Result<Option<&DeviceBuffer>> {
-        if let Some(memory) = self.memory.get() {
-            return Ok(Some(memory.buffer()));
-        }
+    /// Where the next picture has its tables: the first ones bring them along.
+    pub(super) fn place_of_tables(&self) -> TablesAt {
         let pictures = self.pictures.load(Ordering::Relaxed);
-        if pictures < COPIED_TABLES {
-            self.pictures.store(pictures + 1, Ordering::Relaxed);
-            return Ok(None);
+        if pictures >= COPIED_TABLES {
+            return TablesAt::Shared;
         }
-        let mut memory = from.allocate(SHARED_TABLES_BYTES, Purpose::Upload, AtLimit::Wait)?;
-        memory.written_to(SHARED_TABLES_BYTES);
-        self.template.tables().write(&memory.view()?, SHARED_SCALING_LIST_AT, SHARED_TILE_TABLE_AT);
-        Ok(Some(self.memory.get_or_init(|| memory).buffer()))
+        self.pictures.store(pictures + 1, Ordering::Relaxed);
+        TablesAt::Chunk
+    }
+
+    /// The tables in memory of their own.
+    fn tables(&self, from: &Memory) -> Result<&DeviceBuffer> {
+        if let Some(memory) = self.memory.get() {
+            return Ok(memory.buffer());
+        }
+        let mut memory = from.allocate(TABLES_BYTES, Purpose::Upload, AtLimit::Wait)?;
+        memory.written_to(TABLES_BYTES);
+        self.template.tables().write(&memory.view()?, SCALING_LIST_AT, TILE_TABLE_AT);
+        Ok(self.memory.get_or_init(|| memory).buffer())
+    }
+}
+
+/// Where a picture has the tables of its parameter sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TablesAt {
+    /// In its chunk of host memory, behind the descriptor.
+    Chunk,
+    /// In the memory that it shares with others.
+    Shared,
+}
+
+impl TablesAt {
+    /// Bytes of the picture's chunk of host memory that are not slice data: a multiple of 256.
+    pub(super) fn chunk_bytes(self) -> u64 {
+        match self {
+            TablesAt::Chunk => DESCRIPTOR_BYTES as u64 + TABLES_BYTES,
+            TablesAt::Shared => DESCRIPTOR_BYTES as u64,
+        }
     }
 }
 
@@ -110,6 +128,7 @@ impl Templates {
 pub(super) struct HevcPicture {
     picture: Arc<Picture>,
     prepared: Arc<Prepared>,
+    tables: TablesAt,
     times: Times,
     rps: ResolvedRps,
     /// The pictures that it names, in the order of initial list 0; `None` if missing. As many as there are places, of
@@ -130,7 +149,7 @@ pub(super) struct HevcPicture {
 impl HevcPicture {
     pub(super) fn new(
         picture: Arc<Picture>,
-        prepared: Arc<Prepared>,
+        (prepared, tables): (Arc<Prepared>, TablesAt),
         times: Times,
         rps: ResolvedRps,
         references: ArrayVec<Option<Arc<Held>>, PLACES>,
@@ -140,6 +159,7 @@ impl HevcPicture {
         HevcPicture {
             picture,
             prepared,
+            tables,
             times,
             rps,
             references,
@@ -235,18 +255,21 @@ impl CodedPicture for HevcPicture {
         let references = References::new(counts, entries);
         let view = chunk.view()?;
         view.copy_in(0, &template.picture(&self.picture, target, &references, stream_len as u32));
-        let (tables, scaling_lists_at, tiles_at) = match self.prepared.tables(memory)? {
-            Some(tables) => (tables, SHARED_SCALING_LIST_AT, SHARED_TILE_TABLE_AT),
-            None => {
-                template.tables().write(&view, SCALING_LIST_AT, TILE_TABLE_AT);
-                (chunk, SCALING_LIST_AT, TILE_TABLE_AT)
+        let (tables, tables_at) = match self.tables {
+            TablesAt::Shared => (self.prepared.tables(memory)?, 0),
+            TablesAt::Chunk => {
+                let at = DESCRIPTOR_BYTES as u64;
+                template.tables().write(&view, at + SCALING_LIST_AT, at + TILE_TABLE_AT);
+                (chunk, at)
             }
         };
         let part = |method, offset| Operand::new(method, scratch).at(offset);
-        operands.push(Operand::new(video::HEVC_SET_TILE_SIZES_OFFSET, tables).at(tiles_at));
+        operands.push(Operand::new(video::HEVC_SET_TILE_SIZES_OFFSET, tables).at(tables_at + TILE_TABLE_AT));
         operands.push(part(video::HEVC_SET_FILTER_BUFFER_OFFSET, 0));
         if self.picture.sps.scaling_list_enabled_flag {
-            operands.push(Operand::new(video::HEVC_SET_SCALING_LIST_OFFSET, tables).at(scaling_lists_at));
+            operands.push(
+                Operand::new(video::HEVC_SET_SCALING_LIST_OFFSET, tables).at(tables_at + SCALING_LIST_AT),
+            );
         }
         let areas = template.scratch();
         if class.hevc.intra_top {

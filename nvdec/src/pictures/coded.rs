@@ -47,19 +47,16 @@ pub(crate) struct Format {
     pub(crate) motion: u64,
     /// Bytes that an engine works in for the length of a picture. Single pictures may need more.
     pub(crate) scratch: u64,
-    /// Bytes of a picture's chunk of host memory that are the codec's: descriptor and tables. A multiple of 256; slice data
-    /// follow.
-    pub(crate) bitstream_at: u64,
-    /// The first of these bytes, which are written for every picture.
+    /// Bytes at the beginning of a picture's chunk of host memory that are written for every picture.
     pub(crate) descriptor: usize,
 }
 
 impl Format {
     /// Whether pictures of `other` can use what was allocated for this format.
     pub(crate) fn fits(&self, other: &Format) -> bool {
-        let Format { geometry, dpb, blocks, motion, scratch: _, bitstream_at, descriptor } = *self;
-        (geometry, blocks, motion, bitstream_at, descriptor)
-            == (other.geometry, other.blocks, other.motion, other.bitstream_at, other.descriptor)
+        let Format { geometry, dpb, blocks, motion, scratch: _, descriptor } = *self;
+        (geometry, blocks, motion, descriptor)
+            == (other.geometry, other.blocks, other.motion, other.descriptor)
             && other.dpb <= dpb
     }
 }
@@ -130,7 +127,7 @@ pub(crate) struct Placed<'a> {
     pub(crate) references: &'a [u8],
     /// Bytes of slice data.
     pub(crate) stream_len: u64,
-    /// The picture's chunk of host memory. The first [`Format::bitstream_at`] bytes are the codec's.
+    /// The picture's chunk of host memory. As many bytes of it are the codec's as it was opened with.
     pub(crate) chunk: &'a DeviceBuffer,
     /// Scratch of as many bytes as the picture needs, at least.
     pub(crate) scratch: &'a DeviceBuffer,

@@ -39,8 +39,8 @@ pub(crate) enum Bitstream {
     /// There is none yet.
     #[default]
     None,
-    /// In the open chunk of the upload ring, where they are copied to.
-    Copied,
+    /// In the picture's chunk of the upload ring, where they are copied to, from this byte on.
+    Copied { at: u64 },
     /// Where the caller has them.
     InPlace(Extent),
 }
@@ -65,9 +65,10 @@ impl Bitstream {
         {
             return check(bytes);
         }
-        let before = match self {
-            Bitstream::InPlace(extent) => extent.bytes(),
-            _ => &[],
+        let (at, before) = match self {
+            Bitstream::None => (upload.length(), &[][..]),
+            Bitstream::InPlace(extent) => (upload.length(), extent.bytes()),
+            Bitstream::Copied { at } => (*at, &[][..]),
         };
         let prefix: &[u8] = match slices {
             Slices::StartCodes(_) => &ZERO_AND_START_CODE,
@@ -75,7 +76,7 @@ impl Bitstream {
         };
         check(before.len() + prefix.len() + unit.len())?;
         upload.append(&[before, prefix, unit])?;
-        *self = Bitstream::Copied;
+        *self = Bitstream::Copied { at };
         Ok(())
     }
 
@@ -89,7 +90,7 @@ impl Bitstream {
                 Some(bytes)
             }
             Bitstream::InPlace(extent) => extent.extend(place, slices).then(|| extent.len()),
-            Bitstream::Copied => None,
+            Bitstream::Copied { .. } => None,
         }
     }
 }

@@ -131,7 +131,7 @@ impl Frontend for TestCodec {
         if self.size.replace((width, height)) != Some((width, height)) {
             self.dpb.clear();
         }
-        pictures.open()?;
+        pictures.open(DESCRIPTOR as u64)?;
         if !pictures.add(unit.bytes, unit.place, Slices::Contiguous)? {
             return Ok(Sent::Accepted);
         }
@@ -198,7 +198,6 @@ pub(crate) fn format(width: u8, height: u8) -> Format {
         blocks: columns * lines,
         motion: if width == WITHOUT_MOTION { 0 } else { 256 * u64::from(lines) },
         scratch: 256 * u64::from(columns),
-        bitstream_at: DESCRIPTOR as u64,
         descriptor: DESCRIPTOR,
     }
 }

@@ -217,7 +217,7 @@ fn decoders_see_nothing_of_those_before() {
     assert!(first.stale.is_empty() && second.stale.is_empty(), "{:?} {:?}", first.stale, second.stale);
 }
 
-/// Pictures of a stream that goes on find their tables where they were written once.
+/// Pictures of a stream that goes on find their tables where they were written once, and leave no room for them.
 #[test]
 fn a_long_stream_shares_its_tables() {
     let found = Arc::new(Mutex::new(Vec::new()));
@@ -225,19 +225,25 @@ fn a_long_stream_shares_its_tables() {
     let kernel = h200_with(
         move |execution| {
             let methods = [video::HEVC_SET_TILE_SIZES_OFFSET, video::HEVC_SET_SCALING_LIST_OFFSET];
-            tables.lock().unwrap().push(methods.map(|method| execution.address(method)));
+            let [descriptor, slices] = [video::SET_DRV_PIC_SETUP_OFFSET, video::SET_IN_BUF_BASE_OFFSET]
+                .map(|m| execution.address(m));
+            tables.lock().unwrap().push((methods.map(|m| execution.address(m)), slices - descriptor));
         },
         |_| (),
     );
     let context = Context::new(Device::open(Arc::new(kernel.clone()), 0).unwrap()).unwrap();
     let mut decoder = Decoder::new(&context, Codec::Hevc, DecoderOptions::on(context.engines()[0])).unwrap();
     let downloader = Downloader::new(&context);
-    let distinct = |places: &[[u64; 2]]| places.iter().collect::<BTreeSet<_>>().len();
+    let distinct =
+        |found: &[([u64; 2], u64)]| found.iter().map(|(places, _)| places).collect::<BTreeSet<_>>().len();
     while found.lock().unwrap().len() < 200 {
         assert_eq!(play(&mut decoder, &downloader, &stream("x_slist_file")), sums("x_slist_file"));
     }
     let found = found.lock().unwrap();
     assert_eq!((distinct(&found[..50]), distinct(&found[150..])), (50, 1));
+    // Behind a descriptor of 512 bytes, scaling lists of 1008 and a tile table of 4096.
+    assert!(found[..50].iter().all(|(_, room)| *room == 512 + 1024 + 4096), "{:?}", found[0]);
+    assert!(found[150..].iter().all(|(_, room)| *room == 512), "{:?}", found[150]);
     assert!(kernel.log().is_empty());
 }
 
