@@ -34,13 +34,10 @@ const MAX_STRIKES: u32 = 3;
 const FORGIVEN: u32 = 10_000;
 /// Pictures whose status is read at once. A read is a round trip over the bus, and these are under way together.
 const BATCH: usize = 8;
-/// Pictures for each engine that are left in flight when the host sleeps until the others are done, unless half of them are
-/// fewer: so many take one of an H200 45 ms at 1080p.
-const ENOUGH_LEFT: usize = 64;
 /// Longest sleeps until pictures are done: where they may be done sooner than those before were, where not, and where it
 /// matters at once.
 const NAP: Duration = Duration::from_millis(25);
-const LONG_NAP: Duration = Duration::from_millis(250);
+const LONG_NAP: Duration = Duration::from_millis(350);
 const SHORT_NAP: Duration = Duration::from_millis(10);
 
 /// One stream's use of the GPU: which engines, what is uploaded, what is in flight.
@@ -99,6 +96,9 @@ pub(crate) struct InFlightLimit {
     pub(crate) alone: usize,
     /// While some may.
     pub(crate) crowded: usize,
+    /// Pictures for each engine, and as many once more, that are left in flight when the host sleeps until the others are done,
+    /// unless half of them are fewer.
+    pub(crate) enough_left: usize,
 }
 
 /// Sums over the pictures of a session that are complete.
@@ -224,20 +224,23 @@ impl Session {
     /// Status memory for a picture about to be submitted. Waits for older pictures if as many as `limit` are in flight.
     pub(crate) fn status_slot(&mut self, limit: InFlightLimit) -> Result<StatusSlot> {
         self.retire_batches();
-        let crowded = self.context.share().is_crowded();
+        let engines = self.engines.len();
+        let crowded = self.context.share().is_crowded(engines);
+        let enough = limit.enough_left * (engines + 1);
         let limit = if crowded { limit.crowded } else { limit.alone };
+        // On several engines, or shared ones, the pace of the last pictures says less of the next ones.
+        let is_even = engines == 1 && !crowded && self.priority == Priority::Bulk;
+        self.upload.set_waits(if is_even { (enough, LONG_NAP) } else { (usize::MAX, NAP) });
         if self.inflight.len() >= limit.max(1) {
             let channels = self.context.channels();
             // All but those that keep the engines busy meanwhile, or nearly, and for the last one first: waking up costs more
             // than looking.
-            let engines = self.engines.len();
-            let left = (limit / 2).min(ENOUGH_LEFT * engines);
+            let left = (limit / 2).min(enough);
             let oldest = self.inflight.iter().take(1 + limit - left);
             // Of one engine the last picture says all.
             let last = if engines == 1 { 1 } else { usize::MAX };
-            // On several engines, or shared ones, the pace of the last pictures says less of the next ones.
             let (nap, slack) = match self.priority {
-                Priority::Bulk if engines == 1 && !crowded => (LONG_NAP, left / 4),
+                Priority::Bulk if is_even => (LONG_NAP, left / 2),
                 Priority::Bulk => (NAP, left / 4 / engines),
                 // So few in flight leave no time to be late.
                 Priority::Prompt => (SHORT_NAP, 0),

@@ -18,8 +18,6 @@ const ALIGNMENT: u64 = 256;
 /// Bytes that are copied past the caches: the next thing that reads them is an engine, and the ring as a whole is larger than
 /// the caches next to the processor.
 const STREAMED: usize = 2048;
-/// Longest sleep at a time.
-const NAP: Duration = Duration::from_millis(25);
 
 /// A ring in host memory. One chunk at a time is open and grows; closed chunks are freed in order, each when
 /// the point that is named for it later is reached.
@@ -38,6 +36,8 @@ pub(crate) struct UploadRing {
     open: Option<Open>,
     /// Chunks in use from which on a full ring is waited for rather than grown.
     enough: usize,
+    /// Most chunks that are left in use when a full ring was waited for, and the longest sleep at a time.
+    waits: (usize, Duration),
 }
 
 /// A chunk whose bytes are all there.
@@ -101,12 +101,19 @@ impl UploadRing {
             count: 0,
             open: None,
             enough: usize::MAX,
+            waits: (usize::MAX, Duration::ZERO),
         })
     }
 
     /// Has the ring grow no further for more than so many chunks.
     pub(crate) fn set_enough(&mut self, chunks: usize) {
         self.enough = chunks;
+    }
+
+    /// Has a full ring be waited for until half of its chunks are left in use, or `left` if these are fewer, in sleeps of no
+    /// more than `nap`.
+    pub(crate) fn set_waits(&mut self, (left, nap): (usize, Duration)) {
+        self.waits = (left, nap);
     }
 
     /// Opens a chunk of `length` bytes, dropping one that is still open. Its bytes are undefined; the first `soon` of them are
@@ -182,7 +189,7 @@ impl UploadRing {
             self.memory.written_to(begin % size + length);
             return Ok(begin);
         }
-        if length <= size && self.closed.len() >= self.enough && self.wait_for_half()? {
+        if length <= size && self.closed.len() >= self.enough && self.wait_for_room()? {
             return self.reserve(start, length);
         }
         if size < MAX_BYTES {
@@ -213,12 +220,14 @@ impl UploadRing {
         self.reserve(start, length)
     }
 
-    /// Waits for half of the chunks, or nearly: waking up costs more than looking. `false`, and at once, if they are not all
-    /// submitted.
-    fn wait_for_half(&self) -> Result<bool> {
-        let half = self.closed.len() / 2;
-        let Some(Closed { end: End::At(point), .. }) = self.closed.get(half) else { return Ok(false) };
-        self.source.channels().wait_until_nearly_over(point, half as u64 / 4, NAP)?;
+    /// Waits for half of the chunks or more, or nearly: waking up costs more than looking. `false`, and at once, if they are
+    /// not all submitted.
+    fn wait_for_room(&self) -> Result<bool> {
+        let (most, nap) = self.waits;
+        let left = (self.closed.len() / 2).min(most);
+        let last = self.closed.len().saturating_sub(left + 1);
+        let Some(Closed { end: End::At(point), .. }) = self.closed.get(last) else { return Ok(false) };
+        self.source.channels().wait_until_nearly_over(point, left as u64 / 4, nap)?;
         // Of several engines another one may have the oldest.
         if let Some(Closed { end: End::At(point), .. }) = self.closed.front() {
             self.source.channels().wait_until_over(point)?;

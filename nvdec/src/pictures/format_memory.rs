@@ -14,12 +14,17 @@ use crate::session::InFlightLimit;
 use crate::surface::format::stream_limit;
 use crate::surface::pool::{Reuse, Surface, SurfacePool};
 
-/// Pictures that are in flight at least before the host waits for the engines, however few surfaces there are; and on a single
-/// engine so many blocks of 16x16, which take one of an H200 a third of a second, within limits. To go to sleep, wake up and
-/// find nothing of oneself in the caches costs the processor as much as twenty pictures. Several engines, and several sessions
-/// that share them, lose more by pictures that stand behind others in order than the processor gains.
+/// Pictures that are in flight at least before the host waits for the engines, however few surfaces there are; and for a
+/// session that shares them with none so many blocks of 16x16, which take one engine of an H200 a third of a second, within
+/// limits. To go to sleep, wake up and find nothing of oneself in the caches costs the processor as much as twenty pictures.
+/// Sessions that share engines lose more by pictures that stand behind others in order than the processor gains, and in low
+/// latency nothing is to stand behind so many.
 const BLOCKS_IN_FLIGHT: usize = 3 << 20;
-const LIMITS_IN_FLIGHT: (usize, usize) = (64, 256);
+const LIMITS_IN_FLIGHT: (usize, usize) = (64, 384);
+/// Blocks for each engine, and as many once more, that keep the engines busy until a host that slept has submitted more: they take
+/// one engine of an H200 23 ms, and seven 15; and pictures, if these are more.
+const BLOCKS_LEFT: usize = 128 << 10;
+const LEAST_LEFT: usize = 16;
 
 /// What pictures of one format share.
 #[derive(Debug)]
@@ -59,7 +64,7 @@ impl FormatMemory {
             engines,
             wanted: engines,
             pool: SurfacePool::new(memory, format.geometry, capacity, reuse),
-            in_flight: in_flight_limit(format, capacity, options.mode, engines),
+            in_flight: in_flight_limit(format, capacity, options.mode),
             uploads: least_in_flight(capacity),
             motion: MotionStore::new(memory, motion_slots(engines), format.motion)?,
             scratch: ScratchStore::new(memory, engines),
@@ -89,7 +94,7 @@ impl FormatMemory {
         let capacity = options.capacity(self.format.dpb, engines);
         self.pool.set_capacity(capacity);
         self.scratch.set_most(engines);
-        self.in_flight = in_flight_limit(&self.format, capacity, options.mode, engines);
+        self.in_flight = in_flight_limit(&self.format, capacity, options.mode);
         self.uploads = least_in_flight(capacity);
         self.price = price(&self.format, options, engines);
         self.engines = engines;
@@ -124,7 +129,7 @@ pub(super) fn price(format: &Format, options: &DecoderOptions, engines: usize) -
         surfaces: (capacity as u64 + 1) * vidmem(format.geometry.bytes()),
         motion: vidmem(MotionStore::bytes(motion_slots(engines), format.motion)),
         scratch: engines as u64 * vidmem(format.scratch),
-        status: StatusMemory::bytes(in_flight_limit(format, capacity, options.mode, engines).alone),
+        status: StatusMemory::bytes(in_flight_limit(format, capacity, options.mode).alone),
     }
 }
 
@@ -133,15 +138,15 @@ fn motion_slots(engines: usize) -> usize {
     PLACES * engines
 }
 
-fn in_flight_limit(format: &Format, surfaces: usize, mode: Mode, engines: usize) -> InFlightLimit {
+fn in_flight_limit(format: &Format, surfaces: usize, mode: Mode) -> InFlightLimit {
     let (least, most) = LIMITS_IN_FLIGHT;
     let usual = match mode {
-        _ if engines > 1 => least,
         Mode::LowLatency => least,
         _ => (BLOCKS_IN_FLIGHT / (format.blocks as usize).max(1)).clamp(least, most),
     };
     let crowded = least_in_flight(surfaces);
-    InFlightLimit { alone: usual.max(crowded), crowded }
+    let enough_left = (BLOCKS_LEFT / (format.blocks as usize).max(1)).max(LEAST_LEFT);
+    InFlightLimit { alone: usual.max(crowded), crowded, enough_left }
 }
 
 fn least_in_flight(surfaces: usize) -> usize {

@@ -239,9 +239,14 @@ impl Share {
         divisor
     }
 
-    /// Whether more sessions have pictures in flight than there are engines.
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.busy.load(Ordering::Relaxed) > self.engines.len()
+    /// Whether pictures of other sessions are, or will be, where those of a session are that may use so many `engines`: for one
+    /// engine, if more sessions have pictures in flight than there are engines; for several, if there are other sessions,
+    /// or were lately.
+    pub(crate) fn is_crowded(&self, engines: usize) -> bool {
+        match engines {
+            1 => self.busy.load(Ordering::Relaxed) > self.engines.len(),
+            _ => self.divisor.load(Ordering::Relaxed) > 1,
+        }
     }
 
     /// The engine with the least to do for this process, for as long as the second value lives.

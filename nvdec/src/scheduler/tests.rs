@@ -186,3 +186,15 @@ proptest! {
         prop_assert!(real.iter().max().unwrap() <= &(serial + engines as u64 * OPENING));
     }
 }
+
+#[test]
+fn other_sessions_crowd_one_on_several_engines() {
+    let share = super::share::Share::new((1..8).map(nvdec).collect());
+    let first = share.join();
+    assert!(!share.is_crowded(7) && !share.is_crowded(1));
+    let second = share.join();
+    assert!(share.is_crowded(7) && share.is_crowded(2));
+    // As long as there are engines enough, none of two with one engine each stands in the other one's way.
+    assert!(!share.is_crowded(1));
+    drop((first, second));
+}

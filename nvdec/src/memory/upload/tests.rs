@@ -331,3 +331,23 @@ fn a_ring_with_enough_chunks_is_waited_for() {
     assert!(fill(&mut eager, 40) > INITIAL_BYTES);
     machine.kernel.faults().resume(0, engine);
 }
+
+#[test]
+fn few_chunks_are_left_when_a_full_ring_was_waited_for() {
+    let machine = Machine::h200();
+    let queue = CopyQueue::new(machine.context.device(), None).unwrap();
+    machine.kernel.faults().slow_down(0, queue.queue().engine(), Duration::from_millis(1));
+    let left = |most: usize| {
+        let mut ring = UploadRing::new(machine.context.memory()).unwrap();
+        ring.set_waits((most, Duration::from_millis(100)));
+        for _ in 0..20 {
+            ring.open(100, 0).unwrap();
+            close(&mut ring, queue.submit(&[], CopyCommands::new()).unwrap());
+        }
+        assert!(ring.wait_for_room().unwrap());
+        ring.closed.iter().filter(|closed| !closed.is_over()).count()
+    };
+    assert!(left(3) <= 3);
+    assert!(left(0) == 0);
+    assert!(left(usize::MAX) <= 12, "half of them, or nearly");
+}
