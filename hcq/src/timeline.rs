@@ -413,6 +413,7 @@ impl Timeline {
             return self.verdict(value).unwrap_or(Ok(()));
         }
         let start = Instant::now();
+        let stamp = self.released_at(first);
         let soon = self.expect(first, value).is_none_or(|time| time < SPIN);
         let (Patience::Total(longest) | Patience::WithoutProgress(longest)) = limit.patience;
         if soon && self.poll(near, SPIN.min(longest)) {
@@ -437,11 +438,21 @@ impl Timeline {
             let time = expected.map_or(slice.min(SLICES.1), |time| time.min(nap)).max(SLICES.0);
             self.sleep(near, left.min(time))?;
             slice = 2 * time;
-            let steps = self.reached() - first;
-            if let Some(pace) = (start.elapsed().as_nanos() as u64).checked_div(steps) {
+            let reached = self.reached();
+            // The engine was done before the host looked, if it overslept, and may have begun long after the step before.
+            let waited = start.elapsed().as_nanos() as u64;
+            let worked = stamp.zip(self.released_at(reached)).map(|(from, to)| to.saturating_sub(from));
+            let took = worked.filter(|&time| time > 0).map_or(waited, |time| time.min(waited));
+            if let Some(pace) = took.checked_div(reached - first) {
                 self.pace.store(pace, Ordering::Relaxed);
             }
         }
+    }
+
+    /// When the engine released `value`, in nanoseconds of its clock, if it writes that and released nothing since.
+    fn released_at(&self, value: u64) -> Option<u64> {
+        let stamp = self.last_timestamp().ok()?;
+        (stamp > 0 && self.reached() == value).then_some(stamp)
     }
 
     /// Waits until `value` is reached, for a queue that ends: while there is progress, but not for what another wait

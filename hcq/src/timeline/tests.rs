@@ -75,3 +75,28 @@ fn waits_make_no_objects() {
         }
     }
 }
+
+/// A host that oversleeps does not take that for the engine's pace, or it would sleep as long for the next steps.
+#[test]
+fn the_pace_is_the_engines() {
+    let kernel = Arc::new(EmulatedKernel::new(GpuModel::h200()).unwrap());
+    let device = Device::open(kernel.clone(), 0).unwrap();
+    let engine = device.engines_of(EngineKind::Copy).unwrap()[0];
+    // Without an event, as for the engines whose interrupt arrives nowhere.
+    let refused = Failure::Status(RmStatus::NV_ERR_INSUFFICIENT_RESOURCES);
+    kernel.faults().fail_call(Call::Alloc(class::NV01_EVENT_OS_EVENT), 0, refused);
+    let queue = CopyQueue::new(&device, Some(engine)).unwrap();
+    let timeline = queue.timeline();
+    let submit = || queue.submit(&[], CopyCommands::new()).unwrap();
+    submit().wait(LONG).unwrap();
+    kernel.faults().slow_down(0, engine, Duration::from_millis(1));
+    let before = timeline.last_timestamp().unwrap();
+    (0..15).for_each(|_| drop(submit()));
+    let last = submit();
+    // What it learnt of steps that took long.
+    timeline.pace.store(100_000_000, Ordering::Relaxed);
+    last.wait_near(0, Duration::from_millis(300), LONG).unwrap();
+    let took = timeline.last_timestamp().unwrap() - before;
+    let pace = timeline.pace.load(Ordering::Relaxed);
+    assert!(pace > 0 && 16 * pace <= took, "{pace} ns, but 16 steps took {took}");
+}
