@@ -82,6 +82,14 @@ impl State {
 impl Queue {
     /// A queue on `engine` for an object of `class`.
     pub fn new(device: &Device, engine: EngineType, class: u32) -> Result<Arc<Queue>> {
+        let queue = Queue::unarmed(device, engine, class)?;
+        queue.arm();
+        Ok(queue)
+    }
+
+    /// As [`new`](Self::new), and the engine's interrupt wakes nobody who waits, before [`arm`](Self::arm) is called. Where hardly
+    /// anybody waits, that saves a quarter of a millisecond.
+    pub(crate) fn unarmed(device: &Device, engine: EngineType, class: u32) -> Result<Arc<Queue>> {
         // One host-memory allocation carries everything that the CPU writes or polls: notifier, USERD,
         // semaphore, ring and push buffers.
         let total = NOTIFIER_BYTES + PAGE + RING_ENTRIES * 8 + PUSH_BYTES;
@@ -117,6 +125,12 @@ impl Queue {
         let state = Mutex::default();
         let resetting = Mutex::default();
         Ok(Arc::new(Queue { row, channel, timeline, push, state, resetting, ending }))
+    }
+
+    /// Has the engine's interrupt wake those who wait for the queue, where there is one that arrives. Only the first time it asks the
+    /// driver for something.
+    pub(crate) fn arm(&self) {
+        self.timeline.arm();
     }
 
     /// The engine that executes the queue.

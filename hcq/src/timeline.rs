@@ -43,9 +43,11 @@ pub struct Timeline {
     engine: EngineType,
     /// Highest value seen in memory.
     reached: AtomicU64,
-    /// What a release raises; where there is none, waits nap. It is made with the timeline: who waits asks the driver for nothing, which
-    /// may be recovering an engine and answer when that is over.
-    event: Option<OsEvent>,
+    /// Whether the engine's interrupt reaches a process, and what a release raises then; where there is none, waits nap. It is made
+    /// before somebody waits: who waits asks the driver for nothing, which may be recovering an engine and answer when that is
+    /// over.
+    interrupts: bool,
+    event: OnceLock<Option<OsEvent>>,
     sleepers: Mutex<Sleepers>,
     awake: Condvar,
     channel: OnceLock<Weak<Channel>>,
@@ -184,15 +186,14 @@ impl Timeline {
         semaphore: DeviceBuffer,
     ) -> Result<Arc<Self>> {
         semaphore.view()?.fill(0, SEMAPHORE_BYTES as usize, 0);
-        let event = row.interrupts.then(|| OsEvent::new(device, engine)).transpose();
-        let event = event.inspect_err(|error| log::debug!("waits for {engine} nap: {error}"));
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Ok(Arc::new(Timeline {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             semaphore,
             engine,
             reached: AtomicU64::new(0),
-            event: event.unwrap_or_default(),
+            interrupts: row.interrupts,
+            event: OnceLock::new(),
             sleepers: Mutex::default(),
             awake: Condvar::new(),
             channel: OnceLock::new(),
@@ -203,6 +204,16 @@ impl Timeline {
             dead: OnceLock::new(),
             device: device.clone(),
         }))
+    }
+
+    /// Has waits that sleep woken by the engine's interrupt, if it arrives.
+    pub(crate) fn arm(&self) {
+        if self.interrupts {
+            self.event.get_or_init(|| {
+                let event = OsEvent::new(&self.device, self.engine);
+                event.inspect_err(|error| log::debug!("waits for {} nap: {error}", self.engine)).ok()
+            });
+        }
     }
 
     /// Names the channel whose error notifier a wait looks at.
@@ -518,7 +529,7 @@ impl Timeline {
         }
         sleepers.polling = true;
         drop(sleepers);
-        let outcome = match &self.event {
+        let outcome = match self.event.get().and_then(Option::as_ref) {
             // Another thread may have taken the flag that the release raised: look once more.
             Some(_) if self.reached() >= value => Ok(EventWait::Signalled),
             Some(event) => event.wait(slice),

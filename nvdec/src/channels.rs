@@ -156,8 +156,15 @@ impl Channels {
         )
     }
 
-    /// The copy queue of `lane`.
+    /// The copy queue of `lane`, for copies that somebody may wait for.
     pub(crate) fn copy_queue(&self, lane: Lane) -> Result<CopyQueue> {
+        let queue = self.unarmed_copy_queue(lane)?;
+        queue.arm();
+        Ok(queue)
+    }
+
+    /// The copy queue of `lane`, whose interrupt may wake nobody.
+    fn unarmed_copy_queue(&self, lane: Lane) -> Result<CopyQueue> {
         let made = self.copy.get(
             lane,
             |queue| queue.queue(),
@@ -165,7 +172,7 @@ impl Channels {
                 let engines = &self.copy_engines;
                 let engine =
                     engines.get(self.copy.position(lane).unwrap_or(0) % engines.len().max(1)).copied();
-                let queue = CopyQueue::new(&self.device, engine)?;
+                let queue = CopyQueue::unarmed(&self.device, engine)?;
                 queue.queue().profile(self.profiler.get().cloned())?;
                 Ok(queue)
             },
@@ -194,6 +201,11 @@ impl Channels {
     pub(crate) fn submit_copies(&self, waits: &[SyncPoint], commands: &CopyCommands) -> Result<SyncPoint> {
         let lane = Lane::of(waits);
         self.tried(|| Ok(self.copy_queue(lane)?.submit(waits, commands)))
+    }
+
+    /// Submits the clearing of memory, likewise: engines wait for it, and hardly ever a host.
+    pub(crate) fn submit_clearing(&self, commands: &CopyCommands) -> Result<SyncPoint> {
+        self.tried(|| Ok(self.unarmed_copy_queue(Lane::Free)?.submit(&[], commands)))
     }
 
     /// Has launches submitted on the queue of `lane`, likewise.

@@ -179,7 +179,7 @@ impl Memory {
     pub(crate) fn fill(&self, memory: &DeviceBuffer, word: u32) -> Result<SyncPoint> {
         let mut commands = CopyCommands::new();
         commands.fill(memory, word)?;
-        self.submit_copies(&[], &commands)
+        self.retried(|| self.channels.submit_clearing(&commands))
     }
 
     /// As [`fill`](Self::fill), waiting until it is filled: again if that is lost with the channel of the copy engine.

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use hcq::CopyCommands;
 use hcq::kernel::emulated::{Call, Failure, GpuModel};
-use nvkernel_sys::class::{NV01_MEMORY_LOCAL_USER, NV01_MEMORY_SYSTEM};
+use nvkernel_sys::class::{NV01_EVENT_OS_EVENT, NV01_MEMORY_LOCAL_USER, NV01_MEMORY_SYSTEM};
 use nvkernel_sys::ioctl::NV_ESC_RM_MAP_MEMORY_DMA;
 use nvkernel_sys::status::RmStatus;
 use proptest::prelude::*;
@@ -403,4 +403,25 @@ proptest! {
             }
         }
     }
+}
+
+/// An event is made before the first copy that somebody may wait for, and asked for once; the clearing of memory does without.
+#[test]
+fn only_copies_that_may_be_waited_for_have_an_event() {
+    let machine = Machine::h200();
+    let (context, faults) = (&machine.context, machine.kernel.faults());
+    let refuse = || {
+        let status = RmStatus::NV_ERR_INSUFFICIENT_RESOURCES;
+        faults.fail_call(Call::Alloc(NV01_EVENT_OS_EVENT), 0, Failure::Status(status));
+    };
+    refuse();
+    let (_lease, filled) = context.memory().allocate_filled(MIB, 7, AtLimit::Wait).unwrap();
+    filled.wait(LONG).unwrap();
+    assert_eq!(faults.pending_calls(), 1, "there is no event");
+    let point = context.copy_queue().unwrap().submit(&[], CopyCommands::new()).unwrap();
+    assert_eq!(faults.pending_calls(), 0);
+    point.wait(LONG).unwrap();
+    refuse();
+    context.copy_queue().unwrap().submit(&[], CopyCommands::new()).unwrap().wait(LONG).unwrap();
+    assert_eq!(faults.pending_calls(), 1, "it is not asked for again");
 }
