@@ -11,9 +11,16 @@ use clap_complete::{Shell, generate_to};
 use crate::exit::{Exit, Failure};
 use crate::interrupt;
 
-/// Reads the command line, does what `body` does with it, and says what failed. For `main`, before there are threads.
+/// Reads the command line, does what `body` does with it, and says what failed. A signal ends it in order. For `main`, before there
+/// are threads.
 pub fn run<A: Parser>(name: &str, body: impl FnOnce(A) -> Result<Exit, Failure>) -> ExitCode {
     interrupt::install();
+    run_at_once(name, body)
+}
+
+/// As [`run`], for a program that makes no file: there is nothing to do for one that a signal ends, and a thread that waits for one takes
+/// a tenth of a millisecond to make, of the ten until the first picture is there.
+pub fn run_at_once<A: Parser>(name: &str, body: impl FnOnce(A) -> Result<Exit, Failure>) -> ExitCode {
     let ended = match (folder_of_manual(), A::try_parse()) {
         (Some(folder), _) => manual(A::command(), name, &folder),
         (None, Ok(arguments)) => body(arguments),

@@ -323,7 +323,7 @@ fn size(text: &str) -> Result<(u32, u32), String> {
 
 fn main() -> ExitCode {
     let start = Start::now();
-    program::run("nvdec-bench", |args: Arguments| {
+    program::run_at_once("nvdec-bench", |args: Arguments| {
         logger::install(args.verbose);
         run(&args, start)
     })
