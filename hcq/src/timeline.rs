@@ -43,10 +43,10 @@ pub struct Timeline {
     engine: EngineType,
     /// Highest value seen in memory.
     reached: AtomicU64,
-    /// Whether the engine's interrupt reaches a process, and what a release raises then; where there is none, waits nap. It is made
-    /// before somebody waits: who waits asks the driver for nothing, which may be recovering an engine and answer when that is
-    /// over.
+    /// Whether the engine's interrupt reaches a process.
     interrupts: bool,
+    /// What a release raises then, once [armed](Self::arm); `Some(None)` if it could not be made. Where there is none, waits nap: who
+    /// waits asks the driver for nothing, which may be recovering an engine and answer when that is over.
     event: OnceLock<Option<OsEvent>>,
     sleepers: Mutex<Sleepers>,
     awake: Condvar,
@@ -206,7 +206,7 @@ impl Timeline {
         }))
     }
 
-    /// Has waits that sleep woken by the engine's interrupt, if it arrives.
+    /// Has waits that sleep woken by the engine's interrupt, if it reaches a process. The driver is asked once, also if it refuses.
     pub(crate) fn arm(&self) {
         if self.interrupts {
             self.event.get_or_init(|| {

@@ -18,8 +18,8 @@ pub fn run<A: Parser>(name: &str, body: impl FnOnce(A) -> Result<Exit, Failure>)
     run_at_once(name, body)
 }
 
-/// As [`run`], for a program that makes no file: there is nothing to do for one that a signal ends, and a thread that waits for one takes
-/// a tenth of a millisecond to make, of the ten until the first picture is there.
+/// As [`run`], for a program that makes no file: there is nothing to do when a signal ends it, and the thread that waits for signals
+/// would be part of the start-up that it measures.
 pub fn run_at_once<A: Parser>(name: &str, body: impl FnOnce(A) -> Result<Exit, Failure>) -> ExitCode {
     let ended = match (folder_of_manual(), A::try_parse()) {
         (Some(folder), _) => manual(A::command(), name, &folder),
